@@ -1,0 +1,5 @@
+export { type Event, type Payload, type StoredEvent, eventSchema } from './event.ts';
+export { LIMITS } from './limits.ts';
+export { type FieldError, PROBLEMS, type Problem, type ProblemCode } from './problem.ts';
+export { TIMESTAMP_EXPECTED, parseTimestamp } from './timestamp.ts';
+export type { EventResult, PublishAnswer, Verdict } from './verdict.ts';

@@ -1,0 +1,46 @@
+/**
+ * The stable codes of problem documents (RFC 9457), each with its HTTP status and title. A code never changes its
+ * meaning; `detail` says what happened this time and what to do.
+ */
+export const PROBLEMS = {
+  invalid_json: { status: 400, title: 'The body is not valid JSON' },
+  invalid_encoding: { status: 400, title: 'The body cannot be decoded' },
+  invalid_request: { status: 400, title: 'The request is not valid HTTP' },
+  not_found: { status: 404, title: 'There is no such resource' },
+  event_not_found: { status: 404, title: 'No such event is stored' },
+  method_not_allowed: { status: 405, title: 'The resource does not take this method' },
+  request_timeout: { status: 408, title: 'The request did not arrive in time' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  batch_too_large: { status: 413, title: 'The batch has too many events' },
+  uri_too_long: { status: 414, title: 'The address is too long' },
+  unsupported_media_type: { status: 415, title: 'The body is of a type that is not taken here' },
+  invalid_event: { status: 422, title: 'An event is not valid' },
+  invalid_parameter: { status: 422, title: 'A parameter is not valid' },
+  headers_too_large: { status: 431, title: 'The headers are too large' },
+  internal_error: { status: 500, title: 'The server failed' },
+  queue_full: { status: 503, title: 'The queue is full' },
+  store_unavailable: { status: 503, title: 'The store cannot commit' },
+  shutting_down: { status: 503, title: 'The server is shutting down' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/**
+ * One thing that is wrong. `index` is the event's place in the batch from 0, or null where it is not about one event;
+ * `field` is the field or parameter, or null where it is about the whole.
+ */
+export interface FieldError {
+  index: number | null;
+  field: string | null;
+  message: string;
+}
+
+/** A problem document, `application/problem+json`. */
+export interface Problem {
+  type: 'about:blank';
+  status: number;
+  title: string;
+  detail: string;
+  code: ProblemCode;
+  errors?: FieldError[];
+}

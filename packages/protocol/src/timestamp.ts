@@ -1,0 +1,48 @@
+/**
+ * ISO 8601 times, as the wire takes them: the calendar date in its extended form (`2025-10-28`), alone or followed by
+ * `T`, `t` or one space and a time (`10:00`, `10:00:00`, any number of decimals after `.` or `,`), then no zone
+ * (which means UTC), `Z`, `z`, `+07:00`, `+0700` or `+07`. Week and ordinal dates, the basic form and 24:00 are not
+ * taken. Second 60 is taken in minute 59 (a leap second, RFC 3339 appendix D) and counts as the last instant before.
+ */
+const FORM =
+  /^(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?$/;
+
+const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
+
+/** What the wire takes for a time, for use in messages. */
+export const TIMESTAMP_EXPECTED = 'an ISO 8601 time such as 2025-10-28T10:00:00Z';
+
+/**
+ * Milliseconds since 1970-01-01T00:00:00Z, finer digits cut off, or `undefined` where the text is no such time or
+ * names a day, an hour or a zone that does not exist (`2025-02-30`). Years run from 0000 to 9999.
+ */
+export function parseTimestamp(text: string): number | undefined {
+  const match = FORM.exec(text);
+  if (match === null) return undefined;
+  const year = Number(match[1]);
+  const month = Number(match[2]);
+  const day = Number(match[3]);
+  if (month < 1 || month > 12 || day < 1 || day > daysInMonth(year, month)) return undefined;
+
+  const hour = Number(match[4] ?? 0);
+  const minute = Number(match[5] ?? 0);
+  const second = Number(match[6] ?? 0);
+  if (hour > 23 || minute > 59 || second > 60 || (second === 60 && minute !== 59)) return undefined;
+  const millis = second === 60 ? 59_999 : second * 1000 + Number((match[7] ?? '').slice(0, 3).padEnd(3, '0'));
+
+  const zoneHours = Number(match[10] ?? 0);
+  const zoneMinutes = Number(match[11] ?? 0);
+  if (zoneHours > 23 || zoneMinutes > 59) return undefined;
+  const zoneSign = match[9] === '-' ? -1 : 1;
+
+  // Date.UTC reads the years 0 to 99 as 1900 to 1999; 400 years are a whole cycle of the calendar.
+  const dayStart = Date.UTC(year + 400, month - 1, day) - CYCLE_MS;
+  return dayStart + (hour * 60 + minute - zoneSign * (zoneHours * 60 + zoneMinutes)) * 60_000 + millis;
+}
+
+const CYCLE_MS = 146_097 * 86_400_000;
+
+function daysInMonth(year: number, month: number): number {
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  return month === 2 && leap ? 29 : MONTH_DAYS[month - 1]!;
+}

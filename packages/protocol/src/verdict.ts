@@ -1,0 +1,26 @@
+/**
+ * What became of one event of a publish.
+ * - `accepted`: stored, under a new offset.
+ * - `duplicate`: its `(topic, event_id)` was stored before with the same content; dropped.
+ * - `conflict`: its `(topic, event_id)` was stored before with another source, timestamp or payload; dropped.
+ */
+export type Verdict = 'accepted' | 'duplicate' | 'conflict';
+
+/** One entry of `results`. `offset` is that of the stored event, so for a drop that of the first one. */
+export interface EventResult {
+  event_id: string;
+  topic: string;
+  verdict: Verdict;
+  offset: number;
+}
+
+/** The answer of `POST /publish`. `duplicates` counts conflicts too, so `events_count = accepted + duplicates`. */
+export interface PublishAnswer {
+  status: 'success';
+  message: string;
+  events_count: number;
+  accepted: number;
+  duplicates: number;
+  conflicts: number;
+  results?: EventResult[];
+}
