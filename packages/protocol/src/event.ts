@@ -38,7 +38,12 @@ export const eventSchema = {
       maxLength: LIMITS.eventIdCharsMax,
       description: 'Unique within its topic, for ever. The first event under an id is kept.',
     },
-    topic: { type: 'string', minLength: 1, maxLength: LIMITS.topicCharsMax, description: 'What it is about.' },
+    topic: {
+      type: 'string',
+      minLength: 1,
+      maxLength: LIMITS.topicCharsMax,
+      description: 'What it is about.',
+    },
     source: { type: 'string', minLength: 1, maxLength: LIMITS.sourceCharsMax, description: 'Who sent it.' },
     payload: {
       type: 'object',

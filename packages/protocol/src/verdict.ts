@@ -4,7 +4,9 @@
  * - `duplicate`: its `(topic, event_id)` was stored before with the same content; dropped.
  * - `conflict`: its `(topic, event_id)` was stored before with another source, timestamp or payload; dropped.
  */
-export type Verdict = 'accepted' | 'duplicate' | 'conflict';
+export const VERDICTS = ['accepted', 'duplicate', 'conflict'] as const;
+
+export type Verdict = (typeof VERDICTS)[number];
 
 /** One entry of `results`. `offset` is that of the stored event, so for a drop that of the first one. */
 export interface EventResult {

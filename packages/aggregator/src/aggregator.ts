@@ -1,0 +1,60 @@
+import type { AddressInfo } from 'node:net';
+import type { Logger } from 'pino';
+import { buildApi } from './api/server.ts';
+import type { Config } from './config.ts';
+import { Consumer } from './consumer/consumer.ts';
+import { PublishQueue } from './queue/publish-queue.ts';
+import { SqliteStore } from './store/sqlite/store.ts';
+import { VERSION } from './version.ts';
+
+/** A running service. */
+export interface Aggregator {
+  /** Like "http://127.0.0.1:8000". */
+  readonly url: string;
+  /** Takes nothing new, commits and answers what is queued, and lets go of port and file. */
+  close(): Promise<void>;
+}
+
+/** How long requests may go on after the close began before their connections are cut, milliseconds. */
+const CLOSE_GRACE_MS = 5_000;
+
+/**
+ * Builds the parts in the order in which an event meets them backwards, so that each finds the next one ready, and
+ * closes them the other way round. Rejects where the file or the port cannot be had, and then holds neither.
+ */
+export async function startAggregator(config: Config, log: Logger): Promise<Aggregator> {
+  const store = await SqliteStore.open(config.databasePath);
+  const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
+  const consumer = new Consumer(queue, store, log);
+  const api = await buildApi({ queue, consumer, store, log, bodyBytesMax: config.bodyBytesMax });
+
+  const close = async (): Promise<void> => {
+    // A reader of a long answer may be slow; what publishers wait for is committed well before this.
+    const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
+    await api.close();
+    clearTimeout(cut);
+    await consumer.close();
+    await store.close();
+  };
+
+  try {
+    await api.listen({ host: config.host, port: config.port });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const { address, port, family } = api.server.address() as AddressInfo;
+  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  log.info(
+    {
+      version: VERSION,
+      store: 'sqlite',
+      database: config.databasePath,
+      sqlite: store.sqliteVersion,
+      host: address,
+      port,
+    },
+    `ChronicleWeaver takes events at ${url}`,
+  );
+  return { url, close };
+}

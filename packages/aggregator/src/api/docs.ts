@@ -1,0 +1,67 @@
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+import fastifyStatic from '@fastify/static';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import { VERSION } from '../version.ts';
+import type { Api } from './server.ts';
+
+/** `/openapi.json`, made from the schemas of the routes that are registered after this. */
+export async function openApi(api: Api): Promise<void> {
+  await api.register(swagger, {
+    openapi: {
+      openapi: '3.1.1',
+      info: {
+        title: 'ChronicleWeaver',
+        version: VERSION,
+        description:
+          'A log aggregator that never loses an event it acknowledged and never keeps the same event twice.',
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      tags: [
+        { name: 'events', description: 'Publish and read' },
+        { name: 'system', description: 'The service itself' },
+      ],
+    },
+  });
+  api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger());
+}
+
+const REDOC_FOLDER = dirname(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'));
+
+const REDOC_PAGE = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>ChronicleWeaver API</title>
+    <link rel="icon" href="data:,">
+    <style>body { margin: 0 }</style>
+  </head>
+  <body>
+    <redoc spec-url="/openapi.json" disable-search></redoc>
+    <script src="/redoc/redoc.standalone.js"></script>
+  </body>
+</html>
+`;
+
+/** Nothing from anywhere but us: the pages work without a network, and say nothing to anybody. */
+const REDOC_POLICY =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'";
+
+/** `/docs` (Swagger UI) and `/redoc` (ReDoc), with their own assets. */
+export async function docsPages(api: Api): Promise<void> {
+  await api.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+
+  await api.register(fastifyStatic, { root: REDOC_FOLDER, serve: false, decorateReply: false });
+  api.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('text/html; charset=utf-8').header('content-security-policy', REDOC_POLICY).send(REDOC_PAGE),
+  );
+  await api.register(fastifyStatic, {
+    root: REDOC_FOLDER,
+    prefix: '/redoc/',
+    decorateReply: false,
+    schemaHide: true,
+    globIgnore: [],
+  });
+}

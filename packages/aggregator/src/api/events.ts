@@ -1,0 +1,169 @@
+import { Readable } from 'node:stream';
+import { parseTimestamp } from '@chronicleweaver/protocol';
+import { Type } from 'typebox';
+import { type EventStore, type PageQuery, START } from '../store/event-store.ts';
+import { ProblemError } from './problems.ts';
+import {
+  type EventsQuery,
+  eventParams,
+  eventsAnswer,
+  eventsQuery,
+  problems,
+  storedEvent,
+} from './schemas.ts';
+import type { Api } from './server.ts';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';
+
+/** Bytes at which a page is cut short of its limit: what one answer may hold in memory. */
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** `GET /events` and `GET /events/{topic}/{event_id}`: stored text is passed on as it is, never parsed. */
+export async function eventsRoutes(api: Api, { store }: { store: EventStore }): Promise<void> {
+  api.get(
+    '/events',
+    {
+      schema: {
+        summary: 'Read events in order',
+        description:
+          'All that match, streamed from one snapshot; with `limit` a page. ' +
+          '`Accept: application/x-ndjson` gives one event a line.',
+        tags: ['events'],
+        querystring: eventsQuery,
+        response: {
+          200: {
+            description: 'Events',
+            content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
+          },
+          ...problems(422),
+        },
+      },
+    },
+    async (request, reply) => {
+      const ndjson = request.accepts().type(['json', 'application/x-ndjson']) === 'application/x-ndjson';
+      const query = pageQueryOf(request.query, ndjson);
+      const { limit } = request.query;
+      reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
+      if (limit === undefined)
+        return reply.send(Readable.from(await allEvents(store, query, ndjson), { objectMode: false }));
+
+      const page = await readPage(store, { ...query, eventsMax: limit });
+      if (page.next !== null) reply.header('link', nextLink(request.query, page.next));
+      if (ndjson) return reply.send(page.bytes);
+      const head = `{"count":${page.count},"events":[`;
+      return reply.send(
+        Buffer.concat([Buffer.from(head), page.bytes, Buffer.from(`],"next":${page.next}}`)]),
+      );
+    },
+  );
+
+  api.get(
+    '/events/:topic/:event_id',
+    {
+      schema: {
+        summary: 'Was this event processed?',
+        tags: ['events'],
+        params: eventParams,
+        response: {
+          200: {
+            description: 'The stored event',
+            content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) } },
+          },
+          ...problems(404, 422),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { topic, event_id: eventId } = request.params;
+      const json = await store.find(topic, eventId);
+      if (json === undefined) {
+        throw new ProblemError(
+          'event_not_found',
+          `topic ${JSON.stringify(topic)} has no event ${JSON.stringify(eventId)}`,
+        );
+      }
+      return reply.type(JSON_TYPE).send(Buffer.from(json));
+    },
+  );
+}
+
+function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
+  const order = query.order ?? 'asc';
+  return {
+    topic: query.topic,
+    source: query.source,
+    fromMs: query.from === undefined ? undefined : parseTimestamp(query.from),
+    toMs: query.to === undefined ? undefined : parseTimestamp(query.to),
+    order,
+    after: query.after ?? START[order],
+    upTo: Number.MAX_SAFE_INTEGER,
+    eventsMax: Number.MAX_SAFE_INTEGER,
+    separator: ndjson ? '\n' : ',',
+  };
+}
+
+/**
+ * The whole answer, a piece at a time. The snapshot is an offset, not an open transaction: what is stored never changes
+ * below it, so a reader may take hours and holds back nobody.
+ */
+async function allEvents(
+  store: EventStore,
+  query: PageQuery,
+  ndjson: boolean,
+): Promise<AsyncGenerator<Uint8Array>> {
+  const { lastOffset, count } = await store.snapshot(query);
+  return pieces();
+
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    let after: number | null = query.after;
+    if (!ndjson) yield Buffer.from(`{"count":${count},"events":[`);
+    let left = count;
+    while (after !== null && left > 0) {
+      const page = await store.read({ ...query, after, upTo: lastOffset });
+      after = page.resumeAfter;
+      left -= page.count;
+      // No separator stands behind the last event of an array.
+      if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
+    }
+    // The count went out first; an answer that does not keep it must not look whole.
+    if (left !== 0) throw new Error(`${count} events were announced, ${count - left} were read`);
+    if (!ndjson) yield Buffer.from(']}');
+  }
+}
+
+/** One page of at most `eventsMax` events, whole in memory, without a separator behind the last. */
+async function readPage(
+  store: EventStore,
+  query: PageQuery,
+): Promise<{ bytes: Buffer; count: number; next: number | null }> {
+  const pieces: Uint8Array[] = [];
+  let count = 0;
+  let length = 0;
+  let lastOffset = 0;
+  let after: number | null = query.after;
+  while (after !== null && count < query.eventsMax && length < PAGE_BYTES_MAX) {
+    const page = await store.read({ ...query, after, eventsMax: query.eventsMax - count });
+    after = page.resumeAfter;
+    if (page.count === 0) continue;
+    pieces.push(page.bytes);
+    count += page.count;
+    length += page.bytes.length;
+    lastOffset = page.lastOffset;
+  }
+  // Where the store stopped early, only another match makes another page.
+  while (after !== null) {
+    const page = await store.read({ ...query, after, eventsMax: 1 });
+    if (page.count > 0) break;
+    after = page.resumeAfter;
+  }
+  const bytes = Buffer.concat(pieces);
+  const end = query.separator === ',' && length > 0 ? length - 1 : length;
+  return { bytes: bytes.subarray(0, end), count, next: after === null ? null : lastOffset };
+}
+
+/** RFC 8288: the address of the next page, for readers that do not look into the body. */
+function nextLink(query: EventsQuery, next: number): string {
+  const parameters = Object.entries({ ...query, after: next }).map(([name, value]) => [name, String(value)]);
+  return `</events?${new URLSearchParams(parameters).toString()}>; rel="next"`;
+}

@@ -1,0 +1,322 @@
+/**
+ * Reads JSON (RFC 8259) byte by byte and writes it back, in place, without the whitespace between tokens.
+ *
+ * Why not JSON.parse: what it returns has lost what we must keep or refuse. Numbers beyond 2^53 lose digits, the
+ * second of two equal names hides the first, and the text of one event cannot be found again. Its verdict is the
+ * oracle of our tests instead: both take the same texts (test/json-scanner.test.ts).
+ *
+ * In: a body that is valid UTF-8. Out: the same bytes, compacted; `write` never overtakes `read`, so no copy is made.
+ * A text that is not JSON, or is nested too deep, throws and ends the read. What is JSON but not taken (a name twice in
+ * one object, half a surrogate pair; both forbidden by I-JSON, RFC 7493) is noted in `fault` and the read goes on, so
+ * that one answer can name all that is wrong.
+ */
+export class JsonScanner {
+  protected bytes: Buffer = Buffer.alloc(0);
+  /** The next byte to look at. */
+  protected read = 0;
+  /** Where the next kept byte goes. */
+  protected write = 0;
+  /** The first thing in the value being read that is JSON but not taken, told to the publisher. */
+  protected fault: string | null = null;
+  /** Whether the string read last has a backslash in it. */
+  protected escaped = false;
+
+  readonly #depthMax: number;
+  /** Where the names of the objects being read lie, innermost object last. */
+  #nameStarts = new Int32Array(256);
+  #nameEnds = new Int32Array(256);
+  #namesOpen = 0;
+
+  constructor(depthMax: number) {
+    this.#depthMax = depthMax;
+  }
+
+  protected begin(bytes: Buffer): void {
+    this.bytes = bytes;
+    // A byte order mark says nothing in UTF-8; RFC 8259 lets a reader pass over it.
+    this.read = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+    this.write = 0;
+    this.fault = null;
+    this.#namesOpen = 0;
+  }
+
+  /** Passes over whitespace and returns the next byte, or -1 at the end. */
+  protected peek(): number {
+    const { bytes } = this;
+    let at = this.read;
+    let byte = bytes[at];
+    while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++at];
+    this.read = at;
+    return byte ?? -1;
+  }
+
+  /** Passes over whitespace and one punctuation mark, without keeping it. */
+  protected skip(mark: number): void {
+    if (this.peek() !== mark) throw this.unexpected(quoted(mark));
+    this.read += 1;
+  }
+
+  /** Passes over whitespace and keeps one punctuation mark. */
+  protected keep(mark: number): void {
+    this.skip(mark);
+    this.bytes[this.write++] = mark;
+  }
+
+  /** Reads one value of any kind. `depth` counts the objects and arrays around it. */
+  protected value(depth: number): void {
+    const byte = this.peek();
+    if (byte === QUOTE) this.string();
+    else if (byte === OPEN_BRACE) this.object(depth + 1);
+    else if (byte === OPEN_BRACKET) this.array(depth + 1);
+    else if (byte === MINUS || isDigit(byte)) this.number();
+    else if (byte === 0x74) this.literal('true');
+    else if (byte === 0x66) this.literal('false');
+    else if (byte === 0x6e) this.literal('null');
+    else throw this.unexpected('a value');
+  }
+
+  /** Reads a string; it lies, quotes included, in the kept bytes from the old `write` to the new. */
+  protected string(): void {
+    const { bytes } = this;
+    let at = this.read + 1;
+    let to = this.write;
+    this.escaped = false;
+    bytes[to++] = QUOTE;
+    for (;;) {
+      const byte = bytes[at];
+      if (byte === undefined) {
+        this.read = at;
+        throw this.unexpected('the end of a string');
+      }
+      if (byte === QUOTE) break;
+      if (byte < 0x20) {
+        this.read = at;
+        throw this.unexpected('no control character in a string (write it as an escape)');
+      }
+      bytes[to++] = byte;
+      at += 1;
+      if (byte === BACKSLASH) {
+        this.escaped = true;
+        const length = this.#escapeLength(at);
+        for (const end = at + length; at < end; at++) bytes[to++] = bytes[at]!;
+      }
+    }
+    bytes[to++] = QUOTE;
+    this.read = at + 1;
+    this.write = to;
+  }
+
+  protected object(depth: number): void {
+    if (depth > this.#depthMax) throw new TooDeep();
+    this.keep(OPEN_BRACE);
+    const outer = this.#namesOpen;
+    let seen: Set<string> | null = null;
+    if (this.peek() !== CLOSE_BRACE) {
+      for (;;) {
+        if (this.peek() !== QUOTE) throw this.unexpected('a name in double quotes');
+        const start = this.write + 1;
+        this.string();
+        const end = this.write - 1;
+        if (seen === null && !this.escaped && this.#namesOpen - outer < NAMES_COMPARED_MAX) {
+          if (this.#standsTwice(outer, start, end)) this.noteNameTwice(start, end);
+          this.#rememberName(start, end);
+        } else {
+          seen ??= this.#namesSince(outer);
+          const name = this.decoded(start, end);
+          if (seen.has(name)) this.noteNameTwice(start, end);
+          seen.add(name);
+        }
+        this.keep(COLON);
+        this.member(depth, start, end);
+        if (this.peek() !== COMMA) break;
+        this.keep(COMMA);
+      }
+    }
+    if (this.peek() !== CLOSE_BRACE) throw this.unexpected('"," or "}"');
+    this.keep(CLOSE_BRACE);
+    this.#namesOpen = outer;
+  }
+
+  /** Reads the value of one member; its name lies in the kept bytes from `nameStart` to `nameEnd`. */
+  protected member(depth: number, _nameStart: number, _nameEnd: number): void {
+    this.value(depth);
+  }
+
+  protected array(depth: number): void {
+    if (depth > this.#depthMax) throw new TooDeep();
+    this.keep(OPEN_BRACKET);
+    if (this.peek() !== CLOSE_BRACKET) {
+      for (;;) {
+        this.value(depth);
+        if (this.peek() !== COMMA) break;
+        this.keep(COMMA);
+      }
+    }
+    if (this.peek() !== CLOSE_BRACKET) throw this.unexpected('"," or "]"');
+    this.keep(CLOSE_BRACKET);
+  }
+
+  protected number(): void {
+    const { bytes } = this;
+    const start = this.read;
+    let at = start;
+    const digits = (): void => {
+      const first = at;
+      while (isDigit(bytes[at] ?? -1)) at += 1;
+      if (at === first) {
+        this.read = at;
+        throw this.unexpected('a digit');
+      }
+    };
+    if (bytes[at] === MINUS) at += 1;
+    if (bytes[at] === 0x30) at += 1;
+    else digits();
+    if (bytes[at] === 0x2e) {
+      at += 1;
+      digits();
+    }
+    if (bytes[at] === 0x65 || bytes[at] === 0x45) {
+      at += 1;
+      if (bytes[at] === MINUS || bytes[at] === 0x2b) at += 1;
+      digits();
+    }
+    this.#keepThrough(at);
+  }
+
+  protected literal(word: 'true' | 'false' | 'null'): void {
+    const end = this.read + word.length;
+    if (this.bytes.toString('latin1', this.read, end) !== word) throw this.unexpected('a value');
+    this.#keepThrough(end);
+  }
+
+  protected noteNameTwice(start: number, end: number): void {
+    this.fault ??= `the name ${JSON.stringify(shortened(this.decoded(start, end)))} stands twice in one object`;
+  }
+
+  /** The string whose JSON, without its quotes, is the kept bytes from `start` to `end`. */
+  protected decoded(start: number, end: number): string {
+    return JSON.parse(this.bytes.toString('utf8', start - 1, end + 1)) as string;
+  }
+
+  protected unexpected(expected: string): JsonSyntaxError {
+    const byte = this.bytes[this.read];
+    const found = byte === undefined ? 'the text ends' : `there is ${quoted(byte)}`;
+    return new JsonSyntaxError(`expected ${expected}, but ${found} at byte ${this.read}`);
+  }
+
+  /** Checks the escape whose letter is at `at`; returns how many bytes follow the backslash. */
+  #escapeLength(at: number): number {
+    const letter = this.bytes[at];
+    if (letter !== 0x75) {
+      if (letter !== undefined && '"\\/bfnrt'.includes(String.fromCharCode(letter))) return 1;
+      this.read = at;
+      throw this.unexpected('an escape');
+    }
+    const unit = this.#hex4(at + 1);
+    if (unit < 0xd800 || unit > 0xdfff) return 5;
+    const paired = unit < 0xdc00 && this.bytes[at + 5] === BACKSLASH && this.bytes[at + 6] === 0x75;
+    if (paired) {
+      const low = this.#hex4(at + 7);
+      if (low >= 0xdc00 && low <= 0xdfff) return 11;
+    }
+    this.fault ??= `\\u${unit.toString(16)} is half a surrogate pair, which no text may hold`;
+    return 5;
+  }
+
+  #hex4(at: number): number {
+    let unit = 0;
+    for (let i = at; i < at + 4; i++) {
+      const digit = hexDigit(this.bytes[i] ?? 0);
+      if (digit < 0) {
+        this.read = i;
+        throw this.unexpected('four hexadecimal digits');
+      }
+      unit = unit * 16 + digit;
+    }
+    return unit;
+  }
+
+  #keepThrough(end: number): void {
+    const { bytes } = this;
+    let to = this.write;
+    for (let at = this.read; at < end; at++) bytes[to++] = bytes[at]!;
+    this.read = end;
+    this.write = to;
+  }
+
+  #standsTwice(outer: number, start: number, end: number): boolean {
+    const { bytes } = this;
+    search: for (let i = outer; i < this.#namesOpen; i++) {
+      const other = this.#nameStarts[i]!;
+      if (this.#nameEnds[i]! - other !== end - start) continue;
+      for (let at = start; at < end; at++) if (bytes[at] !== bytes[other + at - start]) continue search;
+      return true;
+    }
+    return false;
+  }
+
+  #rememberName(start: number, end: number): void {
+    const at = this.#namesOpen++;
+    if (at === this.#nameStarts.length) {
+      this.#nameStarts = grown(this.#nameStarts);
+      this.#nameEnds = grown(this.#nameEnds);
+    }
+    this.#nameStarts[at] = start;
+    this.#nameEnds[at] = end;
+  }
+
+  #namesSince(outer: number): Set<string> {
+    const names = new Set<string>();
+    for (let i = outer; i < this.#namesOpen; i++) {
+      names.add(this.decoded(this.#nameStarts[i]!, this.#nameEnds[i]!));
+    }
+    return names;
+  }
+}
+
+/** The text is not JSON; the message says what was expected, what stands there, and at which byte. */
+export class JsonSyntaxError extends Error {}
+
+/** The text is nested deeper than the scanner was told to follow. */
+export class TooDeep extends Error {}
+
+export const QUOTE = 0x22;
+export const COMMA = 0x2c;
+export const COLON = 0x3a;
+export const OPEN_BRACE = 0x7b;
+export const CLOSE_BRACE = 0x7d;
+export const OPEN_BRACKET = 0x5b;
+export const CLOSE_BRACKET = 0x5d;
+const BACKSLASH = 0x5c;
+const MINUS = 0x2d;
+
+/** Up to here a new name is compared with each before it; a larger object gets a Set. */
+const NAMES_COMPARED_MAX = 16;
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39;
+}
+
+function hexDigit(byte: number): number {
+  if (isDigit(byte)) return byte - 0x30;
+  const lower = byte | 0x20;
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
+}
+
+function quoted(byte: number): string {
+  return byte > 0x20 && byte < 0x7f
+    ? `"${String.fromCharCode(byte)}"`
+    : `byte 0x${byte.toString(16).padStart(2, '0')}`;
+}
+
+/** A name or value cut to what fits a message. */
+export function shortened(text: string): string {
+  return text.length <= 64 ? text : `${text.slice(0, 64)}…`;
+}
+
+/** The same array with twice the room. */
+export function grown(array: Int32Array): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
+}

@@ -1,0 +1,95 @@
+import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chronicleweaver/protocol';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { QueueFull } from '../queue/publish-queue.ts';
+import { StoreError } from '../store/event-store.ts';
+
+/** Seconds after which a refused publish is worth another try: a full queue is written in less. */
+const RETRY_AFTER_S = 1;
+
+/** What a handler throws to answer with a problem document. `detail` says what happened and what to do. */
+export class ProblemError extends Error {
+  readonly code: ProblemCode;
+  readonly errors: FieldError[] | undefined;
+
+  constructor(code: ProblemCode, detail: string, errors?: FieldError[]) {
+    super(detail);
+    this.code = code;
+    this.errors = errors;
+  }
+}
+
+export function problemOf({ code, message, errors }: ProblemError): Problem {
+  const { status, title } = PROBLEMS[code];
+  const problem: Problem = { type: 'about:blank', status, title, detail: message, code };
+  if (errors !== undefined) problem.errors = errors;
+  return problem;
+}
+
+/** Answers any error as a problem document; what was not foreseen goes to the log with its cause. */
+export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+  const known = knownProblem(error);
+  if (known === undefined)
+    request.log.error({ err: error, method: request.method, url: request.url }, 'a request failed');
+  const problem =
+    known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
+  const { status } = PROBLEMS[problem.code];
+  if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
+  // What is left of a refused body is not read, so the connection cannot carry another request.
+  if (status === 413) reply.header('connection', 'close');
+  reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
+}
+
+function knownProblem(error: FastifyError | Error): ProblemError | undefined {
+  if (error instanceof ProblemError) return error;
+  if (error instanceof QueueFull) {
+    return new ProblemError(
+      'queue_full',
+      `${error.message}; nothing of this publish was stored, send it again`,
+    );
+  }
+  if (error instanceof StoreError) {
+    return new ProblemError('store_unavailable', `${error.message}; nothing of this publish was stored`);
+  }
+  return fastifyProblem(error as FastifyError);
+}
+
+function fastifyProblem(error: FastifyError): ProblemError | undefined {
+  if (error.validation !== undefined) return parameterProblem(error);
+  switch (error.code) {
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ProblemError('unsupported_media_type', 'send the events as application/json');
+    case 'FST_CP_ERR_INVALID_CONTENT_ENCODING':
+      return new ProblemError('unsupported_media_type', 'Content-Encoding takes gzip, br or zstd');
+    case 'FST_CP_ERR_INVALID_CONTENT':
+      return new ProblemError('invalid_encoding', 'the body is not what its Content-Encoding says');
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ProblemError(
+        'body_too_large',
+        'send fewer events at once; the limit counts what the body unpacks to',
+      );
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return new ProblemError('invalid_request', 'the body is not as long as its Content-Length says');
+    case 'FST_ERR_BAD_URL':
+      return new ProblemError(
+        'invalid_request',
+        'the address holds a % that does not begin two hexadecimal digits of UTF-8',
+      );
+    default:
+      return error.statusCode === 400 ? new ProblemError('invalid_request', error.message) : undefined;
+  }
+}
+
+/** A parameter that its schema refused, told by its name. */
+function parameterProblem(error: FastifyError): ProblemError {
+  const errors = error.validation!.map((fault): FieldError => {
+    const extra = fault.params['additionalProperty'];
+    if (typeof extra === 'string') return { index: null, field: extra, message: 'unknown parameter' };
+    return {
+      index: null,
+      field: fault.instancePath.slice(1) || null,
+      message: fault.message ?? 'is not valid',
+    };
+  });
+  const names = errors.map(({ field, message }) => `${field}: ${message}`).join('; ');
+  return new ProblemError('invalid_parameter', names, errors);
+}

@@ -1,0 +1,104 @@
+import { isUtf8 } from 'node:buffer';
+import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
+import compress from '@fastify/compress';
+import type { FastifyRequest } from 'fastify';
+import { EMPTY_BATCH, EVENT_ID, type EventBatch, TOPIC, partText } from '../event-batch.ts';
+import type { PublishQueue } from '../queue/publish-queue.ts';
+import type { AppendResult } from '../store/event-store.ts';
+import { readEvents } from './event-reader.ts';
+import { compileParameters } from './parameters.ts';
+import { ProblemError } from './problems.ts';
+import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
+import type { Api } from './server.ts';
+
+/** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
+export async function publishRoutes(api: Api, { queue }: { queue: PublishQueue }): Promise<void> {
+  await api.register(compress, {
+    globalCompression: false,
+    requestEncodings: ['gzip', 'br', 'zstd', 'identity'],
+  });
+  api.addContentTypeParser(
+    JSON_TYPE,
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer) => {
+      if (!UTF8_OR_NONE.test(request.headers['content-type'] ?? '')) {
+        throw new ProblemError('unsupported_media_type', 'send the events in UTF-8');
+      }
+      return batchOf(body);
+    },
+  );
+  api.post(
+    '/publish',
+    {
+      schema: {
+        summary: 'Publish one event or a batch',
+        description:
+          'Answered after the events are committed and synced to disk. Send it again whenever no answer came: ' +
+          'what is stored already is dropped and told as a duplicate.',
+        tags: ['events'],
+        querystring: publishQuery,
+        body: publishBody,
+        response: { 200: publishAnswer, ...problems(400, 413, 415, 422, 503) },
+      },
+      // The body was checked while it was read, in one pass.
+      validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
+    },
+    async (request) => {
+      // Only a body without a type and without a length comes here unread.
+      const batch = request.body instanceof Object ? (request.body as EventBatch) : batchOf(Buffer.alloc(0));
+      const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
+      return answerOf(batch, result, request.query.results);
+    },
+  );
+}
+
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
+const UTF8_OR_NONE = /^[^;]*(?:;(?!\s*charset\s*=)[^;]*)*(?:;\s*charset\s*=\s*"?utf-?8"?\s*(?:;|$).*)?$/i;
+
+const NOTHING: AppendResult = {
+  accepted: 0,
+  duplicates: 0,
+  conflicts: 0,
+  verdicts: new Uint8Array(0),
+  offsets: new Float64Array(0),
+};
+
+function batchOf(body: Buffer): EventBatch {
+  if (!isUtf8(body)) throw new ProblemError('invalid_encoding', 'the body is not UTF-8');
+  const read = readEvents(body);
+  switch (read.kind) {
+    case 'batch':
+      return read.batch.count === 0 ? EMPTY_BATCH : read.batch;
+    case 'not_json':
+      throw new ProblemError('invalid_json', read.message);
+    case 'too_many':
+      throw new ProblemError('batch_too_large', read.message);
+    case 'invalid': {
+      const { index, field, message } = read.errors[0]!;
+      const place = [index === null ? '' : `event ${index}`, field ?? ''].filter(Boolean).join(', ');
+      const more = read.errorsFound > 1 ? ` (the first of ${read.errorsFound} errors)` : '';
+      throw new ProblemError('invalid_event', `${place}: ${message}${more}; nothing was stored`, read.errors);
+    }
+  }
+}
+
+function answerOf(batch: EventBatch, result: AppendResult, withResults: boolean): PublishAnswer {
+  const { accepted, duplicates, conflicts } = result;
+  const answer: PublishAnswer = {
+    status: 'success',
+    message: `Published ${batch.count} events`,
+    events_count: batch.count,
+    accepted,
+    duplicates,
+    conflicts,
+  };
+  if (withResults) {
+    answer.results = Array.from(result.verdicts, (verdict, i) => ({
+      event_id: partText(batch, i, EVENT_ID),
+      topic: partText(batch, i, TOPIC),
+      verdict: VERDICTS[verdict]!,
+      offset: result.offsets[i]!,
+    }));
+  }
+  return answer;
+}

@@ -1,0 +1,172 @@
+import { LIMITS, PROBLEMS, VERDICTS, eventSchema } from '@chronicleweaver/protocol';
+import { type Static, Type } from 'typebox';
+
+/** The schemas that check requests and shape answers; `/openapi.json` is made from them. */
+
+const topic = Type.String({ minLength: 1, maxLength: LIMITS.topicCharsMax });
+const source = Type.String({ minLength: 1, maxLength: LIMITS.sourceCharsMax });
+const time = (description: string) => Type.String({ format: 'iso-date-time', description });
+const count = (description: string) => Type.Integer({ minimum: 0, description });
+const offset = Type.Integer({
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'Place in the log.',
+});
+
+export const publishQuery = Type.Object(
+  { results: Type.Boolean({ default: false, description: 'Whether to tell the verdict of each event.' }) },
+  { additionalProperties: false },
+);
+
+/** What the event reader takes (api/event-reader.ts): this describes it, the reader checks it. */
+export const publishBody = Type.Union([
+  Type.Object(
+    { events: Type.Array(Type.Unsafe(eventSchema), { maxItems: LIMITS.batchEventsMax }) },
+    { additionalProperties: false, title: 'Batch' },
+  ),
+  Type.Unsafe(eventSchema),
+]);
+
+export const publishAnswer = Type.Object(
+  {
+    status: Type.Literal('success'),
+    message: Type.String(),
+    events_count: count('Events of this publish: accepted + duplicates.'),
+    accepted: count('Stored now.'),
+    duplicates: count('Stored before, so dropped; conflicts are among them.'),
+    conflicts: count('Stored before under the same id with other content, so dropped.'),
+    results: Type.Optional(
+      Type.Array(
+        Type.Object({
+          event_id: Type.String(),
+          topic: Type.String(),
+          verdict: Type.Enum([...VERDICTS]),
+          offset,
+        }),
+        { description: 'One per event, in order; a dropped event has the offset of the one that was kept.' },
+      ),
+    ),
+  },
+  { title: 'PublishAnswer' },
+);
+
+export const eventsQuery = Type.Object(
+  {
+    topic: Type.Optional(topic),
+    source: Type.Optional(source),
+    from: Type.Optional(time('Earliest timestamp of the events, inclusive.')),
+    to: Type.Optional(time('Latest timestamp of the events, exclusive.')),
+    after: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'An offset: only what comes behind it, in the order asked for.',
+      }),
+    ),
+    limit: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.pageEventsMax,
+        description: 'Events of a page; without it the answer is all events, streamed.',
+      }),
+    ),
+    order: Type.Optional(Type.Enum(['asc', 'desc'], { default: 'asc', description: 'Of the offsets.' })),
+  },
+  { additionalProperties: false },
+);
+export type EventsQuery = Static<typeof eventsQuery>;
+
+export const eventParams = Type.Object({
+  topic,
+  event_id: Type.String({ minLength: 1, maxLength: LIMITS.eventIdCharsMax }),
+});
+
+const { $id: _id, title: _title, ...sentEvent } = eventSchema;
+
+export const storedEvent = Type.Unsafe({
+  ...sentEvent,
+  title: 'StoredEvent',
+  required: [...sentEvent.required, 'offset', 'received_at'],
+  properties: {
+    ...sentEvent.properties,
+    offset,
+    received_at: { type: 'string', format: 'date-time', description: 'When it was committed, UTC.' },
+  },
+  examples: [{ ...sentEvent.examples[0], offset: 1, received_at: '2025-10-28T10:00:01.000Z' }],
+});
+
+export const eventsAnswer = Type.Object(
+  {
+    count: count('Events in this answer.'),
+    events: Type.Array(storedEvent),
+    next: Type.Optional(
+      Type.Union([offset, Type.Null()], {
+        description: 'With limit only: the `after` of the next page, null on the last.',
+      }),
+    ),
+  },
+  { title: 'EventsAnswer' },
+);
+
+export const topicsAnswer = Type.Object(
+  {
+    count: count('Topics.'),
+    topics: Type.Array(
+      Type.Object({ topic: Type.String(), events: count('Stored events.'), last_offset: offset }),
+    ),
+  },
+  { title: 'TopicsAnswer' },
+);
+
+export const statsAnswer = Type.Object(
+  {
+    received: count('Events of all answered publishes: unique_processed + duplicated_dropped.'),
+    unique_processed: count('Events stored.'),
+    duplicated_dropped: count('Events dropped, conflicts among them.'),
+    topics: Type.Array(Type.String(), { description: 'All topics ever seen, sorted.' }),
+    uptime: count('Seconds since the start of the process.'),
+    conflicts: count('Events dropped whose content differed from that of the stored one.'),
+    last_offset: count('The highest offset given so far.'),
+    stored_bytes: count('Size of the database on disk.'),
+    queued_events: count('Events that wait for their commit.'),
+    queued_bytes: count('Memory that they hold.'),
+    commits: count('Commits since the start of the process.'),
+    version: Type.String(),
+  },
+  { title: 'StatsAnswer' },
+);
+
+export const messageAnswer = Type.Object({ message: Type.String() }, { title: 'Message' });
+
+const problem = Type.Object(
+  {
+    type: Type.String(),
+    status: Type.Integer(),
+    title: Type.String(),
+    detail: Type.String({ description: 'What happened this time and what to do.' }),
+    code: Type.Enum(Object.keys(PROBLEMS)),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({
+          index: Type.Union([Type.Integer(), Type.Null()], {
+            description: "The event's place in the batch, from 0.",
+          }),
+          field: Type.Union([Type.String(), Type.Null()]),
+          message: Type.String(),
+        }),
+      ),
+    ),
+  },
+  { title: 'Problem', description: 'RFC 9457' },
+);
+
+/** The answers that a resource gives when it refuses, for the OpenAPI document. */
+export function problems(...statuses: number[]) {
+  return Object.fromEntries(
+    statuses.map((status) => {
+      const titles = Object.values(PROBLEMS).filter((known) => known.status === status);
+      const description = titles.map(({ title }) => title).join('; or: ');
+      return [status, { description, content: { 'application/problem+json': { schema: problem } } }];
+    }),
+  );
+}

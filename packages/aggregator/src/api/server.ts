@@ -1,0 +1,101 @@
+import accepts from '@fastify/accepts';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { LIMITS } from '@chronicleweaver/protocol';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify';
+import type { Logger } from 'pino';
+import type { Consumer } from '../consumer/consumer.ts';
+import type { PublishQueue } from '../queue/publish-queue.ts';
+import type { EventStore } from '../store/event-store.ts';
+import { docsPages, openApi } from './docs.ts';
+import { eventsRoutes } from './events.ts';
+import { compileParameters } from './parameters.ts';
+import { ProblemError, answerError } from './problems.ts';
+import { publishRoutes } from './publish.ts';
+import { systemRoutes } from './system.ts';
+
+export type Api = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+export interface ApiParts {
+  readonly queue: PublishQueue;
+  readonly consumer: Consumer;
+  readonly store: EventStore;
+  readonly log: Logger;
+  /** Bytes of a request body, counted after it was unpacked. */
+  readonly bodyBytesMax: number;
+}
+
+/** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
+export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: ApiParts): Promise<Api> {
+  const api: Api = Fastify({
+    // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
+    loggerInstance: log.child(
+      {},
+      { level: log.isLevelEnabled('warn') ? 'warn' : log.level },
+    ) as FastifyBaseLogger,
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: bodyBytesMax,
+    // A character takes up to 12 characters of an address.
+    routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
+    frameworkErrors: answerError,
+  }).withTypeProvider<TypeBoxTypeProvider>();
+  api.removeAllContentTypeParsers();
+  api.setErrorHandler(answerError);
+  api.setValidatorCompiler(compileParameters);
+
+  await openApi(api);
+  await api.register(accepts);
+  const methodsByPath = noteRoutes(api);
+  await api.register(publishRoutes, { queue });
+  await api.register(eventsRoutes, { store });
+  await api.register(systemRoutes, { store, queue, consumer });
+  await api.register(docsPages);
+  refuseTheRest(api, methodsByPath);
+  return api;
+}
+
+/** Notes which methods each path takes, as routes are registered. */
+function noteRoutes(api: Api): Map<string, Set<string>> {
+  const methodsByPath = new Map<string, Set<string>>();
+  api.addHook('onRoute', ({ url, method }) => {
+    const methods = methodsByPath.get(url) ?? new Set();
+    for (const one of [method].flat()) methods.add(one);
+    methodsByPath.set(url, methods);
+  });
+  return methodsByPath;
+}
+
+/** 405 for a known path with another method, 404 for an unknown path; either before a body is read. */
+function refuseTheRest(api: Api, methodsByPath: ReadonlyMap<string, ReadonlySet<string>>): void {
+  for (const [url, methods] of methodsByPath) {
+    if (url.includes('*') || (url !== '/' && url.endsWith('/'))) continue;
+    const others = api.supportedMethods.filter((method) => !methods.has(method));
+    const allow = [...methods].join(', ');
+    const refuse = async (request: FastifyRequest, reply: FastifyReply) => {
+      reply.header('allow', allow);
+      throw new ProblemError('method_not_allowed', `${url} takes ${allow}, not ${request.method}`);
+    };
+    api.route({ url, method: others, schema: { hide: true }, onRequest: refuse, handler: refuse });
+  }
+  const refuse = async (request: FastifyRequest) => {
+    throw new ProblemError(
+      'not_found',
+      `there is no ${request.method} ${request.url.split('?')[0]}; see /docs`,
+    );
+  };
+  api.setNotFoundHandler({ preValidation: refuse }, refuse);
+}

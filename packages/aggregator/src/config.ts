@@ -1,0 +1,56 @@
+import { LIMITS } from '@chronicleweaver/protocol';
+
+/** Everything that can be set, checked and frozen. Nothing else reads the environment. */
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly databasePath: string;
+  readonly logLevel: LogLevel;
+  readonly bodyBytesMax: number;
+  readonly queueEventsMax: number;
+  readonly queueBytesMax: number;
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** A variable has a value that it does not take. The message names it, what it got and what it takes. */
+export class ConfigError extends Error {}
+
+const MIB = 1024 * 1024;
+
+/** Reads the settings from the environment; throws a ConfigError on the first that is wrong. An empty value is unset. */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const config: Config = {
+    host: text(env, 'HOST', '127.0.0.1'),
+    port: integer(env, 'APP_PORT', 8000, 0, 65_535),
+    databasePath: text(env, 'DEDUPLICATION_DB_PATH', 'data/chronicle.db'),
+    logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
+    bodyBytesMax: integer(env, 'BODY_BYTES_MAX', 16 * MIB, LIMITS.eventBytesMax, 256 * MIB),
+    queueEventsMax: integer(env, 'QUEUE_EVENTS_MAX', 200_000, 1, 10_000_000),
+    queueBytesMax: integer(env, 'QUEUE_BYTES_MAX', 128 * MIB, 1, 4096 * MIB),
+  };
+  return Object.freeze(config);
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+function text(env: Env, name: string, fallback: string): string {
+  return env[name] || fallback;
+}
+
+function integer(env: Env, name: string, fallback: number, min: number, max: number): number {
+  const value = env[name];
+  if (!value) return fallback;
+  const number = /^\d+$/.test(value) ? Number(value) : NaN;
+  if (number >= min && number <= max) return number;
+  throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes a whole number from ${min} to ${max}`);
+}
+
+function oneOf<T extends string>(env: Env, name: string, fallback: T, choices: readonly T[]): T {
+  const value = env[name];
+  if (!value) return fallback;
+  const choice = choices.find((one) => one === value);
+  if (choice !== undefined) return choice;
+  throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes one of ${choices.join(', ')}`);
+}

@@ -1,0 +1,107 @@
+import { VERDICTS } from '@chronicleweaver/protocol';
+import type { Logger } from 'pino';
+import { EVENT_ID, SOURCE, TOPIC, partText } from '../event-batch.ts';
+import type { PublishQueue, QueuedPublish } from '../queue/publish-queue.ts';
+import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-store.ts';
+
+/**
+ * Events and bytes of one commit. A sync costs the same for one event as for thousands; beyond these the gain is small
+ * and the first publish of a group waits for the last.
+ */
+const GROUP_EVENTS_MAX = 16_384;
+const GROUP_BYTES_MAX = 16 * 1024 * 1024;
+
+/** How often dropped events are summed up in the log, milliseconds. */
+const DROPS_LOGGED_EVERY_MS = 10_000;
+
+/**
+ * The only one that appends. In: what waits in the queue. Out: each publish's result, after the commit that holds it.
+ *
+ * A turn takes all that came while the turn before was committing and appends it in one transaction: the more
+ * publishers there are at once, the more events share a sync (group commit). Nobody is answered before the commit: an
+ * answer before it could promise an event that a crash loses. Where a commit fails, all of its publishes are refused,
+ * none of their events is stored, and the next turn tries anew.
+ */
+export class Consumer {
+  readonly #queue: PublishQueue;
+  readonly #store: EventStore;
+  readonly #log: Logger;
+  readonly #finished: Promise<void>;
+  #commits = 0;
+  #dropped = 0;
+  #conflicts = 0;
+  #dropsTimer: NodeJS.Timeout | null = null;
+
+  constructor(queue: PublishQueue, store: EventStore, log: Logger) {
+    this.#queue = queue;
+    this.#store = store;
+    this.#log = log;
+    this.#finished = this.#run();
+  }
+
+  /** Commits since the start. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** Commits and answers what is queued, takes nothing new, and ends. */
+  async close(): Promise<void> {
+    this.#queue.close();
+    await this.#finished;
+    if (this.#dropsTimer !== null) clearTimeout(this.#dropsTimer);
+    this.#sumUpDrops();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      const group = await this.#queue.take(GROUP_EVENTS_MAX, GROUP_BYTES_MAX);
+      if (group.length === 0) return;
+      await this.#commit(group);
+    }
+  }
+
+  async #commit(group: readonly QueuedPublish[]): Promise<void> {
+    let results: AppendResult[];
+    try {
+      results = await this.#store.append(group.map(({ batch }) => batch));
+    } catch (error) {
+      this.#log.error({ err: error, publishes: group.length }, 'a commit failed; its publishes were refused');
+      for (const publish of group) publish.reject(error as Error);
+      return;
+    }
+    this.#commits += 1;
+    for (const [i, publish] of group.entries()) {
+      const result = results[i]!;
+      publish.resolve(result);
+      if (result.duplicates > 0) this.#noteDrops(publish, result);
+    }
+  }
+
+  #noteDrops({ batch }: QueuedPublish, result: AppendResult): void {
+    this.#dropped += result.duplicates;
+    this.#conflicts += result.conflicts;
+    this.#dropsTimer ??= setTimeout(() => this.#sumUpDrops(), DROPS_LOGGED_EVERY_MS).unref();
+    if (!this.#log.isLevelEnabled('debug')) return;
+    for (const [i, verdict] of result.verdicts.entries()) {
+      if (verdict === ACCEPTED) continue;
+      this.#log.debug(
+        {
+          topic: partText(batch, i, TOPIC),
+          event_id: partText(batch, i, EVENT_ID),
+          source: partText(batch, i, SOURCE),
+          verdict: VERDICTS[verdict],
+          offset: result.offsets[i],
+        },
+        'event dropped',
+      );
+    }
+  }
+
+  #sumUpDrops(): void {
+    this.#dropsTimer = null;
+    if (this.#dropped === 0) return;
+    this.#log.info({ dropped: this.#dropped, conflicts: this.#conflicts }, 'duplicates dropped');
+    this.#dropped = 0;
+    this.#conflicts = 0;
+  }
+}

@@ -1,0 +1,56 @@
+import { existsSync } from 'node:fs';
+import { pino } from 'pino';
+import { startAggregator } from './aggregator.ts';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { StoreError } from './store/event-store.ts';
+
+/** After a signal, the process ends within 10 s, whatever a reader or a disk does; the last one is for the way out. */
+const EXIT_WITHIN_MS = 9_000;
+
+async function main(): Promise<void> {
+  if (existsSync('.env')) process.loadEnvFile('.env');
+  const config = configOrExit();
+  const log = pino({ level: config.logLevel });
+  const aggregator = await startAggregator(config, log).catch((error: unknown) => {
+    if (!isUsersToMend(error)) throw error;
+    process.stderr.write(`chronicleweaver: ${error.message}\n`);
+    process.exit(1);
+  });
+
+  const stop = (signal: NodeJS.Signals): void => {
+    log.info({ signal }, 'stopping: no new requests, what is queued is committed and answered');
+    setTimeout(() => {
+      log.error('the stop took too long; what was not answered may not be stored, and may be sent again');
+      process.exit(1);
+    }, EXIT_WITHIN_MS).unref();
+    aggregator.close().then(
+      () => log.info('stopped'),
+      (error: unknown) => {
+        log.error({ err: error }, 'the stop failed');
+        process.exitCode = 1;
+      },
+    );
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+function configOrExit(): Config {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`chronicleweaver: ${error.message}\n`);
+    process.exit(1);
+  }
+}
+
+/** A path or a port that cannot be had: one line says it better than a stack. */
+function isUsersToMend(error: unknown): error is Error {
+  return (
+    (error instanceof StoreError && error.code === 'unusable') ||
+    (error instanceof Error && 'syscall' in error && error.syscall === 'listen')
+  );
+}
+
+await main();

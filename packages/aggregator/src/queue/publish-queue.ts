@@ -1,0 +1,114 @@
+import { type EventBatch, batchBytes } from '../event-batch.ts';
+import type { AppendResult } from '../store/event-store.ts';
+
+export interface QueueLimits {
+  /** Events that may wait or be in the writer's hands. */
+  readonly eventsMax: number;
+  /** Bytes that they may hold. */
+  readonly bytesMax: number;
+}
+
+/** A batch that waits for its commit. Exactly one of `resolve` and `reject` is called, once. */
+export interface QueuedPublish {
+  readonly batch: EventBatch;
+  readonly bytes: number;
+  readonly resolve: (result: AppendResult) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Hands batches from many publishers to one consumer. In: parsed batches. Out: groups of them, in the order they came.
+ *
+ * A batch is *waiting*, then *taken*, then *settled*; until it is settled it counts against the limits, so what is
+ * refused depends on what is held and not on where it stands. A batch that does not fit is refused whole and leaves no
+ * trace; an empty queue takes any batch that a publish may hold, however the limits are set.
+ */
+export class PublishQueue {
+  readonly #limits: QueueLimits;
+  #waiting: QueuedPublish[] = [];
+  #events = 0;
+  #bytes = 0;
+  #closed = false;
+  #wake: (() => void) | null = null;
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits;
+  }
+
+  /** Events that wait or are taken. */
+  get events(): number {
+    return this.#events;
+  }
+
+  /** Bytes that they hold. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Resolves after the batch is durable. Rejects with QueueFull at once, or with the StoreError of its commit. */
+  publish(batch: EventBatch): Promise<AppendResult> {
+    const bytes = batchBytes(batch);
+    const fits =
+      this.#events + batch.count <= this.#limits.eventsMax && this.#bytes + bytes <= this.#limits.bytesMax;
+    if (this.#closed || (!fits && this.#events > 0)) {
+      return Promise.reject(new QueueFull(this.#closed ? 'the queue is closed' : this.#fullness()));
+    }
+    this.#events += batch.count;
+    this.#bytes += bytes;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({
+        batch,
+        bytes,
+        resolve: (result) => {
+          this.#release(batch, bytes);
+          resolve(result);
+        },
+        reject: (error) => {
+          this.#release(batch, bytes);
+          reject(error);
+        },
+      });
+      this.#wake?.();
+    });
+  }
+
+  /**
+   * Waits until something waits, then takes as much as fits the two bounds, at least one batch. An empty answer means
+   * that the queue is closed and drained.
+   */
+  async take(eventsMax: number, bytesMax: number): Promise<QueuedPublish[]> {
+    while (this.#waiting.length === 0) {
+      if (this.#closed) return [];
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+      this.#wake = null;
+    }
+    let taken = 0;
+    let events = 0;
+    let bytes = 0;
+    for (const publish of this.#waiting) {
+      events += publish.batch.count;
+      bytes += publish.bytes;
+      if (taken > 0 && (events > eventsMax || bytes > bytesMax)) break;
+      taken += 1;
+    }
+    return this.#waiting.splice(0, taken);
+  }
+
+  /** Refuses from now on; what waits can still be taken. */
+  close(): void {
+    this.#closed = true;
+    this.#wake?.();
+  }
+
+  #release(batch: EventBatch, bytes: number): void {
+    this.#events -= batch.count;
+    this.#bytes -= bytes;
+  }
+
+  #fullness(): string {
+    return `${this.#events} events and ${this.#bytes} bytes are waiting for their commit`;
+  }
+}
+
+/** Nothing of the batch was taken; the same publish may be sent again. */
+export class QueueFull extends Error {}

@@ -1,0 +1,130 @@
+import type { EventBatch } from '../event-batch.ts';
+
+/**
+ * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same
+ * suite (test/event-store.test.ts); memory/ is the one to read first.
+ *
+ * Invariants: one event per `(topic, event_id)`, the first; offsets grow strictly in commit order, from 1;
+ * `received = accepted + duplicates`, counted in the transaction that stores the events.
+ */
+export interface EventStore {
+  /**
+   * Judges and stores the events of all batches in one transaction and resolves after it is durable, with one result
+   * per batch. Rejects with a StoreError, and then nothing of any batch is stored.
+   */
+  append(batches: readonly EventBatch[]): Promise<AppendResult[]>;
+
+  /** Commits nothing, durably: resolves where an append would, rejects with a StoreError where it would not. */
+  probe(): Promise<void>;
+
+  /** The end of the log now, and how many events behind `after`, in that order, match up to there. */
+  snapshot(query: SnapshotQuery): Promise<Snapshot>;
+
+  /** Some of the events that match, and where to go on: bounded in events, bytes and work. */
+  read(query: PageQuery): Promise<EventPage>;
+
+  /** The stored event's JSON as `GET /events` gives it. */
+  find(topic: string, eventId: string): Promise<string | undefined>;
+
+  /** All topics in order of their names. */
+  topics(): Promise<TopicSummary[]>;
+
+  stats(): Promise<StoreStats>;
+
+  /** Waits for what was begun and lets go of the file. */
+  close(): Promise<void>;
+}
+
+/** What became of one batch; `verdicts` and `offsets` have an entry per event, in order. */
+export interface AppendResult {
+  readonly accepted: number;
+  /** Counts conflicts too. */
+  readonly duplicates: number;
+  readonly conflicts: number;
+  /** ACCEPTED, DUPLICATE or CONFLICT. */
+  readonly verdicts: Uint8Array;
+  /** The offset of the stored event: of a dropped one, that of the first. */
+  readonly offsets: Float64Array;
+}
+
+/** The codes of the protocol's VERDICTS: places in that list. */
+export const ACCEPTED = 0;
+export const DUPLICATE = 1;
+export const CONFLICT = 2;
+
+/** What an event must be to be given out. Times are those of the event, in milliseconds: from inclusive, to exclusive. */
+export interface EventFilter {
+  readonly topic?: string | undefined;
+  readonly source?: string | undefined;
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+}
+
+export interface Snapshot {
+  /** The highest offset given so far, 0 in an empty log. */
+  readonly lastOffset: number;
+  readonly count: number;
+}
+
+export interface SnapshotQuery extends EventFilter {
+  readonly order: 'asc' | 'desc';
+  /** Exclusive: in ascending order offsets above it, in descending order offsets below it. */
+  readonly after: number;
+}
+
+/** The `after` that leaves nothing out. */
+export const START = { asc: 0, desc: Number.MAX_SAFE_INTEGER } as const;
+
+export interface PageQuery extends SnapshotQuery {
+  /** Inclusive: no offset above it. */
+  readonly upTo: number;
+  /** At least 1. The page may hold fewer for its bounds in bytes and work. */
+  readonly eventsMax: number;
+  /** What stands behind each event in `bytes`. */
+  readonly separator: ',' | '\n';
+}
+
+export interface EventPage {
+  /** UTF-8: the events' JSON, with `offset` and `received_at`, each followed by the separator. */
+  readonly bytes: Uint8Array;
+  readonly count: number;
+  /** The offset of the last event of the page; of no meaning where `count` is 0. */
+  readonly lastOffset: number;
+  /** The `after` of the next page, or null where the log ends. Not null does not promise another event. */
+  readonly resumeAfter: number | null;
+}
+
+export interface TopicSummary {
+  readonly topic: string;
+  readonly events: number;
+  readonly lastOffset: number;
+}
+
+export interface StoreStats {
+  readonly received: number;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly conflicts: number;
+  readonly lastOffset: number;
+  readonly topics: readonly string[];
+  /** Size of what is on disk, bytes; 0 for a store without a disk. */
+  readonly storedBytes: number;
+}
+
+/**
+ * - `blocked`: no space, or the file is held by another; a later append may succeed.
+ * - `failed`: the file or the disk cannot be trusted, or the writer has ended; nothing is appended until a restart.
+ * - `closed`: the store was closed.
+ * - `unusable`: the file cannot be opened as ours; thrown at start only.
+ */
+export type StoreErrorCode = 'blocked' | 'failed' | 'closed' | 'unusable';
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode;
+
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'StoreError';
+    this.code = code;
+  }
+}

@@ -1,0 +1,169 @@
+import {
+  EVENT_ID,
+  type EventBatch,
+  PAYLOAD,
+  SOURCE,
+  TEXT,
+  TIMESTAMP,
+  TOPIC,
+  partText,
+} from '../../event-batch.ts';
+import {
+  ACCEPTED,
+  type AppendResult,
+  CONFLICT,
+  DUPLICATE,
+  type EventFilter,
+  type EventPage,
+  type EventStore,
+  type PageQuery,
+  type Snapshot,
+  type SnapshotQuery,
+  StoreError,
+  type StoreStats,
+  type TopicSummary,
+} from '../event-store.ts';
+import { storedEventJson } from '../stored-event.ts';
+
+interface KeptEvent {
+  readonly offset: number;
+  readonly receivedMs: number;
+  readonly topic: string;
+  readonly source: string;
+  readonly timestamp: string;
+  readonly timeMs: number;
+  readonly payload: string;
+  readonly text: string;
+}
+
+/**
+ * The reference: what a store has to do, in the fewest words, for tests to compare the others with. Nothing is durable
+ * and every read walks the whole log.
+ */
+export class MemoryStore implements EventStore {
+  readonly #log: KeptEvent[] = [];
+  readonly #byKey = new Map<string, KeptEvent>();
+  #received = 0;
+  #duplicates = 0;
+  #conflicts = 0;
+  #closed = false;
+
+  async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
+    await this.probe();
+    const receivedMs = Date.now();
+    return batches.map((batch) => this.#appendOne(batch, receivedMs));
+  }
+
+  async probe(): Promise<void> {
+    if (this.#closed) throw new StoreError('closed', 'the store is closed');
+  }
+
+  async snapshot(query: SnapshotQuery): Promise<Snapshot> {
+    return { lastOffset: this.#log.length, count: this.#matches(query).length };
+  }
+
+  async read(query: PageQuery): Promise<EventPage> {
+    const ahead = this.#matches(query).filter((event) => event.offset <= query.upTo);
+    if (query.order === 'desc') ahead.reverse();
+    const page = ahead.slice(0, query.eventsMax);
+    const text = page.map(
+      (event) => storedEventJson(event.text, event.offset, event.receivedMs) + query.separator,
+    );
+    const lastOffset = page.at(-1)?.offset ?? 0;
+    return {
+      bytes: Buffer.from(text.join('')),
+      count: page.length,
+      lastOffset,
+      resumeAfter: ahead.length > page.length ? lastOffset : null,
+    };
+  }
+
+  async find(topic: string, eventId: string): Promise<string | undefined> {
+    const event = this.#byKey.get(keyOf(topic, eventId));
+    return event && storedEventJson(event.text, event.offset, event.receivedMs);
+  }
+
+  async topics(): Promise<TopicSummary[]> {
+    const byName = new Map<string, TopicSummary>();
+    for (const { topic, offset } of this.#log) {
+      byName.set(topic, { topic, events: (byName.get(topic)?.events ?? 0) + 1, lastOffset: offset });
+    }
+    return [...byName.values()].toSorted((a, b) =>
+      Buffer.compare(Buffer.from(a.topic), Buffer.from(b.topic)),
+    );
+  }
+
+  async stats(): Promise<StoreStats> {
+    const topics = await this.topics();
+    return {
+      received: this.#received,
+      accepted: this.#log.length,
+      duplicates: this.#duplicates,
+      conflicts: this.#conflicts,
+      lastOffset: this.#log.length,
+      topics: topics.map(({ topic }) => topic),
+      storedBytes: 0,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #matches(query: SnapshotQuery): KeptEvent[] {
+    return this.#log.filter((event) => {
+      const isBehind = query.order === 'asc' ? event.offset > query.after : event.offset < query.after;
+      return isBehind && matches(event, query);
+    });
+  }
+
+  #appendOne(batch: EventBatch, receivedMs: number): AppendResult {
+    const verdicts = new Uint8Array(batch.count);
+    const offsets = new Float64Array(batch.count);
+    const counts = [0, 0, 0];
+    for (let i = 0; i < batch.count; i++) {
+      const event: KeptEvent = {
+        offset: this.#log.length + 1,
+        receivedMs,
+        topic: partText(batch, i, TOPIC),
+        source: partText(batch, i, SOURCE),
+        timestamp: partText(batch, i, TIMESTAMP),
+        timeMs: batch.timesMs[i]!,
+        payload: partText(batch, i, PAYLOAD),
+        text: partText(batch, i, TEXT),
+      };
+      const key = keyOf(event.topic, partText(batch, i, EVENT_ID));
+      const first = this.#byKey.get(key);
+      if (first === undefined) {
+        this.#byKey.set(key, event);
+        this.#log.push(event);
+      }
+      const verdict = first === undefined ? ACCEPTED : sameContent(first, event) ? DUPLICATE : CONFLICT;
+      verdicts[i] = verdict;
+      offsets[i] = (first ?? event).offset;
+      counts[verdict]! += 1;
+    }
+    const [accepted, duplicates, conflicts] = counts as [number, number, number];
+    this.#received += batch.count;
+    this.#duplicates += duplicates + conflicts;
+    this.#conflicts += conflicts;
+    return { accepted, duplicates: duplicates + conflicts, conflicts, verdicts, offsets };
+  }
+}
+
+function keyOf(topic: string, eventId: string): string {
+  return JSON.stringify([topic, eventId]);
+}
+
+function sameContent(a: KeptEvent, b: KeptEvent): boolean {
+  return a.source === b.source && a.timestamp === b.timestamp && a.payload === b.payload;
+}
+
+function matches(event: KeptEvent, { topic, source, fromMs, toMs }: EventFilter): boolean {
+  return (
+    (topic === undefined || event.topic === topic) &&
+    (source === undefined || event.source === source) &&
+    (fromMs === undefined || event.timeMs >= fromMs) &&
+    (toMs === undefined || event.timeMs < toMs)
+  );
+}

@@ -1,0 +1,119 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { StoreError } from '../event-store.ts';
+import { MIGRATIONS } from './migrations.ts';
+
+/** Marks a file as ours in its header (`PRAGMA application_id`): the letters "ChWv". */
+const APPLICATION_ID = 0x43685776;
+
+/** Older ones can corrupt the file in WAL mode: https://sqlite.org/releaselog/3_51_3.html */
+const SQLITE_VERSION_MIN = '3.51.3';
+
+/**
+ * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
+ * do, on a file that is not ours, a newer file, an SQLite too old, or a place where no file can be made.
+ */
+export function openForWriting(path: string): DatabaseSync {
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+  } catch (cause) {
+    throw new StoreError('unusable', `cannot make the folder of ${path}: ${messageOf(cause)}`, { cause });
+  }
+  const db = open(path, false);
+  try {
+    refuseOldSqlite(sqliteVersion(db));
+    refuseForeignFile(db, path);
+    // The log is written and synced at every commit, so an answer after COMMIT outlives a loss of power.
+    db.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA busy_timeout = 5000;
+      PRAGMA cache_size = -65536;
+    `);
+    migrate(db, path);
+  } catch (error) {
+    db.close();
+    if (error instanceof StoreError) throw error;
+    throw new StoreError('unusable', `cannot open ${path}: ${messageOf(error)}`, { cause: error });
+  }
+  return db;
+}
+
+/** Opens the file for reading, beside the writer. */
+export function openForReading(path: string): DatabaseSync {
+  const db = open(path, true);
+  db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;');
+  return db;
+}
+
+/** Throws on an SQLite that could corrupt the file. `version` is like "3.53.4". */
+export function refuseOldSqlite(version: string): void {
+  const [have, need] = [version, SQLITE_VERSION_MIN].map((text) => text.split('.').map(Number)) as [
+    number[],
+    number[],
+  ];
+  const differs = need.findIndex((part, i) => part !== have[i]);
+  if (differs >= 0 && (have[differs] ?? 0) < need[differs]!) {
+    throw new StoreError(
+      'unusable',
+      `SQLite ${version} can corrupt a file in WAL mode; ${SQLITE_VERSION_MIN} or later is needed: use a newer Node.js`,
+    );
+  }
+}
+
+export function sqliteVersion(db: DatabaseSync): string {
+  return String(db.prepare('SELECT sqlite_version() AS version').get()!['version']);
+}
+
+function open(path: string, readOnly: boolean): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { readOnly });
+  } catch (cause) {
+    throw new StoreError('unusable', `cannot open ${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function refuseForeignFile(db: DatabaseSync, path: string): void {
+  let foreign: boolean;
+  try {
+    const id = pragma(db, 'application_id');
+    const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!['n']);
+    foreign = id !== APPLICATION_ID && (id !== 0 || tables > 0);
+  } catch (cause) {
+    throw new StoreError('unusable', `${path} is not an SQLite file (${messageOf(cause)}): ${MOVE_IT}`, {
+      cause,
+    });
+  }
+  if (foreign) throw new StoreError('unusable', `${path} is an SQLite file of another program: ${MOVE_IT}`);
+}
+
+const MOVE_IT = 'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed';
+
+function migrate(db: DatabaseSync, path: string): void {
+  const version = pragma(db, 'user_version');
+  if (version > MIGRATIONS.length) {
+    throw new StoreError(
+      'unusable',
+      `${path} is of format ${version}, this program knows up to ${MIGRATIONS.length}: start a newer version of it`,
+    );
+  }
+  for (let next = version; next < MIGRATIONS.length; next++) {
+    // One transaction a step: a crash leaves the file before it or after it.
+    db.exec(`
+      BEGIN IMMEDIATE;
+      ${MIGRATIONS[next]!}
+      PRAGMA application_id = ${APPLICATION_ID};
+      PRAGMA user_version = ${next + 1};
+      COMMIT;
+    `);
+  }
+}
+
+function pragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()![name]);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,156 @@
+import { stat } from 'node:fs/promises';
+import { type EventBatch, SPANS_PER_EVENT } from '../../event-batch.ts';
+import {
+  ACCEPTED,
+  type AppendResult,
+  CONFLICT,
+  type EventPage,
+  type EventStore,
+  type PageQuery,
+  START,
+  type Snapshot,
+  type SnapshotQuery,
+  type StoreStats,
+  type TopicSummary,
+} from '../event-store.ts';
+import type { CountedSome } from './read.ts';
+import { ThreadClient } from './thread-client.ts';
+import type { ReaderCalls, WriterCalls } from './thread.ts';
+
+/**
+ * One SQLite file, written by one thread and read by another. In this thread nothing blocks: every method is a
+ * message and its answer. A read that begins after an append was answered sees what it stored, because the answer
+ * comes after the commit.
+ */
+export class SqliteStore implements EventStore {
+  /** Like "3.53.4". */
+  readonly sqliteVersion: string;
+  readonly #path: string;
+  readonly #writer: ThreadClient<WriterCalls>;
+  readonly #reader: ThreadClient<ReaderCalls>;
+
+  private constructor(
+    path: string,
+    writer: ThreadClient<WriterCalls>,
+    reader: ThreadClient<ReaderCalls>,
+    sqliteVersion: string,
+  ) {
+    this.#path = path;
+    this.#writer = writer;
+    this.#reader = reader;
+    this.sqliteVersion = sqliteVersion;
+  }
+
+  /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
+  static async open(path: string): Promise<SqliteStore> {
+    const { thread: writer, sqliteVersion } = await ThreadClient.open<WriterCalls>({ role: 'writer', path });
+    try {
+      const { thread: reader } = await ThreadClient.open<ReaderCalls>({ role: 'reader', path });
+      return new SqliteStore(path, writer, reader, sqliteVersion);
+    } catch (error) {
+      await writer.close();
+      throw error;
+    }
+  }
+
+  async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
+    const group = groupOf(batches);
+    const { bytes, spans, timesMs } = group;
+    const transfer = [bytes.buffer, spans.buffer, timesMs.buffer];
+    const { verdicts, offsets } = await this.#writer.call('append', [group], transfer);
+    let at = 0;
+    return batches.map(({ count }) => {
+      const from = at;
+      at += count;
+      return resultOf(verdicts.subarray(from, at), offsets.subarray(from, at));
+    });
+  }
+
+  probe(): Promise<void> {
+    return this.#writer.call('probe', []);
+  }
+
+  async snapshot(query: SnapshotQuery): Promise<Snapshot> {
+    const { lastOffset, count } = await this.#reader.call('snapshot', [query.topic]);
+    const { topic: _topic, order, after: start, ...rest } = query;
+    const isCounted =
+      start === START[order] && Object.values(rest).every((condition) => condition === undefined);
+    if (isCounted) return { lastOffset, count };
+    let matched = 0;
+    let after: number | null = start;
+    while (after !== null) {
+      const some: CountedSome = await this.#reader.call('countSome', [{ ...query, after, upTo: lastOffset }]);
+      matched += some.count;
+      after = some.resumeAfter;
+    }
+    return { lastOffset, count: matched };
+  }
+
+  read(query: PageQuery): Promise<EventPage> {
+    return this.#reader.call('page', [query]);
+  }
+
+  find(topic: string, eventId: string): Promise<string | undefined> {
+    return this.#reader.call('find', [topic, eventId]);
+  }
+
+  topics(): Promise<TopicSummary[]> {
+    return this.#reader.call('topics', []);
+  }
+
+  async stats(): Promise<StoreStats> {
+    const [stats, file, wal] = await Promise.all([
+      this.#reader.call('stats', []),
+      stat(this.#path),
+      // The log file is made by the first commit and may be gone after the last.
+      stat(`${this.#path}-wal`).catch(() => ({ size: 0 })),
+    ]);
+    return { ...stats, storedBytes: file.size + wal.size };
+  }
+
+  async close(): Promise<void> {
+    // The writer last: the last connection to leave folds the log back into the file.
+    await this.#reader.close();
+    await this.#writer.close();
+  }
+}
+
+interface Group extends EventBatch {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly spans: Int32Array<ArrayBuffer>;
+  readonly timesMs: Float64Array<ArrayBuffer>;
+}
+
+/** The events of all batches as one, in memory of its own, which can move to the writer's thread. */
+function groupOf(batches: readonly EventBatch[]): Group {
+  let count = 0;
+  let length = 0;
+  for (const batch of batches) {
+    count += batch.count;
+    length += batch.bytes.length;
+  }
+  const bytes = new Uint8Array(length);
+  const spans = new Int32Array(count * SPANS_PER_EVENT);
+  const timesMs = new Float64Array(count);
+  let base = 0;
+  let event = 0;
+  for (const batch of batches) {
+    bytes.set(batch.bytes, base);
+    timesMs.set(batch.timesMs, event);
+    const to = event * SPANS_PER_EVENT;
+    for (let i = 0; i < batch.spans.length; i++) spans[to + i] = batch.spans[i]! + base;
+    base += batch.bytes.length;
+    event += batch.count;
+  }
+  return { count, bytes, spans, timesMs };
+}
+
+function resultOf(verdicts: Uint8Array, offsets: Float64Array): AppendResult {
+  let accepted = 0;
+  let conflicts = 0;
+  for (const verdict of verdicts) {
+    if (verdict === ACCEPTED) accepted += 1;
+    else if (verdict === CONFLICT) conflicts += 1;
+  }
+  return { accepted, duplicates: verdicts.length - accepted, conflicts, verdicts, offsets };
+}
