@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
+import { pino } from 'pino';
+import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
+import { readConfig } from '../../src/config.ts';
+import { tempFolder } from './temp-folder.ts';
+
+export interface EventsAnswer {
+  count: number;
+  events: StoredEvent[];
+  next?: number | null;
+}
+
+export interface StatsAnswer {
+  received: number;
+  unique_processed: number;
+  duplicated_dropped: number;
+  topics: string[];
+  uptime: number;
+  conflicts: number;
+  last_offset: number;
+}
+
+/** A service that listens on a port of its own, with a file of its own, and is closed with the test. */
+export class TestServer {
+  readonly databasePath: string;
+  readonly #env: Record<string, string>;
+  #aggregator: Aggregator;
+
+  private constructor(databasePath: string, env: Record<string, string>, aggregator: Aggregator) {
+    this.databasePath = databasePath;
+    this.#env = env;
+    this.#aggregator = aggregator;
+  }
+
+  static async start(t: TestContext, env: Record<string, string> = {}): Promise<TestServer> {
+    const databasePath = join(tempFolder(t), 'events.db');
+    const server = new TestServer(databasePath, env, await launch(databasePath, env));
+    t.after(() => server.#aggregator.close());
+    return server;
+  }
+
+  get url(): string {
+    return this.#aggregator.url;
+  }
+
+  /** Closes the service and starts another on the same file. */
+  async restart(): Promise<void> {
+    await this.#aggregator.close();
+    this.#aggregator = await launch(this.databasePath, this.#env);
+  }
+
+  /** `POST /publish` with this body; a string or bytes are sent as they are. */
+  post(body: unknown, headers: Record<string, string> = {}, path = '/publish'): Promise<Response> {
+    const isRaw = typeof body === 'string' || body instanceof Uint8Array;
+    return fetch(this.url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: isRaw ? (body as BodyInit) : JSON.stringify(body),
+    });
+  }
+
+  /** Publishes and returns the answer, with results. */
+  async publish(...events: Event[]): Promise<PublishAnswer> {
+    const response = await this.post({ events }, {}, '/publish?results=true');
+    assert.equal(response.status, 200, await response.clone().text());
+    return (await response.json()) as PublishAnswer;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    const response = await fetch(this.url + path);
+    assert.equal(response.status, 200, await response.clone().text());
+    return (await response.json()) as T;
+  }
+
+  events(query = ''): Promise<EventsAnswer> {
+    return this.get<EventsAnswer>(`/events${query}`);
+  }
+
+  stats(): Promise<StatsAnswer> {
+    return this.get<StatsAnswer>('/stats');
+  }
+}
+
+/** Asserts that the response is this problem, in the form of ERR-1, and returns it. */
+export async function problemIn(response: Response, status: number, code: string): Promise<Problem> {
+  const text = await response.text();
+  assert.equal(response.status, status, text);
+  assert.match(response.headers.get('content-type') ?? '', /^application\/problem\+json/);
+  const problem = JSON.parse(text) as Problem;
+  assert.equal(problem.code, code, text);
+  assert.equal(problem.status, status);
+  assert.ok(problem.title.length > 0 && problem.detail.length > 0);
+  return problem;
+}
+
+function launch(databasePath: string, env: Record<string, string>): Promise<Aggregator> {
+  const config = readConfig({ APP_PORT: '0', DEDUPLICATION_DB_PATH: databasePath, LOG_LEVEL: 'silent', ...env });
+  return startAggregator(config, pino({ level: config.logLevel }));
+}
