@@ -36,9 +36,11 @@ export class TestServer {
   }
 
   static async start(t: TestContext, env: Record<string, string> = {}): Promise<TestServer> {
+    let server: TestServer | undefined;
+    // Before the folder's own, so that the file is closed when it goes away.
+    t.after(() => server?.#aggregator.close());
     const databasePath = join(tempFolder(t), 'events.db');
-    const server = new TestServer(databasePath, env, await launch(databasePath, env));
-    t.after(() => server.#aggregator.close());
+    server = new TestServer(databasePath, env, await launch(databasePath, env));
     return server;
   }
 
@@ -58,7 +60,7 @@ export class TestServer {
     return fetch(this.url + path, {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
-      body: isRaw ? (body as BodyInit) : JSON.stringify(body),
+      body: isRaw ? (body as NonNullable<RequestInit['body']>) : JSON.stringify(body),
     });
   }
 
