@@ -38,10 +38,14 @@ export class TestServer {
   static async start(t: TestContext, env: Record<string, string> = {}): Promise<TestServer> {
     let server: TestServer | undefined;
     // Before the folder's own, so that the file is closed when it goes away.
-    t.after(() => server?.#aggregator.close());
+    t.after(() => server?.close());
     const databasePath = join(tempFolder(t), 'events.db');
     server = new TestServer(databasePath, env, await launch(databasePath, env));
     return server;
+  }
+
+  close(): Promise<void> {
+    return this.#aggregator.close();
   }
 
   get url(): string {
