@@ -34,8 +34,7 @@ export function openForWriting(path: string): DatabaseSync {
     migrate(db, path);
   } catch (error) {
     db.close();
-    if (error instanceof StoreError) throw error;
-    throw new StoreError('unusable', `cannot open ${path}: ${messageOf(error)}`, { cause: error });
+    throw error instanceof StoreError ? error : unusable(path, error);
   }
   return db;
 }
@@ -70,23 +69,20 @@ function open(path: string, readOnly: boolean): DatabaseSync {
   try {
     return new DatabaseSync(path, { readOnly });
   } catch (cause) {
-    throw new StoreError('unusable', `cannot open ${path}: ${messageOf(cause)}`, { cause });
+    throw unusable(path, cause);
   }
 }
 
 function refuseForeignFile(db: DatabaseSync, path: string): void {
-  let foreign: boolean;
-  try {
-    const id = pragma(db, 'application_id');
-    const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!['n']);
-    foreign = id !== APPLICATION_ID && (id !== 0 || tables > 0);
-  } catch (cause) {
-    throw new StoreError('unusable', `${path} is not an SQLite file (${messageOf(cause)}): ${MOVE_IT}`, {
-      cause,
-    });
+  const id = pragma(db, 'application_id');
+  const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!['n']);
+  if (id !== APPLICATION_ID && (id !== 0 || tables > 0)) {
+    throw new StoreError('unusable', `${path} is an SQLite file of another program: ${MOVE_IT}`);
   }
-  if (foreign) throw new StoreError('unusable', `${path} is an SQLite file of another program: ${MOVE_IT}`);
 }
+
+/** https://sqlite.org/rescode.html#notadb */
+const SQLITE_NOTADB = 26;
 
 const MOVE_IT = 'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed';
 
@@ -112,6 +108,14 @@ function migrate(db: DatabaseSync, path: string): void {
 
 function pragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {
   return Number(db.prepare(`PRAGMA ${name}`).get()![name]);
+}
+
+function unusable(path: string, cause: unknown): StoreError {
+  const isOther = cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_NOTADB;
+  const message = isOther
+    ? `${path} is not an SQLite file: ${MOVE_IT}`
+    : `cannot open ${path}: ${messageOf(cause)}`;
+  return new StoreError('unusable', message, { cause });
 }
 
 function messageOf(error: unknown): string {

@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import type { StoredEvent } from '@chronicleweaver/protocol';
+import {
+  ACCEPTED,
+  CONFLICT,
+  DUPLICATE,
+  type EventStore,
+  type PageQuery,
+  START,
+  StoreError,
+} from '../src/store/event-store.ts';
+import { MemoryStore } from '../src/store/memory/store.ts';
+import { SqliteStore } from '../src/store/sqlite/store.ts';
+import { batchOf, eventWith, manyEvents } from './support/events.ts';
+import { tempFolder } from './support/temp-folder.ts';
+
+/** Every store there is, by its folder: one that is not here fails the first test. */
+const STORES: Record<string, (t: TestContext) => Promise<EventStore>> = {
+  memory: async () => new MemoryStore(),
+  sqlite: (t) => SqliteStore.open(join(tempFolder(t), 'events.db')),
+};
+
+test('every store runs this suite', () => {
+  const source = new URL('../src/store/', import.meta.url);
+  const folders = readdirSync(source).filter((name) => existsSync(new URL(`${name}/store.ts`, source)));
+  assert.deepEqual(folders.toSorted(), Object.keys(STORES).toSorted());
+});
+
+for (const [name, open] of Object.entries(STORES)) {
+  const suite = (behaviour: string, run: (store: EventStore, t: TestContext) => Promise<void>): void => {
+    test(`${name}: ${behaviour}`, async (t) => {
+      let store: EventStore | undefined;
+      t.after(() => store?.close());
+      store = await open(t);
+      await run(store, t);
+    });
+  };
+
+  suite('an empty store has empty books', async (store) => {
+    const stats = await store.stats();
+    assert.deepEqual(
+      { ...stats, storedBytes: 0 },
+      { received: 0, accepted: 0, duplicates: 0, conflicts: 0, lastOffset: 0, topics: [], storedBytes: 0 },
+    );
+    assert.deepEqual(await store.topics(), []);
+    assert.equal((await all(store)).length, 0);
+    assert.equal(await store.find('orders', 'e-1'), undefined);
+  });
+
+  suite('events get offsets from 1 in the order they came [P-4]', async (store) => {
+    const [first, second] = await store.append([
+      batchOf(...manyEvents(3)),
+      batchOf(eventWith({ event_id: 'x' })),
+    ]);
+    assert.deepEqual([...first!.offsets], [1, 2, 3]);
+    assert.deepEqual([...second!.offsets], [4]);
+    assert.deepEqual(first!.verdicts, Uint8Array.of(ACCEPTED, ACCEPTED, ACCEPTED));
+    const events = await all(store);
+    assert.deepEqual(
+      events.map(({ offset, event_id }) => [offset, event_id]),
+      [[1, 'e-1'], [2, 'e-2'], [3, 'e-3'], [4, 'x']], // prettier-ignore
+    );
+  });
+
+  suite(
+    'a second event under a key is dropped with the first offset, whatever append it comes in [P-2]',
+    async (store) => {
+      const [one, two] = await store.append([
+        batchOf(eventWith(), eventWith(), eventWith({ topic: 'other' })),
+        batchOf(eventWith()),
+      ]);
+      assert.deepEqual([...one!.verdicts], [ACCEPTED, DUPLICATE, ACCEPTED]);
+      assert.deepEqual([...one!.offsets], [1, 1, 2]);
+      assert.deepEqual([...two!.verdicts], [DUPLICATE]);
+      assert.deepEqual([...two!.offsets], [1]);
+      const [later] = await store.append([batchOf(eventWith({ event_id: 'new' }), eventWith())]);
+      assert.deepEqual([...later!.offsets], [3, 1]);
+      assert.equal((await all(store)).length, 3);
+    },
+  );
+
+  suite(
+    'another source, timestamp or payload under a key is a conflict and changes nothing [PUB-6]',
+    async (store) => {
+      await store.append([batchOf(eventWith())]);
+      const [result] = await store.append([
+        batchOf(
+          eventWith({ source: 'app' }),
+          eventWith({ timestamp: '2025-10-28T10:00:00+00:00' }),
+          eventWith({ payload: { amount: 12.5, message: 'order placed' } }),
+          eventWith(),
+        ),
+      ]);
+      assert.deepEqual([...result!.verdicts], [CONFLICT, CONFLICT, CONFLICT, DUPLICATE]);
+      assert.deepEqual(
+        { accepted: result!.accepted, duplicates: result!.duplicates, conflicts: result!.conflicts },
+        { accepted: 0, duplicates: 4, conflicts: 3 },
+      );
+      const [kept] = await all(store);
+      assert.equal(kept!.source, 'web');
+      const stats = await store.stats();
+      assert.equal(stats.received, 5);
+      assert.equal(stats.accepted, 1);
+      assert.equal(stats.duplicates, 4);
+      assert.equal(stats.conflicts, 3);
+    },
+  );
+
+  suite('keys do not run into one another', async (store) => {
+    const keys = [['a', 'bc'], ['ab', 'c'], ['a', 'b\u0001c'], ['a\u0001b', 'c'], ['A', 'bc'], ['é', 'x'], ['e\u0301', 'x']]; // prettier-ignore
+    const [result] = await store.append([
+      batchOf(...keys.map(([topic, event_id]) => eventWith({ topic: topic!, event_id: event_id! }))),
+    ]);
+    assert.equal(result!.accepted, keys.length);
+    for (const [topic, event_id] of keys) {
+      assert.equal((JSON.parse((await store.find(topic!, event_id!))!) as StoredEvent).event_id, event_id);
+    }
+  });
+
+  suite('find gives the stored event and nothing for what is not there [READ-8]', async (store) => {
+    await store.append([batchOf(eventWith({ event_id: 'a "b" / ü' }))]);
+    const found = JSON.parse((await store.find('orders', 'a "b" / ü'))!) as StoredEvent;
+    const { offset, received_at, ...sent } = found;
+    assert.equal(offset, 1);
+    assert.ok(Math.abs(Date.parse(received_at) - Date.now()) < 60_000);
+    assert.deepEqual(sent, eventWith({ event_id: 'a "b" / ü' }));
+    assert.equal(await store.find('orders', 'a'), undefined);
+    assert.equal(await store.find('other', 'a "b" / ü'), undefined);
+  });
+
+  suite('topics are counted, with their last offset, in order of their bytes [READ-9]', async (store) => {
+    const names = ['b', 'a', 'b', 'Z', '😀', '\uffee', 'a'];
+    await store.append([batchOf(...names.map((topic, i) => eventWith({ topic, event_id: `${i}` })))]);
+    assert.deepEqual(await store.topics(), [
+      { topic: 'Z', events: 1, lastOffset: 4 },
+      { topic: 'a', events: 2, lastOffset: 7 },
+      { topic: 'b', events: 2, lastOffset: 3 },
+      { topic: '\uffee', events: 1, lastOffset: 6 },
+      { topic: '😀', events: 1, lastOffset: 5 },
+    ]);
+    assert.deepEqual((await store.stats()).topics, ['Z', 'a', 'b', '\uffee', '😀']);
+  });
+
+  suite('pages of any size and direction, one after the other, are the whole [READ-5]', async (store) => {
+    const events = manyEvents(57, (i) => ({
+      topic: i % 3 === 0 ? 'rare' : 'common',
+      source: i % 2 === 0 ? 'even' : 'odd',
+      timestamp: new Date(Date.UTC(2025, 0, 1 + i)).toISOString(),
+    }));
+    await store.append([batchOf(...events)]);
+    const fromMs = Date.UTC(2025, 0, 11);
+    const toMs = Date.UTC(2025, 1, 20);
+    for (const filter of [
+      {},
+      { topic: 'rare' },
+      { source: 'odd' },
+      { fromMs, toMs },
+      { topic: 'rare', source: 'even', fromMs },
+    ]) {
+      const expected = events.flatMap((event, i) => {
+        const time = Date.parse(event.timestamp);
+        const matches =
+          (filter.topic ?? event.topic) === event.topic &&
+          (filter.source ?? event.source) === event.source &&
+          time >= (filter.fromMs ?? 0) &&
+          time < (filter.toMs ?? Infinity);
+        return matches ? [i + 1] : [];
+      });
+      for (const order of ['asc', 'desc'] as const) {
+        const offsets = order === 'asc' ? expected : expected.toReversed();
+        const snapshot = await store.snapshot({ ...filter, order, after: START[order] });
+        assert.deepEqual(snapshot, { lastOffset: 57, count: expected.length });
+        for (const eventsMax of [1, 7, 1000]) {
+          const read = await all(store, { ...filter, order, after: START[order], eventsMax });
+          assert.deepEqual(read.map(({ offset }) => offset), offsets, JSON.stringify({ filter, order, eventsMax })); // prettier-ignore
+        }
+        const behind = offsets.filter((offset) => (order === 'asc' ? offset > 20 : offset < 20));
+        assert.equal((await store.snapshot({ ...filter, order, after: 20 })).count, behind.length);
+        const read = await all(store, { ...filter, order, after: 20 });
+        assert.deepEqual(read.map(({ offset }) => offset), behind); // prettier-ignore
+      }
+    }
+  });
+
+  suite('a page holds nothing above upTo and ends with the separator asked for', async (store) => {
+    await store.append([batchOf(...manyEvents(10))]);
+    const query = { order: 'asc', after: 2, upTo: 5, eventsMax: 100, separator: '\n' } as const;
+    const page = await store.read(query);
+    assert.equal(page.count, 3);
+    assert.equal(page.lastOffset, 5);
+    assert.equal(page.resumeAfter, null);
+    const text = Buffer.from(page.bytes).toString();
+    assert.deepEqual(text.split('\n').map((line) => (line === '' ? '' : (JSON.parse(line) as StoredEvent).offset)), [3, 4, 5, '']); // prettier-ignore
+    const none = await store.read({ ...query, after: 5 });
+    assert.deepEqual([none.count, none.bytes.length, none.resumeAfter], [0, 0, null]);
+  });
+
+  suite('text comes back byte for byte, without the whitespace between tokens [EVT-6]', async (store) => {
+    const event = eventWith({ payload: { n: 1, text: 'é 😀 \u0000 "\\' } });
+    await store.append([batchOf(event)]);
+    const page = await store.read({ order: 'asc', after: 0, upTo: 1, eventsMax: 1, separator: ',' });
+    const text = Buffer.from(page.bytes).toString();
+    assert.ok(text.startsWith(JSON.stringify(event).slice(0, -1) + ',"offset":1,"received_at":"'), text);
+    assert.ok(text.endsWith('"},'), text);
+  });
+
+  suite('appends that are sent at once are judged one after the other [P-2]', async (store) => {
+    const results = await Promise.all(
+      Array.from({ length: 20 }, () => store.append([batchOf(...manyEvents(5))])),
+    );
+    const accepted = results.flat().reduce((sum, result) => sum + result.accepted, 0);
+    assert.equal(accepted, 5);
+    const stats = await store.stats();
+    assert.equal(stats.received, 100);
+    assert.equal(stats.received, stats.accepted + stats.duplicates);
+  });
+
+  suite('a closed store refuses and does not hang', async (store) => {
+    await store.append([batchOf(eventWith())]);
+    await store.close();
+    await assert.rejects(
+      store.append([batchOf(eventWith())]),
+      (error) => error instanceof StoreError && error.code === 'closed',
+    );
+    await assert.rejects(store.probe(), StoreError);
+  });
+}
+
+/** All events of a query, read page by page. */
+async function all(store: EventStore, query: Partial<PageQuery> = {}): Promise<StoredEvent[]> {
+  const events: StoredEvent[] = [];
+  const { order = 'asc' } = query;
+  let after: number | null = query.after ?? START[order];
+  while (after !== null) {
+    const page = await store.read({
+      upTo: Number.MAX_SAFE_INTEGER,
+      eventsMax: 1000,
+      separator: ',',
+      ...query,
+      order,
+      after,
+    });
+    assert.ok(page.count <= (query.eventsMax ?? 1000));
+    const read = JSON.parse(`[${Buffer.from(page.bytes).toString().slice(0, -1)}]`) as StoredEvent[];
+    assert.equal(read.length, page.count);
+    if (page.count > 0) assert.equal(read.at(-1)!.offset, page.lastOffset);
+    events.push(...read);
+    after = page.resumeAfter;
+  }
+  return events;
+}

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { StoreError } from '../src/store/event-store.ts';
+import { openForWriting, refuseOldSqlite } from '../src/store/sqlite/database.ts';
+import { SqliteStore } from '../src/store/sqlite/store.ts';
+import { tempFolder } from './support/temp-folder.ts';
+
+const unusable = (message: RegExp) => (error: unknown) =>
+  error instanceof StoreError && error.code === 'unusable' && message.test(error.message);
+
+test('the writer syncs its log at every commit [P-1]', (t) => {
+  const db = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
+  t.after(() => db.close());
+  assert.equal(db.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
+  assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
+});
+
+test('an SQLite that can corrupt the file is refused, from the first good version on it is taken', () => {
+  for (const version of ['3.51.2', '3.50.9', '3.7.17', '2.8.0']) {
+    assert.throws(() => refuseOldSqlite(version), unusable(/3\.51\.3 or later is needed/), version);
+  }
+  for (const version of ['3.51.3', '3.51.10', '3.53.4', '4.0.0']) refuseOldSqlite(version);
+});
+
+test('a file that is not ours is refused, told what to do, and left as it was', async (t) => {
+  const folder = tempFolder(t);
+  const text = join(folder, 'notes.txt');
+  writeFileSync(text, 'these are my notes, and not a database\n'.repeat(100));
+  const foreign = join(folder, 'foreign.db');
+  const other = new DatabaseSync(foreign);
+  other.exec('CREATE TABLE dedup (id TEXT)');
+  other.close();
+  const newer = join(folder, 'newer.db');
+  const ours = openForWriting(newer);
+  ours.exec('PRAGMA user_version = 999');
+  ours.close();
+  for (const [path, message] of [
+    [text, /is not an SQLite file: move it away/],
+    [foreign, /of another program: move it away/],
+    [newer, /format 999.*newer version/],
+    [folder, /cannot open/],
+  ] as const) {
+    const before = path === folder ? '' : readFileSync(path, 'latin1');
+    await assert.rejects(SqliteStore.open(path), unusable(message));
+    if (path !== folder) assert.equal(readFileSync(path, 'latin1'), before);
+  }
+});
+
+test('an empty file is taken as a new one', async (t) => {
+  const path = join(tempFolder(t), 'empty.db');
+  writeFileSync(path, '');
+  const store = await SqliteStore.open(path);
+  assert.equal((await store.stats()).received, 0);
+  await store.close();
+});
+
+test('a step of the format that fails leaves the file before it', (t) => {
+  const path = join(tempFolder(t), 'half.db');
+  const half = new DatabaseSync(path);
+  // The application's mark, but no table: what a crash between marking and making would leave if it could.
+  half.exec('PRAGMA application_id = 0x43685776; CREATE TABLE event (x)');
+  half.close();
+  assert.throws(() => openForWriting(path), unusable(/already exists/));
+  const after = new DatabaseSync(path, { readOnly: true });
+  t.after(() => after.close());
+  assert.equal(after.prepare('PRAGMA user_version').get()!['user_version'], 0);
+  assert.equal(after.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'topic'").get()!['n'], 0);
+});
