@@ -1,3 +1,5 @@
+import { LIMITS } from './limits.ts';
+
 /**
  * ISO 8601 times, as the wire takes them: the calendar date in its extended form (`2025-10-28`), alone or followed by
  * `T`, `t` or one space and a time (`10:00`, `10:00:00`, any number of decimals after `.` or `,`), then no zone
@@ -17,6 +19,7 @@ export const TIMESTAMP_EXPECTED = 'an ISO 8601 time such as 2025-10-28T10:00:00Z
  * names a day, an hour or a zone that does not exist (`2025-02-30`). Years run from 0000 to 9999.
  */
 export function parseTimestamp(text: string): number | undefined {
+  if (text.length > LIMITS.timestampCharsMax) return undefined;
   const match = FORM.exec(text);
   if (match === null) return undefined;
   const year = Number(match[1]);
