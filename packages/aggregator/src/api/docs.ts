@@ -45,17 +45,20 @@ const REDOC_PAGE = `<!doctype html>
 </html>
 `;
 
-/** Nothing from anywhere but us: the pages work without a network, and say nothing to anybody. */
-const REDOC_POLICY =
+/**
+ * Nothing from anywhere but us: the pages work without a network, and say nothing to anybody. Swagger UI's own policy
+ * lets in fonts, styles and a validator from elsewhere, and asks for https, which we do not speak.
+ */
+const POLICY =
   "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'";
 
 /** `/docs` (Swagger UI) and `/redoc` (ReDoc), with their own assets. */
 export async function docsPages(api: Api): Promise<void> {
-  await api.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  await api.register(swaggerUi, { routePrefix: '/docs', staticCSP: POLICY });
 
   await api.register(fastifyStatic, { root: REDOC_FOLDER, serve: false, decorateReply: false });
   api.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
-    reply.type('text/html; charset=utf-8').header('content-security-policy', REDOC_POLICY).send(REDOC_PAGE),
+    reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(REDOC_PAGE),
   );
   await api.register(fastifyStatic, {
     root: REDOC_FOLDER,
