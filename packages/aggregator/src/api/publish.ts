@@ -47,7 +47,7 @@ export async function publishRoutes(api: Api, { queue }: { queue: PublishQueue }
       // Only a body without a type and without a length comes here unread.
       const batch = request.body instanceof Object ? (request.body as EventBatch) : batchOf(Buffer.alloc(0));
       const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
-      return answerOf(batch, result, request.query.results);
+      return answerOf(batch, result, request.query.results === true);
     },
   );
 }

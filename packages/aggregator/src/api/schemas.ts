@@ -14,7 +14,11 @@ const offset = Type.Integer({
 });
 
 export const publishQuery = Type.Object(
-  { results: Type.Boolean({ default: false, description: 'Whether to tell the verdict of each event.' }) },
+  {
+    results: Type.Optional(
+      Type.Boolean({ default: false, description: 'Whether to tell the verdict of each event.' }),
+    ),
+  },
   { additionalProperties: false },
 );
 
