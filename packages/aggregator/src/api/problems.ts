@@ -1,3 +1,5 @@
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chronicleweaver/protocol';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { QueueFull } from '../queue/publish-queue.ts';
@@ -39,6 +41,33 @@ export function answerError(error: FastifyError | Error, request: FastifyRequest
   reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
 }
 
+/** Answers what never became a request: HTTP that cannot be read, or that did not arrive in time. */
+export function answerClientError({ code }: NodeJS.ErrnoException, socket: Socket): void {
+  if (code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const problem = problemOf(clientProblem(code));
+  const body = JSON.stringify(problem);
+  const head = [
+    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
+    'Connection: close',
+    'Content-Type: application/problem+json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+function clientProblem(code: string | undefined): ProblemError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new ProblemError('request_timeout', 'the request did not arrive in time; send it again');
+  }
+  if (code === 'HPE_HEADER_OVERFLOW') {
+    return new ProblemError('headers_too_large', 'the address and the headers may have 16 KiB together');
+  }
+  return new ProblemError('invalid_request', 'what was sent is not HTTP/1.1');
+}
+
 function knownProblem(error: FastifyError | Error): ProblemError | undefined {
   if (error instanceof ProblemError) return error;
   if (error instanceof QueueFull) {
@@ -74,6 +103,8 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
         'invalid_request',
         'the address holds a % that does not begin two hexadecimal digits of UTF-8',
       );
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new ProblemError('uri_too_long', 'a part of the address is longer than any name may be');
     default:
       return error.statusCode === 400 ? new ProblemError('invalid_request', error.message) : undefined;
   }

@@ -18,7 +18,7 @@ import type { EventStore } from '../store/event-store.ts';
 import { docsPages, openApi } from './docs.ts';
 import { eventsRoutes } from './events.ts';
 import { compileParameters } from './parameters.ts';
-import { ProblemError, answerError } from './problems.ts';
+import { ProblemError, answerClientError, answerError } from './problems.ts';
 import { publishRoutes } from './publish.ts';
 import { systemRoutes } from './system.ts';
 
@@ -52,20 +52,35 @@ export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: Ap
     // A character takes up to 12 characters of an address.
     routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
     frameworkErrors: answerError,
+    clientErrorHandler: answerClientError,
+    // refuseOnceClosing does, with a problem document.
+    return503OnClosing: false,
   }).withTypeProvider<TypeBoxTypeProvider>();
   api.removeAllContentTypeParsers();
   api.setErrorHandler(answerError);
   api.setValidatorCompiler(compileParameters);
 
+  refuseOnceClosing(api);
+  const methodsByPath = noteRoutes(api);
   await openApi(api);
   await api.register(accepts);
-  const methodsByPath = noteRoutes(api);
   await api.register(publishRoutes, { queue });
   await api.register(eventsRoutes, { store });
   await api.register(systemRoutes, { store, queue, consumer });
   await api.register(docsPages);
   refuseTheRest(api, methodsByPath);
   return api;
+}
+
+/** 503 from the moment a close began; a request that came before it is still answered. */
+function refuseOnceClosing(api: Api): void {
+  let closing = false;
+  api.addHook('preClose', async () => {
+    closing = true;
+  });
+  api.addHook('onRequest', async () => {
+    if (closing) throw new ProblemError('shutting_down', 'the server is stopping; send the request again');
+  });
 }
 
 /** Notes which methods each path takes, as routes are registered. */
