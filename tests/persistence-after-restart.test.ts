@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Site } from './support/aggregator-process.ts';
+import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
+
+const TIMEOUT = { timeout: 30_000 };
+
+test('events, their order and the books outlive a restart [P-1, P-5]', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const events = originalEvents(50, (i) => ({ topic: `topic-${i % 3}` }));
+  const before = await site.start();
+  await new OriginalClient(before.url).publish(...events, ...events.slice(0, 10));
+  await before.stop();
+
+  const after = new OriginalClient((await site.start()).url);
+  assert.deepEqual((await after.events()).events.map(asOriginal), events);
+  assert.deepEqual(
+    (await after.events('topic-1')).events.map(asOriginal),
+    events.filter(({ topic }) => topic === 'topic-1'),
+  );
+  const { uptime, ...stats } = await after.stats();
+  assert.ok(uptime < 10);
+  assert.equal(stats.received, 60);
+  assert.equal(stats.unique_processed, 50);
+  assert.equal(stats.duplicated_dropped, 10);
+  assert.deepEqual(stats.topics.toSorted(), ['topic-0', 'topic-1', 'topic-2']);
+});
+
+test('an event retried after a restart is a duplicate, not a second event [P-2]', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const before = await site.start();
+  await new OriginalClient(before.url).publish(originalEvent());
+  await before.stop();
+
+  const again = await site.start();
+  const retried = new OriginalClient(again.url);
+  await retried.publish(originalEvent(), originalEvent({ event_id: 'event-002' }));
+  assert.deepEqual(
+    (await retried.events()).events.map(({ event_id }) => event_id),
+    ['event-001', 'event-002'],
+  );
+  await again.stop();
+
+  const stats = await new OriginalClient((await site.start()).url).stats();
+  assert.equal(stats.received, 3);
+  assert.equal(stats.unique_processed, 2);
+  assert.equal(stats.duplicated_dropped, 1);
+});
+
+test('what was stored before a crash is known after it [P-1, P-2]', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const before = await site.start();
+  await new OriginalClient(before.url).publish(...originalEvents(100));
+  await before.kill();
+
+  const after = new OriginalClient((await site.start()).url);
+  await after.publish(...originalEvents(100));
+  assert.equal((await after.events()).count, 100);
+  const stats = await after.stats();
+  assert.equal(stats.received, 200);
+  assert.equal(stats.duplicated_dropped, 100);
+});
+
+test('the database path is made where it is not there yet', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const path = join(site.folder, 'a', 'folder that is new', 'chronicle.db');
+  const aggregator = await site.start({ settings: { DEDUPLICATION_DB_PATH: path } });
+  await new OriginalClient(aggregator.url).publish(originalEvent());
+  assert.ok(existsSync(path));
+});
+
+test('two files know nothing of each other', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  for (const name of ['one.db', 'two.db']) {
+    const settings = { DEDUPLICATION_DB_PATH: join(site.folder, name) };
+    const aggregator = await site.start({ settings });
+    const client = new OriginalClient(aggregator.url);
+    await client.publish(originalEvent());
+    assert.equal((await client.stats()).unique_processed, 1);
+    await aggregator.stop();
+  }
+});

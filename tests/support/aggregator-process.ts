@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
+import { Program, until } from './program.ts';
+
+export interface LogLine {
+  level: number;
+  msg: string;
+  [name: string]: unknown;
+}
+
+/** pino's numbers. */
+export const LEVEL = { debug: 20, info: 30, warn: 40, error: 50 } as const;
+
+export type Settings = Readonly<Record<string, string | undefined>>;
+
+export interface StartOptions {
+  /** Variables of the environment beside the file's path and a free port; undefined takes one away. */
+  readonly settings?: Settings;
+  /** A command that the service is run by, such as strace; it must leave the service its own child. */
+  readonly under?: readonly string[];
+}
+
+export interface EventsAnswer {
+  count: number;
+  events: StoredEvent[];
+}
+
+export interface StatsAnswer {
+  received: number;
+  unique_processed: number;
+  duplicated_dropped: number;
+  topics: string[];
+  uptime: number;
+  conflicts: number;
+  last_offset: number;
+  commits: number;
+}
+
+const MAIN = fileURLToPath(new URL('../../packages/aggregator/src/main.ts', import.meta.url));
+
+/**
+ * A folder of its own, with the service's file, in which a test starts processes, one after the other or at once. With
+ * the test it goes away: first the processes, then the folder.
+ */
+export class Site {
+  readonly folder: string;
+  readonly databasePath: string;
+  readonly #programs: Program[] = [];
+
+  constructor(t: TestContext) {
+    this.folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
+    this.databasePath = join(this.folder, 'events.db');
+    t.after(async () => {
+      await Promise.allSettled(this.#programs.map((program) => program.kill()));
+      rmSync(this.folder, { recursive: true, force: true });
+    });
+  }
+
+  /** Starts the service and waits until it listens. */
+  async start(options: StartOptions = {}): Promise<AggregatorProcess> {
+    const aggregator = new AggregatorProcess((onLine) => this.#aggregator(options, onLine));
+    await aggregator.listening();
+    return aggregator;
+  }
+
+  /**
+   * Starts the service on a port that a later one can have again. It is below those that the kernel gives to clients:
+   * one of these could be taken by any connection in the meantime.
+   */
+  async startOnFixedPort(options: StartOptions = {}): Promise<AggregatorProcess> {
+    for (let attempt = 1; ; attempt++) {
+      const port = 12_000 + Math.floor(Math.random() * 16_000);
+      const aggregator = new AggregatorProcess((onLine) =>
+        this.#aggregator({ ...options, settings: { ...options.settings, APP_PORT: String(port) } }, onLine),
+      );
+      try {
+        await aggregator.listening();
+        return aggregator;
+      } catch (error) {
+        if (attempt === 10 || !aggregator.program.stderr.includes('EADDRINUSE')) throw error;
+      }
+    }
+  }
+
+  /** Starts the service where it is not to come up, and returns it after its end. */
+  async fail(options: StartOptions = {}): Promise<Program> {
+    const program = this.#aggregator(options);
+    await program.exit(15_000);
+    return program;
+  }
+
+  /** Starts any program in the folder. */
+  run(command: readonly string[], env: Settings = {}): Program {
+    return this.#keep(new Program(command, { cwd: this.folder, env }));
+  }
+
+  #aggregator({ settings = {}, under = [] }: StartOptions, onLine?: (line: string) => void): Program {
+    const env = { APP_PORT: '0', DEDUPLICATION_DB_PATH: this.databasePath, ...settings };
+    const command = [...under, process.execPath, MAIN];
+    return this.#keep(new Program(command, { cwd: this.folder, env, ...(onLine && { onLine }) }));
+  }
+
+  #keep(program: Program): Program {
+    this.#programs.push(program);
+    return program;
+  }
+}
+
+/** The service as a process, spoken to over HTTP. */
+export class AggregatorProcess {
+  readonly program: Program;
+  readonly logs: LogLine[] = [];
+  #url = '';
+  #port = 0;
+
+  constructor(launch: (onLine: (line: string) => void) => Program) {
+    this.program = launch((line) => this.logs.push(JSON.parse(line) as LogLine));
+  }
+
+  /** Like "http://127.0.0.1:41231". */
+  get url(): string {
+    return this.#url;
+  }
+
+  get port(): number {
+    return this.#port;
+  }
+
+  async listening(): Promise<void> {
+    await until(
+      () => `the start of the service\n${this.program.printed()}`,
+      () => this.program.hasExited || this.logs.some((line) => 'port' in line),
+    );
+    if (this.program.hasExited) await this.program.exited;
+    const line = this.logs.find((line) => 'port' in line);
+    assert.ok(line !== undefined, `the service did not come up\n${this.program.printed()}`);
+    this.#port = Number(line['port']);
+    this.#url = `http://${String(line['host'])}:${this.#port}`;
+  }
+
+  /** Ends it as an operator does, and expects a clean end. */
+  async stop(): Promise<void> {
+    this.program.signal('SIGTERM');
+    const { code } = await this.program.exit(15_000);
+    assert.equal(code, 0, this.program.printed());
+  }
+
+  /** As a crash ends it. */
+  kill(): Promise<void> {
+    return this.program.kill();
+  }
+
+  /** `POST /publish` with this body; a string is sent as it is. */
+  post(body: unknown, path = '/publish'): Promise<Response> {
+    return fetch(this.#url + path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+      signal: AbortSignal.timeout(REQUEST_MS),
+    });
+  }
+
+  /** Publishes a batch and returns the answer, with a verdict and an offset for each event. */
+  async publish(...events: Event[]): Promise<PublishAnswer> {
+    const response = await this.post({ events }, '/publish?results=true');
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return JSON.parse(text) as PublishAnswer;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    const response = await fetch(this.#url + path, { signal: AbortSignal.timeout(REQUEST_MS) });
+    const text = await response.text();
+    assert.equal(response.status, 200, text);
+    return JSON.parse(text) as T;
+  }
+
+  events(query = ''): Promise<EventsAnswer> {
+    return this.get<EventsAnswer>(`/events${query}`);
+  }
+
+  stats(): Promise<StatsAnswer> {
+    return this.get<StatsAnswer>('/stats');
+  }
+}
+
+/** Asserts that the response is this problem, in the form of ERR-1, and returns it. */
+export async function problemIn(response: Response, status: number, code: string): Promise<Problem> {
+  const text = await response.text();
+  assert.equal(response.status, status, text);
+  assert.match(response.headers.get('content-type') ?? '', /^application\/problem\+json/);
+  const problem = JSON.parse(text) as Problem;
+  assert.equal(problem.code, code, text);
+  return problem;
+}
+
+/** Asserts that every event received was either stored or dropped [P-5]. */
+export function assertBalanced(stats: StatsAnswer): void {
+  assert.equal(stats.received, stats.unique_processed + stats.duplicated_dropped, JSON.stringify(stats));
+}
+
+const REQUEST_MS = 30_000;

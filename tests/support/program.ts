@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How a process ended: with an exit code, or killed by a signal. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ProgramOptions {
+  readonly cwd: string;
+  /** The whole environment: nothing of the developer's own reaches the program, but the search path. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Gets every whole line of stdout. */
+  readonly onLine?: (line: string) => void;
+}
+
+/**
+ * A process that a test started. It never outlives the test run: whoever starts it ends it with `kill`, and where the
+ * run itself is ended, by its end or by a signal, what still runs is killed on the way out.
+ */
+export class Program {
+  stdout = '';
+  stderr = '';
+  /** Resolves after the process has ended and all it printed was read. */
+  readonly exited: Promise<Exit>;
+  readonly #child: ChildProcess;
+  readonly #name: string;
+
+  constructor(command: readonly string[], { cwd, env = {}, onLine }: ProgramOptions) {
+    const [file, ...args] = command;
+    this.#name = args.find((arg) => arg.endsWith('.ts')) ?? file!;
+    const child = spawn(file!, args, {
+      cwd,
+      env: { PATH: process.env['PATH'], ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    running.add(child);
+    let rest = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+      if (onLine === undefined) return;
+      const lines = (rest + text).split('\n');
+      rest = lines.pop()!;
+      for (const line of lines) onLine(line);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.exited = new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code, signal) => {
+        running.delete(child);
+        resolve({ code, signal });
+      });
+    });
+    // It is told to whoever waits; a test that ended before must not fail for it.
+    this.exited.catch(() => {});
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  get hasExited(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Waits for its end; rejects, with what it printed, where it still runs after `withinMs`. */
+  async exit(withinMs: number): Promise<Exit> {
+    const late = new AbortController();
+    const tooLate = sleep(withinMs, undefined, { signal: late.signal }).then(() => {
+      throw new Error(`${this.#name} still runs after ${withinMs} ms\n${this.printed()}`);
+    });
+    try {
+      return await Promise.race([this.exited, tooLate]);
+    } finally {
+      late.abort();
+      tooLate.catch(() => {});
+    }
+  }
+
+  /** As a crash ends it: no handler runs, nothing is flushed. Returns after its end. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.exit(10_000);
+  }
+
+  /** What it printed last, for the message of a failure. */
+  printed(): string {
+    return `stdout: ${this.stdout.slice(-2000)}\nstderr: ${this.stderr.slice(-2000)}`;
+  }
+}
+
+/** Asks again until the probe says true; rejects with what was waited for. */
+export async function until(
+  what: () => string,
+  probe: () => boolean | Promise<boolean>,
+  withinMs = 15_000,
+): Promise<void> {
+  const giveUpAt = performance.now() + withinMs;
+  while (!(await probe())) {
+    if (performance.now() > giveUpAt) throw new Error(`not within ${withinMs} ms: ${what()}`);
+    await sleep(10);
+  }
+}
+
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
+process.on('exit', killAll);
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  // oxlint-disable-next-line unicorn/no-process-exit
+  process.once(signal, () => process.exit(code));
+}
