@@ -7,11 +7,26 @@ import { Ajv } from 'ajv';
  */
 const ajv = new Ajv({
   allErrors: true,
-  coerceTypes: true,
   useDefaults: true,
   formats: { 'iso-date-time': (text: string) => parseTimestamp(text) !== undefined },
 });
 
+type Parameters = Record<string, unknown>;
+
 export function compileParameters({ schema }: { schema: unknown }) {
-  return ajv.compile(schema as object);
+  const validate = ajv.compile(schema as object);
+  const { properties } = schema as { properties: Record<string, { type?: string }> };
+  const typed = Object.entries(properties).filter(([, { type }]) => type !== undefined && type in READ_AS);
+  return (parameters: Parameters) => {
+    for (const [name, { type }] of typed) {
+      if (Object.hasOwn(parameters, name)) parameters[name] = READ_AS[type!]!(parameters[name]);
+    }
+    return validate(parameters) ? { value: parameters } : { error: validate.errors! };
+  };
 }
+
+/** What is not written as the type is left as it came, for its schema to refuse. Ajv would take `Infinity` and 0x10. */
+const READ_AS: Readonly<Record<string, (value: unknown) => unknown>> = {
+  integer: (value) => (typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value),
+  boolean: (value) => (value === 'true' ? true : value === 'false' ? false : value),
+};
