@@ -16,7 +16,7 @@ import type { Api } from './server.ts';
 const JSON_TYPE = 'application/json; charset=utf-8';
 const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';
 
-/** Bytes at which a page is cut short of its limit: what one answer may hold in memory. */
+/** Bytes that a page's events have together at most: what one answer may hold in memory. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** `GET /events` and `GET /events/{topic}/{event_id}`: stored text is passed on as it is, never parsed. */
@@ -142,8 +142,9 @@ async function readPage(
   let length = 0;
   let lastOffset = 0;
   let after: number | null = query.after;
-  while (after !== null && count < query.eventsMax && length < PAGE_BYTES_MAX) {
+  while (after !== null && count < query.eventsMax) {
     const page = await store.read({ ...query, after, eventsMax: query.eventsMax - count });
+    if (count > 0 && length + page.bytes.length > PAGE_BYTES_MAX) break;
     after = page.resumeAfter;
     if (page.count === 0) continue;
     pieces.push(page.bytes);
@@ -151,7 +152,7 @@ async function readPage(
     length += page.bytes.length;
     lastOffset = page.lastOffset;
   }
-  // Where the store stopped early, only another match makes another page.
+  // Only another match makes another page.
   while (after !== null) {
     const page = await store.read({ ...query, after, eventsMax: 1 });
     if (page.count > 0) break;
