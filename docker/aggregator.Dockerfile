@@ -1,0 +1,56 @@
+# docker build -f docker/aggregator.Dockerfile -t chronicleweaver-aggregator:latest .
+
+FROM node:26-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY packages/protocol/package.json packages/protocol/
+COPY packages/aggregator/package.json packages/aggregator/
+
+# Without the tools for development npm need not resolve their builds for every platform.
+RUN npm pkg delete devDependencies \
+ && npm ci --omit=dev --ignore-scripts --workspace packages/aggregator
+
+# ReDoc is served as one finished file; the packages it was made from are most of all that is installed.
+RUN mv node_modules/redoc /tmp/redoc \
+ && npm pkg delete dependencies.redoc --workspace packages/aggregator \
+ && npm ci --omit=dev --ignore-scripts --workspace packages/aggregator \
+ && mkdir -p node_modules/redoc/bundles \
+ && cp /tmp/redoc/LICENSE /tmp/redoc/package.json node_modules/redoc/ \
+ && cp /tmp/redoc/bundles/redoc.standalone.js /tmp/redoc/bundles/redoc.standalone.js.LICENSE.txt node_modules/redoc/bundles/
+
+# Node strips types outside node_modules only, so no TypeScript in there can ever run; the packages' own tests are
+# a quarter of what is left.
+RUN find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.[cm]ts' \) -delete \
+ && rm -rf node_modules/*/test node_modules/@*/*/test
+
+# Readable to the user of the image, whatever the umask of the checkout was.
+COPY packages/protocol packages/protocol
+COPY packages/aggregator packages/aggregator
+RUN chmod -R a+rX packages
+
+
+FROM node:26-bookworm-slim
+LABEL org.opencontainers.image.title="ChronicleWeaver aggregator" \
+      org.opencontainers.image.description="A log aggregator that never loses an event it acknowledged and never keeps the same event twice" \
+      org.opencontainers.image.licenses="MIT"
+WORKDIR /app
+
+# SQLite's spills go to the volume: the rest of the file system may be read-only, and memory is for events.
+ENV NODE_ENV=production \
+    HOST=0.0.0.0 \
+    DEDUPLICATION_DB_PATH=/app/data/chronicle.db \
+    SQLITE_TMPDIR=/app/data
+
+# A new volume takes its owner from this folder, so it must be there, and be node's, before VOLUME.
+RUN mkdir data && chown node:node data
+VOLUME /app/data
+
+COPY LICENSE ./
+COPY --from=build /app/node_modules node_modules
+COPY --from=build /app/packages packages
+
+USER node
+EXPOSE 8000
+HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.APP_PORT || 8000}/health`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["node", "packages/aggregator/src/main.ts"]
