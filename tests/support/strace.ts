@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+/** One system call, with the places of its begin and its end in the order of all that was traced. */
+export interface SystemCall {
+  readonly name: string;
+  /** As strace writes it: `fsync(27</tmp/x/events.db-wal>) = 0`. */
+  readonly text: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Why strace cannot be used here, or null where it can. */
+export function straceMissing(): string | null {
+  const { error, status, stderr } = spawnSync('strace', ['-f', '-o', '/dev/null', 'true'], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
+  if (error !== undefined) return `strace cannot be run: ${error.message}`;
+  return status === 0 ? null : `strace cannot trace: ${stderr.trim()}`;
+}
+
+/**
+ * The command that traces the program that follows it. `-D` leaves that program the caller's own child; `-y` tells
+ * each file's path.
+ */
+export function straceCommand(file: string, ...more: string[]): string[] {
+  const calls = 'fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg';
+  return ['strace', '-D', '-f', '-y', '-s', '64', '-o', file, '-e', `trace=${calls}`, ...more, '--'];
+}
+
+/** Reads what was traced; the traced program must have ended. */
+export function readTrace(file: string): SystemCall[] {
+  const calls: SystemCall[] = [];
+  const unfinished = new Map<string, { name: string; text: string; begin: number }>();
+  for (const [at, line] of readFileSync(file, 'utf8').split('\n').entries()) {
+    const [, pid, rest] = /^(\d+)\s+(.*)$/.exec(line) ?? [];
+    if (pid === undefined || rest === undefined) continue;
+    const begun = /^(\w+)\((.*) <unfinished \.\.\.>$/.exec(rest);
+    if (begun !== null) {
+      unfinished.set(pid, { name: begun[1]!, text: rest.replace(/ <unfinished \.\.\.>$/, ''), begin: at });
+      continue;
+    }
+    const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest);
+    if (resumed !== null) {
+      const call = unfinished.get(pid);
+      if (call !== undefined) calls.push({ ...call, text: call.text + resumed[1]!, end: at });
+      unfinished.delete(pid);
+      continue;
+    }
+    const whole = /^(\w+)\(/.exec(rest);
+    if (whole !== null) calls.push({ name: whole[1]!, text: rest, begin: at, end: at });
+  }
+  return calls.toSorted((a, b) => a.begin - b.begin);
+}
