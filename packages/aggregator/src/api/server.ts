@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http';
 import accepts from '@fastify/accepts';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { LIMITS } from '@chronicleweaver/protocol';
@@ -56,6 +57,7 @@ export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: Ap
     // refuseOnceClosing does, with a problem document.
     return503OnClosing: false,
   }).withTypeProvider<TypeBoxTypeProvider>();
+  for (const method of METHODS) if (!api.supportedMethods.includes(method)) api.addHttpMethod(method);
   api.removeAllContentTypeParsers();
   api.setErrorHandler(answerError);
   api.setValidatorCompiler(compileParameters);
@@ -94,7 +96,7 @@ function noteRoutes(api: Api): Map<string, Set<string>> {
   return methodsByPath;
 }
 
-/** 405 for a known path with another method, 404 for an unknown path; either before a body is read. */
+/** 405 for a known path with any other method that HTTP has, 404 for an unknown path; either before a body is read. */
 function refuseTheRest(api: Api, methodsByPath: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of methodsByPath) {
     if (url.includes('*') || (url !== '/' && url.endsWith('/'))) continue;
