@@ -103,6 +103,8 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
         'invalid_request',
         'the address holds a % that does not begin two hexadecimal digits of UTF-8',
       );
+    case 'FST_STATIC_FORBIDDEN_PATH':
+      return new ProblemError('not_found', 'there is no such file; see /docs');
     case 'FST_ERR_MAX_PARAM_LENGTH':
       return new ProblemError('uri_too_long', 'a part of the address is longer than any name may be');
     default:
