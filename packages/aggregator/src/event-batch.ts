@@ -37,12 +37,6 @@ export function batchBytes(batch: EventBatch): number {
   return batch.bytes.byteLength + batch.spans.byteLength + batch.timesMs.byteLength;
 }
 
-/** One part of event `index` as bytes, a view into the batch. */
-export function partBytes(batch: EventBatch, index: number, part: Part): Uint8Array {
-  const at = index * SPANS_PER_EVENT + part;
-  return batch.bytes.subarray(batch.spans[at], batch.spans[at + 1]);
-}
-
 /** One part of event `index` as a string. */
 export function partText(batch: EventBatch, index: number, part: Part): string {
   const at = index * SPANS_PER_EVENT + part;

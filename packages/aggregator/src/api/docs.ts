@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
@@ -27,7 +27,7 @@ export async function openApi(api: Api): Promise<void> {
   api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger());
 }
 
-const REDOC_FOLDER = dirname(createRequire(import.meta.url).resolve('redoc/bundles/redoc.standalone.js'));
+const REDOC_FOLDER = dirname(fileURLToPath(import.meta.resolve('redoc/bundles/redoc.standalone.js')));
 
 const REDOC_PAGE = `<!doctype html>
 <html lang="en">
@@ -56,7 +56,6 @@ const POLICY =
 export async function docsPages(api: Api): Promise<void> {
   await api.register(swaggerUi, { routePrefix: '/docs', staticCSP: POLICY });
 
-  await api.register(fastifyStatic, { root: REDOC_FOLDER, serve: false, decorateReply: false });
   api.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
     reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(REDOC_PAGE),
   );
@@ -65,6 +64,5 @@ export async function docsPages(api: Api): Promise<void> {
     prefix: '/redoc/',
     decorateReply: false,
     schemaHide: true,
-    globIgnore: [],
   });
 }

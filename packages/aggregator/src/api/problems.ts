@@ -20,7 +20,7 @@ export class ProblemError extends Error {
   }
 }
 
-export function problemOf({ code, message, errors }: ProblemError): Problem {
+function problemOf({ code, message, errors }: ProblemError): Problem {
   const { status, title } = PROBLEMS[code];
   const problem: Problem = { type: 'about:blank', status, title, detail: message, code };
   if (errors !== undefined) problem.errors = errors;

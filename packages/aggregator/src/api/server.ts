@@ -44,10 +44,7 @@ export interface ApiParts {
 export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: ApiParts): Promise<Api> {
   const api: Api = Fastify({
     // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
-    loggerInstance: log.child(
-      {},
-      { level: log.isLevelEnabled('warn') ? 'warn' : log.level },
-    ) as FastifyBaseLogger,
+    loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyBytesMax,
     // A character takes up to 12 characters of an address.

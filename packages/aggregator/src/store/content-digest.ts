@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { type EventBatch, PAYLOAD, SOURCE, SPANS_PER_EVENT, TIMESTAMP } from '../event-batch.ts';
 
 /** Bytes of a content digest: SHA-256 cut to 128 bits, so that two contents do not meet by chance or by design. */
-export const DIGEST_BYTES = 16;
+const DIGEST_BYTES = 16;
 
 let scratch = Buffer.allocUnsafe(4096);
 
