@@ -42,9 +42,13 @@ export interface ApiParts {
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: ApiParts): Promise<Api> {
+  // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
+  const frameworkLog: FastifyBaseLogger = log.child(
+    {},
+    { level: log.isLevelEnabled('warn') ? 'warn' : log.level },
+  );
   const api: Api = Fastify({
-    // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
-    loggerInstance: log.child({}, { level: log.isLevelEnabled('warn') ? 'warn' : log.level }),
+    loggerInstance: frameworkLog,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: bodyBytesMax,
     // A character takes up to 12 characters of an address.
