@@ -8,13 +8,12 @@ import { StoreError } from './store/event-store.ts';
 const EXIT_WITHIN_MS = 9_000;
 
 async function main(): Promise<void> {
-  if (existsSync('.env')) process.loadEnvFile('.env');
+  readEnvFile();
   const config = configOrExit();
   const log = pino({ level: config.logLevel });
   const aggregator = await startAggregator(config, log).catch((error: unknown) => {
     if (!isUsersToMend(error)) throw error;
-    process.stderr.write(`chronicleweaver: ${error.message}\n`);
-    process.exit(1);
+    giveUp(error.message);
   });
 
   const stop = (signal: NodeJS.Signals): void => {
@@ -40,17 +39,33 @@ function configOrExit(): Config {
     return readConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`chronicleweaver: ${error.message}\n`);
-    process.exit(1);
+    giveUp(error.message);
   }
 }
 
-/** A path or a port that cannot be had: one line says it better than a stack. */
+/** Variables of `.env` in the working directory, if there is one; those already set keep their value. */
+function readEnvFile(): void {
+  if (!existsSync('.env')) return;
+  try {
+    process.loadEnvFile('.env');
+  } catch (error) {
+    giveUp(`.env cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** A path, an address or a port that cannot be had: one line says it better than a stack. */
 function isUsersToMend(error: unknown): error is Error {
   return (
     (error instanceof StoreError && error.code === 'unusable') ||
-    (error instanceof Error && 'syscall' in error && error.syscall === 'listen')
+    (error instanceof Error &&
+      'syscall' in error &&
+      (error.syscall === 'listen' || error.syscall === 'getaddrinfo'))
   );
+}
+
+function giveUp(message: string): never {
+  process.stderr.write(`chronicleweaver: ${message}\n`);
+  process.exit(1);
 }
 
 await main();
