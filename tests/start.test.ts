@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import type { Event } from '@chronicleweaver/protocol';
+import { readConfig } from '../packages/aggregator/src/config.ts';
+import { LEVEL, type Settings, Site } from './support/aggregator-process.ts';
+import { until } from './support/program.ts';
+
+const TIMEOUT = { timeout: 30_000 };
+
+/** Starts the service where it cannot come up, and returns the one line that it leaves. */
+async function complaint(site: Site, settings: Settings): Promise<string> {
+  const program = await site.fail({ settings });
+  const { code } = await program.exited;
+  assert.equal(code, 1, program.printed());
+  assert.match(program.stderr, /^chronicleweaver: [^\n]+\n$/);
+  assert.equal(program.stdout, '');
+  return program.stderr.slice('chronicleweaver: '.length).trimEnd();
+}
+
+test('a wrong value is refused in one line with its variable and what that takes', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const wrong = [
+    ['APP_PORT', ['abc', '-1', '70000', '80.5'], 'a whole number from 0 to 65535'],
+    ['LOG_LEVEL', ['loud'], 'one of trace, debug, info, warn, error, fatal, silent'],
+    ['BODY_BYTES_MAX', ['16MB'], 'a whole number from 1048576 to 268435456'],
+    ['QUEUE_EVENTS_MAX', ['0'], 'a whole number from 1 to 10000000'],
+  ] as const;
+  const starts = wrong.flatMap(([variable, values, takes]) =>
+    values.map(async (value) => {
+      const line = await complaint(site, { [variable]: value });
+      assert.equal(line, `${variable} is ${JSON.stringify(value)}; it takes ${takes}`);
+    }),
+  );
+  await Promise.all(starts);
+  assert.deepEqual(readdirSync(site.folder), [], 'something was made before the settings were checked');
+});
+
+test('a port that is taken is told in one line', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const { port } = await site.start();
+  const line = await complaint(site, {
+    APP_PORT: String(port),
+    DEDUPLICATION_DB_PATH: join(site.folder, 'other.db'),
+  });
+  assert.match(line, /address already in use/);
+  assert.ok(line.includes(String(port)), line);
+});
+
+test('an address that is not ours to listen on is told in one line', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  // RFC 5737: documentation addresses, nobody's.
+  assert.match(await complaint(site, { HOST: '203.0.113.1' }), /203\.0\.113\.1/);
+  assert.match(await complaint(site, { HOST: 'no such host' }), /no such host/);
+});
+
+test('a .env that cannot be read is told in one line', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  mkdirSync(join(site.folder, '.env'));
+  assert.match(await complaint(site, {}), /\.env/);
+});
+
+test('a file that is not SQLite is refused in one line and left as it was', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const bytes = 'The minutes of the meeting, in plain text.\n'.repeat(200);
+  writeFileSync(site.databasePath, bytes);
+  const line = await complaint(site, {});
+  assert.match(line, /is not an SQLite file/);
+  assert.ok(line.includes(site.databasePath), line);
+  assert.match(line, /DEDUPLICATION_DB_PATH/);
+  assert.equal(readFileSync(site.databasePath, 'utf8'), bytes);
+  assert.deepEqual(readdirSync(site.folder), ['events.db']);
+});
+
+test("another program's SQLite file is refused in one line and left as it was", TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const other = new DatabaseSync(site.databasePath);
+  other.exec("CREATE TABLE event (text); INSERT INTO event VALUES ('not ours')");
+  other.close();
+  const bytes = readFileSync(site.databasePath);
+  const line = await complaint(site, {});
+  assert.match(line, /SQLite file of another program/);
+  assert.ok(line.includes(site.databasePath), line);
+  assert.deepEqual(readFileSync(site.databasePath), bytes);
+  assert.deepEqual(readdirSync(site.folder), ['events.db']);
+});
+
+test('a file of a newer format is refused in one line and left as it was', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  await (await site.start()).stop();
+  const newer = new DatabaseSync(site.databasePath);
+  newer.exec('PRAGMA user_version = 1000');
+  newer.close();
+  const bytes = readFileSync(site.databasePath);
+  const line = await complaint(site, {});
+  assert.match(line, /is of format 1000/);
+  assert.ok(line.includes(site.databasePath), line);
+  assert.deepEqual(readFileSync(site.databasePath), bytes);
+  assert.deepEqual(readdirSync(site.folder), ['events.db']);
+});
+
+test('a place where no file can be is told in one line', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const file = join(site.folder, 'a-file');
+  writeFileSync(file, '');
+  const inFile = join(file, 'folder', 'events.db');
+  assert.ok((await complaint(site, { DEDUPLICATION_DB_PATH: inFile })).includes(`folder of ${inFile}`));
+  assert.ok((await complaint(site, { DEDUPLICATION_DB_PATH: site.folder })).includes(site.folder));
+  assert.deepEqual(readdirSync(site.folder), ['a-file']);
+});
+
+test(
+  'variables come from .env in the working directory, and the real environment wins',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    writeFileSync(
+      join(site.folder, '.env'),
+      '# where the events go\nDEDUPLICATION_DB_PATH=from-file.db\nAPP_PORT=nonsense\n\nLOG_LEVEL=debug\n',
+    );
+    const aggregator = await site.start({ settings: { DEDUPLICATION_DB_PATH: undefined, APP_PORT: '0' } });
+    assert.equal(aggregator.logs[0]?.['database'], 'from-file.db');
+    assert.ok(existsSync(join(site.folder, 'from-file.db')));
+    await aggregator.stop();
+
+    const second = await site.start({ settings: { DEDUPLICATION_DB_PATH: 'from-environment.db' } });
+    assert.equal(second.logs[0]?.['database'], 'from-environment.db');
+    await second.stop();
+
+    const line = await complaint(site, { APP_PORT: undefined });
+    assert.equal(line, 'APP_PORT is "nonsense"; it takes a whole number from 0 to 65535');
+  },
+);
+
+test(
+  'without variables it is port 8000 of this machine, and data/chronicle.db where it was started',
+  TIMEOUT,
+  async (t) => {
+    const { host, port } = readConfig({});
+    assert.deepEqual({ host, port }, { host: '127.0.0.1', port: 8000 });
+
+    const site = new Site(t);
+    const aggregator = await site.start({ settings: { DEDUPLICATION_DB_PATH: undefined } });
+    assert.equal(aggregator.url, `http://127.0.0.1:${aggregator.port}`);
+    assert.ok(existsSync(join(site.folder, 'data', 'chronicle.db')));
+  },
+);
+
+test('the first line of the log tells version, store, file, SQLite and port', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const aggregator = await site.start();
+  assert.equal(aggregator.logs.length, 1);
+  const { level, time, version, store, database, sqlite, host, port, msg } = aggregator.logs[0]!;
+  const { version: published } = await aggregator.get<{ version: string }>('/stats');
+  assert.equal(level, LEVEL.info);
+  assert.ok(Math.abs(Number(time) - Date.now()) < 60_000);
+  assert.equal(version, published);
+  assert.equal(store, 'sqlite');
+  assert.equal(database, site.databasePath);
+  assert.match(String(sqlite), /^3\.\d+\.\d+$/);
+  assert.equal(host, '127.0.0.1');
+  assert.ok(Number.isInteger(port));
+  assert.ok(msg.includes(aggregator.url), msg);
+});
+
+const EVENTS: Event[] = ['a', 'b', 'c'].map((event_id) => ({
+  event_id,
+  topic: 'orders',
+  source: 'web',
+  payload: { message: 'order placed' },
+  timestamp: '2025-10-28T10:00:00Z',
+}));
+
+test('LOG_LEVEL=debug logs every dropped event by topic and id, with its verdict', TIMEOUT, async (t) => {
+  const aggregator = await new Site(t).start({ settings: { LOG_LEVEL: 'debug' } });
+  await aggregator.publish(...EVENTS);
+  await aggregator.publish(EVENTS[1]!, { ...EVENTS[2]!, source: 'another' });
+  const drops = () => aggregator.logs.filter((line) => line.level === LEVEL.debug && 'event_id' in line);
+  await until(
+    () => 'a line for each dropped event',
+    () => drops().length >= 2,
+  );
+  assert.deepEqual(
+    drops().map(({ topic, event_id, source, verdict, offset }) => ({
+      topic,
+      event_id,
+      source,
+      verdict,
+      offset,
+    })),
+    [
+      { topic: 'orders', event_id: 'b', source: 'web', verdict: 'duplicate', offset: 2 },
+      { topic: 'orders', event_id: 'c', source: 'another', verdict: 'conflict', offset: 3 },
+    ],
+  );
+});
+
+test('by default dropped events are summed up in one line', TIMEOUT, async (t) => {
+  const aggregator = await new Site(t).start();
+  await aggregator.publish(...EVENTS);
+  for (let i = 0; i < 5; i++) await aggregator.publish(...EVENTS, { ...EVENTS[0]!, source: 'another' });
+  await aggregator.stop();
+  const about = aggregator.logs.filter((line) => 'dropped' in line || 'event_id' in line);
+  assert.equal(about.length, 1, JSON.stringify(about));
+  const { level, dropped, conflicts } = about[0]!;
+  assert.deepEqual({ level, dropped, conflicts }, { level: LEVEL.info, dropped: 20, conflicts: 5 });
+});
