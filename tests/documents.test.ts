@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { readConfig } from '../packages/aggregator/src/config.ts';
+import { type Options, readOptions } from '../packages/publisher/src/options.ts';
+import { filesOf, pathOf, tableRows, textOf } from './support/repository.ts';
+
+/** The names that are looked up while the environment is read. */
+function variablesReadBy(read: (env: Record<string, string | undefined>) => unknown): Set<string> {
+  const names = new Set<string>();
+  const env = new Proxy<Record<string, string | undefined>>(
+    {},
+    {
+      get: (_, name) => {
+        if (typeof name === 'string') names.add(name);
+        return undefined;
+      },
+    },
+  );
+  read(env);
+  return names;
+}
+
+/** The settings that the README lists: name and default, where that is a value. */
+function listed(needle: string): { name: string; fallback: string | undefined }[] {
+  const rows = tableRows(textOf('README.md'), `\`${needle}\``);
+  assert.ok(rows.length > 0, `README.md has no table with ${needle} in it`);
+  return rows.map(([name = '', fallback = '']) => ({
+    name: /^`(.+)`$/.exec(name)?.[1] ?? assert.fail(`${name} is not a variable`),
+    fallback: /^`([^`]+)`/.exec(fallback)?.[1],
+  }));
+}
+
+test("the README's table of settings names what the service reads, with its defaults", () => {
+  const settings = listed('APP_PORT');
+  assert.deepEqual(settings.map(({ name }) => name).toSorted(), [...variablesReadBy(readConfig)].toSorted());
+  for (const { name, fallback } of settings) {
+    assert.ok(fallback !== undefined, `${name} has no default in README.md`);
+    assert.deepEqual(
+      readConfig({ [name]: fallback }),
+      readConfig({}),
+      `${name}=${fallback} is not the default`,
+    );
+  }
+});
+
+test("the README's table of the publisher's settings names what it reads, with its defaults", () => {
+  const settings = listed('AGGREGATOR_HOST');
+  const read = (env: Record<string, string | undefined>): Options => {
+    const options = readOptions(['--run-id=fixed'], env);
+    return options === 'help' ? assert.fail() : options;
+  };
+  assert.deepEqual(settings.map(({ name }) => name).toSorted(), [...variablesReadBy(read)].toSorted());
+  for (const { name, fallback } of settings) {
+    if (fallback === undefined) continue;
+    assert.deepEqual(read({ [name]: fallback }), read({}), `${name}=${fallback} is not the default`);
+  }
+});
+
+/** Where the links of a Markdown text lead, but for those to other hosts and within the page. */
+function linksIn(markdown: string): string[] {
+  const prose = markdown.replaceAll(/^(```|~~~)[\s\S]*?^\1/gm, '').replaceAll(/`[^`\n]*`/g, '');
+  const targets = [
+    ...prose.matchAll(/\]\(<?([^)\s>]+)>?(?:\s+"[^"]*")?\)/g),
+    ...prose.matchAll(/^\[[^\]]+\]:\s+(\S+)/gm),
+    ...prose.matchAll(/\b(?:src|href)="([^"]+)"/g),
+  ].map(([, target]) => target!);
+  return targets.filter((target) => !/^(?:[a-z][a-z\d+.-]*:|#|\/\/)/i.test(target));
+}
+
+test('links between documents lead to files that are there', () => {
+  const files = filesOf('*.md', 'docs/**/*.md', 'packages/*/*.md', 'docker/**/*.md');
+  assert.ok(files.includes('README.md'));
+  const broken = files.flatMap((file) =>
+    linksIn(textOf(file))
+      .map((target) => normalize(join(dirname(file), decodeURIComponent(target.replace(/[?#].*$/, '')))))
+      .filter((target) => target.startsWith('..') || !existsSync(pathOf(target)))
+      .map((target) => `${file} links to ${target}`),
+  );
+  assert.deepEqual(broken, []);
+});
+
+test('what a link looks like is known', () => {
+  const markdown = [
+    'See [one](one.md), [two](<two.md> "Two"), ![three](img/three.svg) and [four][4].',
+    '[five](https://example.org/x.md) [six](#six) [seven](mailto:a@example.org) `[eight](eight.md)`',
+    '```md\n[nine](nine.md)\n```',
+    '[4]: docs/four.md#part',
+    '<img src="ten.png">',
+  ].join('\n');
+  assert.deepEqual(linksIn(markdown), ['one.md', 'two.md', 'img/three.svg', 'docs/four.md#part', 'ten.png']);
+});
