@@ -1,4 +1,5 @@
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import swagger from '@fastify/swagger';
@@ -52,9 +53,28 @@ const REDOC_PAGE = `<!doctype html>
 const POLICY =
   "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'";
 
+/**
+ * ReDoc's sidebar shows its maker's logo from a CDN, and no option is there to leave it out. In its place stands an
+ * empty image, which ReDoc hides as it does with one that cannot be loaded.
+ */
+const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg';
+const NO_IMAGE = 'data:,';
+
 /** `/docs` (Swagger UI) and `/redoc` (ReDoc), with their own assets. */
 export async function docsPages(api: Api): Promise<void> {
-  await api.register(swaggerUi, { routePrefix: '/docs', staticCSP: POLICY });
+  await api.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: POLICY,
+    theme: { title: 'ChronicleWeaver API' },
+    // Without the bar that opens documents from elsewhere.
+    uiConfig: { layout: 'BaseLayout' },
+  });
+
+  const redoc = await readFile(join(REDOC_FOLDER, 'redoc.standalone.js'), 'utf8');
+  const script = Buffer.from(redoc.replaceAll(REDOC_LOGO, NO_IMAGE));
+  api.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('text/javascript; charset=utf-8').header('cache-control', 'public, max-age=3600').send(script),
+  );
 
   api.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
     reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(REDOC_PAGE),
