@@ -11,27 +11,29 @@ async function main(): Promise<void> {
   readEnvFile();
   const config = configOrExit();
   const log = pino({ level: config.logLevel });
+  // From before the start on: whoever reads in the log that it runs may stop it in the same moment.
+  const signalled = new Promise<NodeJS.Signals>((resolve) => {
+    process.once('SIGTERM', resolve);
+    process.once('SIGINT', resolve);
+  });
   const aggregator = await startAggregator(config, log).catch((error: unknown) => {
     if (!isUsersToMend(error)) throw error;
     giveUp(error.message);
   });
 
-  const stop = (signal: NodeJS.Signals): void => {
-    log.info({ signal }, 'stopping: no new requests, what is queued is committed and answered');
-    setTimeout(() => {
-      log.error('the stop took too long; what was not answered may not be stored, and may be sent again');
-      process.exit(1);
-    }, EXIT_WITHIN_MS).unref();
-    aggregator.close().then(
-      () => log.info('stopped'),
-      (error: unknown) => {
-        log.error({ err: error }, 'the stop failed');
-        process.exitCode = 1;
-      },
-    );
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  const signal = await signalled;
+  log.info({ signal }, 'stopping: no new requests, what is queued is committed and answered');
+  setTimeout(() => {
+    log.error('the stop took too long; what was not answered may not be stored, and may be sent again');
+    process.exit(1);
+  }, EXIT_WITHIN_MS).unref();
+  try {
+    await aggregator.close();
+    log.info('stopped');
+  } catch (error) {
+    log.error({ err: error }, 'the stop failed');
+    process.exitCode = 1;
+  }
 }
 
 function configOrExit(): Config {
