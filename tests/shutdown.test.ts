@@ -231,7 +231,7 @@ test(
     const after = await site.start();
     assert.equal((await after.stats()).unique_processed, 30_000);
     await after.stop();
-    assert.deepEqual(readdirSync(site.folder), ['events.db']);
+    assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
   },
 );
 

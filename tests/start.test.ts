@@ -98,7 +98,8 @@ test('a file of a newer format is refused in one line and left as it was', TIMEO
   assert.match(line, /is of format 1000/);
   assert.ok(line.includes(site.databasePath), line);
   assert.deepEqual(readFileSync(site.databasePath), bytes);
-  assert.deepEqual(readdirSync(site.folder), ['events.db']);
+  // The lock file is that of the first start.
+  assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
 });
 
 test('a place where no file can be is told in one line', TIMEOUT, async (t) => {

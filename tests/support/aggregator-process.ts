@@ -41,7 +41,7 @@ export interface StatsAnswer {
   commits: number;
 }
 
-const MAIN = fileURLToPath(new URL('../../packages/aggregator/src/main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../packages/aggregator/src/start.js', import.meta.url));
 
 /**
  * A folder of its own, with the service's file, in which a test starts processes, one after the other or at once. With

@@ -23,7 +23,9 @@ const CLOSE_GRACE_MS = 5_000;
  * closes them the other way round. Rejects where the file or the port cannot be had, and then holds neither.
  */
 export async function startAggregator(config: Config, log: Logger): Promise<Aggregator> {
-  const store = await SqliteStore.open(config.databasePath);
+  const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
+    log[level](fields, message),
+  );
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, log);
   const api = await buildApi({ queue, consumer, store, log, bodyBytesMax: config.bodyBytesMax });

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { startAggregator } from './aggregator.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
@@ -6,6 +7,9 @@ import { StoreError } from './store/event-store.ts';
 
 /** After a signal, the process ends within 10 s, whatever a reader or a disk does; the last one is for the way out. */
 const EXIT_WITHIN_MS = 9_000;
+
+/** How long after a signal a start that is nearly done is waited for, so that it can be stopped cleanly. */
+const START_GRACE_MS = 500;
 
 async function main(): Promise<void> {
   readEnvFile();
@@ -16,10 +20,16 @@ async function main(): Promise<void> {
     process.once('SIGTERM', resolve);
     process.once('SIGINT', resolve);
   });
-  const aggregator = await startAggregator(config, log).catch((error: unknown) => {
+  const starting = startAggregator(config, log).catch((error: unknown) => {
     if (!isUsersToMend(error)) throw error;
     giveUp(error.message);
   });
+  // A start that moves an older file over takes long, and may be killed at any moment.
+  const aggregator = await Promise.race([starting, signalled.then(() => delay(START_GRACE_MS, null))]);
+  if (aggregator === null) {
+    log.info('stopped before the start was done; the next one goes on where it was');
+    process.exit(0);
+  }
 
   const signal = await signalled;
   log.info({ signal }, 'stopping: no new requests, what is queued is committed and answered');
@@ -58,7 +68,7 @@ function readEnvFile(): void {
 /** A path, an address or a port that cannot be had: one line says it better than a stack. */
 function isUsersToMend(error: unknown): error is Error {
   return (
-    (error instanceof StoreError && error.code === 'unusable') ||
+    error instanceof StoreError ||
     (error instanceof Error &&
       'syscall' in error &&
       (error.syscall === 'listen' || error.syscall === 'getaddrinfo'))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { Consumer } from '../src/consumer/consumer.ts';
-import type { EventBatch } from '../src/event-batch.ts';
+import type { EventBatch } from '../src/event/event-batch.ts';
 import { PublishQueue } from '../src/queue/publish-queue.ts';
 import { type AppendResult, StoreError } from '../src/store/event-store.ts';
 import { MemoryStore } from '../src/store/memory/store.ts';
@@ -46,7 +46,7 @@ test('what comes while a commit runs shares the next one', async () => {
   const { store, queue, consumer } = build();
   store.hold();
   const first = queue.publish(single('first'));
-  await new Promise(setImmediate);
+  while (store.appends === 0) await new Promise(setImmediate);
   const rest = Array.from({ length: 64 }, (_, i) => queue.publish(single(`${i}`)));
   store.letGo();
   await Promise.all([first, ...rest]);

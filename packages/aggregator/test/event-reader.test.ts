@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LIMITS } from '@chronicleweaver/protocol';
-import { readEvents } from '../src/api/event-reader.ts';
+import { LIMITS, parseTimestamp } from '@chronicleweaver/protocol';
+import * as fc from 'fast-check';
+import { readEvents } from '../src/event/event-reader.ts';
 import {
   EVENT_ID,
   type EventBatch,
@@ -11,7 +12,7 @@ import {
   TIMESTAMP,
   TOPIC,
   partText,
-} from '../src/event-batch.ts';
+} from '../src/event/event-batch.ts';
 
 const EVENT = {
   event_id: 'e-1',
@@ -222,4 +223,30 @@ test('what is not JSON is told apart from what is not an event [ERR-2]', () => {
     assert.equal(readEvents(Buffer.from(body)).kind, 'not_json', body);
   }
   assert.equal(batchOf(`\ufeff${JSON.stringify(EVENT)}`).count, 1);
+});
+
+test('the quick way to read a time agrees with the slow one on times that are nearly right, too [EVT-7]', () => {
+  const digit = fc.constantFrom(...Array.from('0123456789x'));
+  const time = fc
+    .tuple(
+      fc.date({ min: new Date(0), max: new Date('9999-12-31'), noInvalidDate: true }),
+      fc.constantFrom('', '000', '1x3'),
+      fc.constantFrom('Z', 'z', '+00:00'),
+      fc.option(fc.tuple(fc.nat(26), digit)),
+    )
+    .map(([date, micros, zone, change]) => {
+      const text = date.toISOString().slice(0, micros === '' ? 19 : 23) + micros + zone;
+      return change === null ? text : text.slice(0, change[0]) + change[1] + text.slice(change[0] + 1);
+    });
+  fc.assert(
+    fc.property(time, (timestamp) => {
+      const read = readEvents(Buffer.from(JSON.stringify(eventWith({ timestamp }))));
+      assert.equal(
+        read.kind === 'batch' ? read.batch.timesMs[0] : undefined,
+        parseTimestamp(timestamp),
+        timestamp,
+      );
+    }),
+    { numRuns: 5000 },
+  );
 });

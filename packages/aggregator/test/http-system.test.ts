@@ -7,7 +7,7 @@ import { type Event, LIMITS, PROBLEMS, parseTimestamp } from '@chronicleweaver/p
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import * as fc from 'fast-check';
-import { readEvents } from '../src/api/event-reader.ts';
+import { readEvents } from '../src/event/event-reader.ts';
 import { VERSION } from '../src/version.ts';
 import { booksOf } from './support/books.ts';
 import { eventWith, manyEvents } from './support/events.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { JsonScanner, JsonSyntaxError, TooDeep } from '../src/api/json-scanner.ts';
+import { JsonScanner, JsonSyntaxError, TooDeep } from '../src/event/json-scanner.ts';
 
 class Compactor extends JsonScanner {
   compact(text: string): { text: string; fault: string | null } {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { batchBytes } from '../src/event-batch.ts';
+import { batchBytes } from '../src/event/event-batch.ts';
 import { PublishQueue, QueueFull } from '../src/queue/publish-queue.ts';
 import type { AppendResult } from '../src/store/event-store.ts';
 import { batchOf, manyEvents } from './support/events.ts';

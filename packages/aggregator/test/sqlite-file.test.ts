@@ -12,8 +12,11 @@ const unusable = (message: RegExp) => (error: unknown) =>
   error instanceof StoreError && error.code === 'unusable' && message.test(error.message);
 
 test('the writer syncs its log at every commit [P-1]', (t) => {
-  const db = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
-  t.after(() => db.close());
+  const { db, release } = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
+  t.after(() => {
+    db.close();
+    release();
+  });
   assert.equal(db.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
   assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
 });
@@ -35,8 +38,9 @@ test('a file that is not ours is refused, told what to do, and left as it was', 
   other.close();
   const newer = join(folder, 'newer.db');
   const ours = openForWriting(newer);
-  ours.exec('PRAGMA user_version = 999');
-  ours.close();
+  ours.db.exec('PRAGMA user_version = 999');
+  ours.db.close();
+  ours.release();
   for (const [path, message] of [
     [text, /is not an SQLite file: move it away/],
     [foreign, /of another program: move it away/],

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Type } from 'typebox';
-import { type EventStore, type PageQuery, START } from '../store/event-store.ts';
+import { type EventPage, type EventStore, type PageQuery, START } from '../store/event-store.ts';
 import { ProblemError } from './problems.ts';
 import {
   type EventsQuery,
@@ -116,15 +116,22 @@ async function allEvents(
   return pieces();
 
   async function* pieces(): AsyncGenerator<Uint8Array> {
-    let after: number | null = query.after;
+    const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
     if (!ndjson) yield Buffer.from(`{"count":${count},"events":[`);
     let left = count;
-    while (after !== null && left > 0) {
-      const page = await store.read({ ...query, after, upTo: lastOffset });
-      after = page.resumeAfter;
-      left -= page.count;
-      // No separator stands behind the last event of an array.
-      if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
+    let asked: Promise<EventPage> | null = left > 0 ? ask(query.after) : null;
+    try {
+      while (asked !== null) {
+        const page: EventPage = await asked;
+        left -= page.count;
+        // While this page goes out the next one is read.
+        asked = page.resumeAfter !== null && left > 0 ? ask(page.resumeAfter) : null;
+        // No separator stands behind the last event of an array.
+        if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
+      }
+    } finally {
+      // A reader that leaves in the middle leaves a page behind; whether it could be read matters to nobody.
+      await asked?.catch(() => undefined);
     }
     // The count went out first; an answer that does not keep it must not look whole.
     if (left !== 0) throw new Error(`${count} events were announced, ${count - left} were read`);

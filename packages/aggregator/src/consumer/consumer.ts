@@ -1,6 +1,6 @@
 import { VERDICTS } from '@chronicleweaver/protocol';
 import type { Logger } from 'pino';
-import { EVENT_ID, SOURCE, TOPIC, partText } from '../event-batch.ts';
+import { EVENT_ID, SOURCE, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue, QueuedPublish } from '../queue/publish-queue.ts';
 import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-store.ts';
 

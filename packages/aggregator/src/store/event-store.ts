@@ -1,4 +1,4 @@
-import type { EventBatch } from '../event-batch.ts';
+import type { EventBatch } from '../event/event-batch.ts';
 
 /**
  * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same

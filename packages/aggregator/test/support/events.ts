@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Event } from '@chronicleweaver/protocol';
-import { readEvents } from '../../src/api/event-reader.ts';
-import type { EventBatch } from '../../src/event-batch.ts';
+import { readEvents } from '../../src/event/event-reader.ts';
+import type { EventBatch } from '../../src/event/event-batch.ts';
 
 /** A valid event; what is given replaces what it has. */
 export function eventWith(change: Partial<Event> = {}): Event {

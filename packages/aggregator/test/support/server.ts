@@ -103,6 +103,11 @@ export async function problemIn(response: Response, status: number, code: string
 }
 
 function launch(databasePath: string, env: Record<string, string>): Promise<Aggregator> {
-  const config = readConfig({ APP_PORT: '0', DEDUPLICATION_DB_PATH: databasePath, LOG_LEVEL: 'silent', ...env });
+  const config = readConfig({
+    APP_PORT: '0',
+    DEDUPLICATION_DB_PATH: databasePath,
+    LOG_LEVEL: 'silent',
+    ...env,
+  });
   return startAggregator(config, pino({ level: config.logLevel }));
 }

@@ -7,7 +7,7 @@ import {
   TIMESTAMP,
   TOPIC,
   partText,
-} from '../../event-batch.ts';
+} from '../../event/event-batch.ts';
 import {
   ACCEPTED,
   type AppendResult,

@@ -1,7 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { EVENT_ID, type EventBatch, SOURCE, TEXT, TOPIC, partText } from '../../event-batch.ts';
-import { contentDigest } from '../content-digest.ts';
+import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event-batch.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
+import type { BlockLog } from './blocks/block-log.ts';
+import type { KeyHasher } from './keys/key-hash.ts';
+import type { KeyIndex } from './keys/key-index.ts';
 
 /** The verdict and the offset of each event of a group, in order. */
 export interface GroupResult {
@@ -13,6 +15,7 @@ interface Topic {
   readonly id: number;
   events: number;
   lastOffset: number;
+  isTouched: boolean;
 }
 
 interface Ledger {
@@ -24,105 +27,182 @@ interface Ledger {
   lastMs: number;
 }
 
+/** Topics whose rows are kept in memory; past that all are forgotten and read anew. */
+const TOPICS_KEPT_MAX = 50_000;
+
 /**
  * The one writer. In: the events of many publishes as one flat group. Out: a verdict and an offset for each, after the
- * commit. Between two transactions all state is in the file; a crash inside one leaves the file as it was before it.
+ * commit. One transaction holds the block of the accepted events, the books, the topics' counts, and the small share
+ * of background work that the group owes.
  *
- * States: *working* until an append fails in a way that makes file or disk doubtful, then *failed* for good. A full
- * disk is no such failure: the transaction is undone and the next may succeed.
+ * States: *working* until a transaction fails in a way that makes file or disk doubtful, then *failed* for good. A
+ * full disk is no such failure: file and memory are as before, and the next transaction may succeed.
  */
 export class Appender {
   readonly #db: DatabaseSync;
-  readonly #insertEvent: StatementSync;
-  readonly #findEvent: StatementSync;
+  readonly #hasher: KeyHasher;
+  readonly #index: KeyIndex;
+  readonly #log: BlockLog;
+  readonly #topics = new Map<string, Topic>();
+  #ledger: Ledger;
+  #failure: StoreError | null = null;
   readonly #findTopic: StatementSync;
   readonly #insertTopic: StatementSync;
   readonly #updateTopic: StatementSync;
-  readonly #readLedger: StatementSync;
   readonly #updateLedger: StatementSync;
-  #failure: StoreError | null = null;
+  readonly #begin: StatementSync;
+  readonly #commit: StatementSync;
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, hasher: KeyHasher, index: KeyIndex, log: BlockLog) {
     this.#db = db;
-    this.#insertEvent = db.prepare(`
-      INSERT INTO event (offset, topic_id, event_id, source, time_ms, received_ms, digest, text)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (topic_id, event_id) DO NOTHING`);
-    this.#findEvent = db.prepare('SELECT offset, digest FROM event WHERE topic_id = ? AND event_id = ?');
+    this.#hasher = hasher;
+    this.#index = index;
+    this.#log = log;
     this.#findTopic = db.prepare('SELECT topic_id, events, last_offset FROM topic WHERE name = ?');
     this.#insertTopic = db.prepare('INSERT INTO topic (name, events, last_offset) VALUES (?, 0, 0)');
     this.#updateTopic = db.prepare('UPDATE topic SET events = ?, last_offset = ? WHERE topic_id = ?');
-    this.#readLedger = db.prepare('SELECT * FROM ledger');
     this.#updateLedger = db.prepare(`
       UPDATE ledger SET received = ?, accepted = ?, duplicates = ?, conflicts = ?, last_offset = ?, last_ms = ?`);
+    this.#begin = db.prepare('BEGIN IMMEDIATE');
+    this.#commit = db.prepare('COMMIT');
+    this.#ledger = readLedger(db);
   }
 
   append(group: EventBatch): GroupResult {
-    return this.#transaction(() => this.#appendAll(group));
+    return this.transaction(() => this.#appendAll(group));
   }
 
   /** Writes the books as they are: it commits, or fails, as an append would. */
   probe(): void {
-    this.#transaction(() => this.#writeLedger(this.#ledger()));
+    this.transaction((ledger) => this.#writeLedger(ledger));
   }
 
-  #appendAll(group: EventBatch): GroupResult {
-    const verdicts = new Uint8Array(group.count);
-    const offsets = new Float64Array(group.count);
-    const topics = new Map<string, Topic>();
-    const ledger = this.#ledger();
-    const receivedMs = Math.max(Date.now(), ledger.lastMs);
-    ledger.lastMs = receivedMs;
-    for (let i = 0; i < group.count; i++) {
-      const name = partText(group, i, TOPIC);
-      let topic = topics.get(name);
-      if (topic === undefined) topics.set(name, (topic = this.#topic(name)));
-      const eventId = partText(group, i, EVENT_ID);
-      const digest = contentDigest(group, i);
-      const offset = ledger.lastOffset + 1;
-      const { changes } = this.#insertEvent.run(
-        offset,
-        topic.id,
-        eventId,
-        partText(group, i, SOURCE),
-        group.timesMs[i]!,
-        receivedMs,
-        digest,
-        partText(group, i, TEXT),
-      );
-      ledger.received += 1;
-      if (changes === 1) {
-        verdicts[i] = ACCEPTED;
-        offsets[i] = offset;
-        ledger.accepted += 1;
-        ledger.lastOffset = topic.lastOffset = offset;
-        topic.events += 1;
-      } else {
-        const first = this.#findEvent.get(topic.id, eventId)!;
-        const same = Buffer.compare(first['digest'] as Uint8Array, digest) === 0;
-        verdicts[i] = same ? DUPLICATE : CONFLICT;
-        offsets[i] = Number(first['offset']);
-        ledger.duplicates += 1;
-        if (!same) ledger.conflicts += 1;
-      }
-    }
-    for (const topic of topics.values()) this.#updateTopic.run(topic.events, topic.lastOffset, topic.id);
-    this.#writeLedger(ledger);
-    return { verdicts, offsets };
-  }
-
-  /** Runs the work in one transaction; where it throws, the file is as before and a StoreError says why. */
-  #transaction<T>(work: () => T): T {
+  /** Runs the work in one transaction; where it throws, file and memory are as before and a StoreError says why. */
+  transaction<T>(work: (ledger: Ledger) => T): T {
     if (this.#failure !== null) throw this.#failure;
+    const ledgerBefore = { ...this.#ledger };
     try {
-      this.#db.exec('BEGIN IMMEDIATE');
-      const result = work();
-      this.#db.exec('COMMIT');
+      this.#begin.run();
+      this.#index.begin();
+      const result = work(this.#ledger);
+      this.#commit.run();
+      this.#index.committed();
+      this.#log.committed();
       return result;
     } catch (cause) {
+      this.#index.rolledBack();
+      this.#log.rolledBack();
+      this.#topics.clear();
+      this.#ledger = ledgerBefore;
       const error = storeErrorOf(cause);
       if (error.code === 'failed' || !this.#rolledBack()) this.#failure = error;
       throw error;
     }
+  }
+
+  #appendAll(group: EventBatch): GroupResult {
+    const { count, spans, bytes } = group;
+    const hasher = this.#hasher;
+    const index = this.#index;
+    const ledger = this.#ledger;
+    const verdicts = new Uint8Array(count);
+    const offsets = new Float64Array(count);
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const topicIds = new Int32Array(count);
+    const starts = new Int32Array(count);
+    const ends = new Int32Array(count);
+    const pieces: Uint8Array[] = [];
+    const firstOffset = ledger.lastOffset + 1;
+    const touched: Topic[] = [];
+    // Only here: a topic that is forgotten while its group is counted would be counted anew.
+    if (this.#topics.size >= TOPICS_KEPT_MAX) this.#topics.clear();
+    let accepted = 0;
+    let conflicts = 0;
+    let end = 0;
+    let pieceStart = 0;
+    let pieceEnd = 0;
+    for (let i = 0; i < count; i++) {
+      hasher.hashKey(group, i);
+      const { k0, k1, k2, k3 } = hasher;
+      const digest = hasher.digest(group, i);
+      if (index.find(k0, k1, k2, k3)) {
+        const isConflict = index.digest !== digest;
+        verdicts[i] = isConflict ? CONFLICT : DUPLICATE;
+        offsets[i] = index.offset;
+        if (isConflict) conflicts += 1;
+        continue;
+      }
+      const offset = firstOffset + accepted;
+      index.add(k0, k1, k2, k3, offset, digest);
+      verdicts[i] = ACCEPTED;
+      offsets[i] = offset;
+
+      const at = i * SPANS_PER_EVENT;
+      const topic = this.#topic(text.toString('utf8', spans[at + TOPIC], spans[at + TOPIC + 1]));
+      if (!topic.isTouched) {
+        topic.isTouched = true;
+        touched.push(topic);
+      }
+      topic.events += 1;
+      topic.lastOffset = offset;
+      topicIds[accepted] = topic.id;
+      const from = spans[at + TEXT]!;
+      const to = spans[at + TEXT + 1]!;
+      starts[accepted] = end;
+      end += to - from;
+      ends[accepted] = end;
+      accepted += 1;
+      // Accepted neighbours are copied in one piece.
+      if (from !== pieceEnd) {
+        if (pieceEnd > pieceStart) pieces.push(bytes.subarray(pieceStart, pieceEnd));
+        pieceStart = from;
+      }
+      pieceEnd = to;
+    }
+    if (pieceEnd > pieceStart) pieces.push(bytes.subarray(pieceStart, pieceEnd));
+
+    ledger.lastMs = Math.max(Date.now(), ledger.lastMs);
+    ledger.received += count;
+    ledger.accepted += accepted;
+    ledger.duplicates += count - accepted;
+    ledger.conflicts += conflicts;
+    ledger.lastOffset += accepted;
+    if (accepted > 0) {
+      const events = {
+        topicIds: topicIds.subarray(0, accepted),
+        starts: starts.subarray(0, accepted),
+        ends: ends.subarray(0, accepted),
+        texts: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, end),
+        commits: [],
+      };
+      this.#log.append(firstOffset, events, ledger.lastMs);
+      for (const topic of touched) {
+        topic.isTouched = false;
+        this.#updateTopic.run(topic.events, topic.lastOffset, topic.id);
+      }
+    }
+    this.#writeLedger(ledger);
+    index.step(accepted);
+    this.#log.step();
+    return { verdicts, offsets };
+  }
+
+  #topic(name: string): Topic {
+    const known = this.#topics.get(name);
+    if (known !== undefined) return known;
+    const row = this.#findTopic.get(name);
+    const topic: Topic = {
+      id: Number(row === undefined ? this.#insertTopic.run(name).lastInsertRowid : row['topic_id']),
+      events: Number(row?.['events'] ?? 0),
+      lastOffset: Number(row?.['last_offset'] ?? 0),
+      isTouched: false,
+    };
+    this.#topics.set(name, topic);
+    return topic;
+  }
+
+  #writeLedger({ received, accepted, duplicates, conflicts, lastOffset, lastMs }: Ledger): void {
+    this.#updateLedger.run(received, accepted, duplicates, conflicts, lastOffset, lastMs);
   }
 
   #rolledBack(): boolean {
@@ -135,34 +215,18 @@ export class Appender {
       return false;
     }
   }
+}
 
-  #topic(name: string): Topic {
-    const row = this.#findTopic.get(name);
-    if (row === undefined) {
-      return { id: Number(this.#insertTopic.run(name).lastInsertRowid), events: 0, lastOffset: 0 };
-    }
-    return {
-      id: Number(row['topic_id']),
-      events: Number(row['events']),
-      lastOffset: Number(row['last_offset']),
-    };
-  }
-
-  #ledger(): Ledger {
-    const row = this.#readLedger.get()!;
-    return {
-      received: Number(row['received']),
-      accepted: Number(row['accepted']),
-      duplicates: Number(row['duplicates']),
-      conflicts: Number(row['conflicts']),
-      lastOffset: Number(row['last_offset']),
-      lastMs: Number(row['last_ms']),
-    };
-  }
-
-  #writeLedger({ received, accepted, duplicates, conflicts, lastOffset, lastMs }: Ledger): void {
-    this.#updateLedger.run(received, accepted, duplicates, conflicts, lastOffset, lastMs);
-  }
+function readLedger(db: DatabaseSync): Ledger {
+  const row = db.prepare('SELECT * FROM ledger').get()!;
+  return {
+    received: Number(row['received']),
+    accepted: Number(row['accepted']),
+    duplicates: Number(row['duplicates']),
+    conflicts: Number(row['conflicts']),
+    lastOffset: Number(row['last_offset']),
+    lastMs: Number(row['last_ms']),
+  };
 }
 
 /** Primary result codes of SQLite, https://sqlite.org/rescode.html */
@@ -172,10 +236,12 @@ const SQLITE_FULL = 13;
 function storeErrorOf(cause: unknown): StoreError {
   const message = cause instanceof Error ? cause.message : String(cause);
   const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) & 0xff : undefined;
-  if (code === SQLITE_FULL)
+  if (code === SQLITE_FULL) {
     return new StoreError('blocked', `no space is left for the database file: ${message}`, { cause });
-  if (code === SQLITE_BUSY)
+  }
+  if (code === SQLITE_BUSY) {
     return new StoreError('blocked', `another program holds the database file: ${message}`, { cause });
+  }
   return new StoreError('failed', `the store has stopped writing: ${message}; see the log and restart`, {
     cause,
   });

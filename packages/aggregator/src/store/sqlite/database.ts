@@ -14,29 +14,52 @@ const SQLITE_VERSION_MIN = '3.51.3';
  * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
  * do, on a file that is not ours, a newer file, an SQLite too old, or a place where no file can be made.
  */
-export function openForWriting(path: string): DatabaseSync {
+export function openForWriting(path: string): { db: DatabaseSync; release: () => void } {
   try {
     mkdirSync(dirname(path), { recursive: true });
   } catch (cause) {
     throw new StoreError('unusable', `cannot make the folder of ${path}: ${messageOf(cause)}`, { cause });
   }
   const db = open(path, false);
+  let release: (() => void) | undefined;
   try {
     refuseOldSqlite(sqliteVersion(db));
     refuseForeignFile(db, path);
+    // Only now: beside a file that is not ours nothing is left.
+    release = lock(path);
     // The log is written and synced at every commit, so an answer after COMMIT outlives a loss of power.
     db.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
       PRAGMA busy_timeout = 5000;
-      PRAGMA cache_size = -65536;
+      PRAGMA cache_size = -16384;
     `);
-    migrate(db, path);
+    migrate(db);
   } catch (error) {
     db.close();
+    release?.();
     throw error instanceof StoreError ? error : unusable(path, error);
   }
-  return db;
+  return { db, release };
+}
+
+/**
+ * Makes this process the only one that writes the file: the newest keys are in its memory, so a second writer would
+ * keep an event twice. The lock is SQLite's own, on a file beside ours that is otherwise empty: the system drops it
+ * when the process dies, however it dies.
+ */
+function lock(path: string): () => void {
+  const lockPath = `${path}-lock`;
+  const db = open(lockPath, false);
+  try {
+    db.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+  } catch (cause) {
+    db.close();
+    throw new StoreError('unusable', `another process has ${path} open; stop it, or use another file`, {
+      cause,
+    });
+  }
+  return () => db.close();
 }
 
 /** Opens the file for reading, beside the writer. */
@@ -79,14 +102,6 @@ function refuseForeignFile(db: DatabaseSync, path: string): void {
   if (id !== APPLICATION_ID && (id !== 0 || tables > 0)) {
     throw new StoreError('unusable', `${path} is an SQLite file of another program: ${MOVE_IT}`);
   }
-}
-
-/** https://sqlite.org/rescode.html#notadb */
-const SQLITE_NOTADB = 26;
-
-const MOVE_IT = 'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed';
-
-function migrate(db: DatabaseSync, path: string): void {
   const version = pragma(db, 'user_version');
   if (version > MIGRATIONS.length) {
     throw new StoreError(
@@ -94,6 +109,16 @@ function migrate(db: DatabaseSync, path: string): void {
       `${path} is of format ${version}, this program knows up to ${MIGRATIONS.length}: start a newer version of it`,
     );
   }
+}
+
+/** https://sqlite.org/rescode.html */
+const SQLITE_CANTOPEN = 14;
+const SQLITE_NOTADB = 26;
+
+const MOVE_IT = 'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed';
+
+function migrate(db: DatabaseSync): void {
+  const version = pragma(db, 'user_version');
   for (let next = version; next < MIGRATIONS.length; next++) {
     // One transaction a step: a crash leaves the file before it or after it.
     db.exec(`
@@ -111,10 +136,13 @@ function pragma(db: DatabaseSync, name: 'application_id' | 'user_version'): numb
 }
 
 function unusable(path: string, cause: unknown): StoreError {
-  const isOther = cause instanceof Error && 'errcode' in cause && cause.errcode === SQLITE_NOTADB;
-  const message = isOther
-    ? `${path} is not an SQLite file: ${MOVE_IT}`
-    : `cannot open ${path}: ${messageOf(cause)}`;
+  const errcode = cause instanceof Error && 'errcode' in cause ? cause.errcode : undefined;
+  const message =
+    errcode === SQLITE_NOTADB
+      ? `${path} is not an SQLite file: ${MOVE_IT}`
+      : errcode === SQLITE_CANTOPEN
+        ? `cannot open ${path}: user ${process.getuid?.() ?? ''} must be able to write the file and its folder`
+        : `cannot open ${path}: ${messageOf(cause)}`;
   return new StoreError('unusable', message, { cause });
 }
 

@@ -3,7 +3,7 @@
  * file's `user_version` is the number of steps it has seen.
  */
 export const MIGRATIONS: readonly string[] = [
-  // 1: the plain store. A row an event; the unique index is the deduplication.
+  // 1: the plain store. A row an event; the unique index is the deduplication. Later steps do not need its indexes.
   `
   CREATE TABLE topic (
     topic_id    INTEGER PRIMARY KEY,
@@ -38,5 +38,47 @@ export const MIGRATIONS: readonly string[] = [
     CHECK (conflicts <= duplicates)
   ) STRICT;
   INSERT INTO ledger VALUES (1, 0, 0, 0, 0, 0, 0);
+  `,
+
+  // 2: blocks and the log-structured key index. The rows of step 1 are moved over afterwards (migrate-plain.ts), a
+  // part at a time, and their table is dropped with the last of them.
+  `
+  -- A commit is a row, later a merged part of the log is; the format is told in blocks/block-format.ts.
+  CREATE TABLE block (
+    first_offset INTEGER PRIMARY KEY,
+    events       INTEGER NOT NULL,
+    directory    BLOB    NOT NULL,
+    body         BLOB    NOT NULL
+  ) STRICT;
+
+  -- Which merged blocks hold a topic. Fresh ones are few and are all looked into.
+  CREATE TABLE block_topic (
+    topic_id     INTEGER NOT NULL,
+    first_offset INTEGER NOT NULL,
+    PRIMARY KEY (topic_id, first_offset)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE log (
+    id        INTEGER PRIMARY KEY CHECK (id = 1),
+    merged_to INTEGER NOT NULL,  -- the last offset of the merged blocks
+    secret    BLOB    NOT NULL   -- of the key hash; drawn once, never told
+  ) STRICT;
+  INSERT INTO log VALUES (1, 0, randomblob(16));
+
+  -- Runs of the key index (keys/key-index.ts).
+  CREATE TABLE key_run (
+    run_id      INTEGER PRIMARY KEY,
+    level       INTEGER NOT NULL,
+    keys        INTEGER NOT NULL,
+    last_offset INTEGER NOT NULL,  -- with the older runs it holds every key up to here
+    filled      INTEGER NOT NULL,  -- buckets written so far
+    merged_into INTEGER
+  ) STRICT;
+  CREATE TABLE key_block  (place INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+  CREATE TABLE key_filter (place INTEGER PRIMARY KEY, bits    BLOB NOT NULL) STRICT;
+
+  -- Only what takes time to move is kept from step 1.
+  DROP INDEX event_by_key;
+  DROP INDEX event_by_topic;
   `,
 ];

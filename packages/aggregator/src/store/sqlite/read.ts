@@ -1,4 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { SOURCE, partText } from '../../event/event-batch.ts';
+import { readStoredEvents } from '../../event/event-reader.ts';
 import type {
   EventFilter,
   EventPage,
@@ -8,30 +10,33 @@ import type {
   StoreStats,
   TopicSummary,
 } from '../event-store.ts';
-import { storedEventJson } from '../stored-event.ts';
+import { StoredEventWriter } from '../stored-event.ts';
+import { Block, type BlockRow } from './blocks/block-format.ts';
 
 /** Bytes of a page: large enough that the hand-over costs little, small enough that a slow reader holds little. */
 const PAGE_BYTES_MAX = 256 * 1024;
 
-/** Rows looked at in one call, matching or not, so that a call is short and others get their turn. */
-const SCAN_ROWS_MAX = 5000;
+/** Events looked at in one call, matching or not, so that a call is short and others get their turn. */
+const SCAN_EVENTS_MAX = 20_000;
 
-/** Its arrays have memory of their own, which can move to another thread; that of a small Buffer is shared. */
-const ENCODER = new TextEncoder();
-
-/** What is looked at: the rows behind `after`, in that order, up to `upTo`. */
+/** What is looked at: the events behind `after`, in that order, up to `upTo`. */
 export type RangeQuery = SnapshotQuery & Pick<PageQuery, 'upTo'>;
 
-/** Matches among some rows; `resumeAfter` as in a page. */
+/** Matches among some events; `resumeAfter` as in a page. */
 export interface CountedSome {
   readonly count: number;
   readonly resumeAfter: number | null;
 }
 
-/** Reads of the committed log, each one statement or one transaction, on a connection beside the writer's. */
+/**
+ * Reads of the committed log, each in one transaction, on a connection beside the writer's. One unpacked block is kept
+ * from call to call: the pages of an answer come out of the same block many times.
+ */
 export class Reader {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #writer = new StoredEventWriter();
+  #kept: Block | null = null;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -49,70 +54,43 @@ export class Reader {
     return { lastOffset: Number(row['lastOffset']), count: Number(count ?? 0) };
   }
 
-  /** Counts the matches among the next rows. */
+  /** Counts the matches among the next events. */
   countSome(query: RangeQuery): CountedSome {
-    const { where, values } = this.#candidates(query);
-    const match = matchOf(query);
-    const { direction, last } =
-      query.order === 'asc' ? { direction: 'ASC', last: 'max' } : { direction: 'DESC', last: 'min' };
-    const row = this.#prepared(
-      `
-      SELECT count(*) AS scanned, count(*) FILTER (WHERE ${match.sql}) AS matched, ${last}(offset) AS last
-      FROM (SELECT offset, source, time_ms FROM event WHERE ${where} ORDER BY offset ${direction} LIMIT ${SCAN_ROWS_MAX})
-    `,
-    ).get(...match.values, ...values)!;
-    const more = Number(row['scanned']) === SCAN_ROWS_MAX;
-    return { count: Number(row['matched']), resumeAfter: more ? Number(row['last']) : null };
+    let count = 0;
+    const resumeAfter = this.#scan(query, () => {
+      count += 1;
+      return true;
+    });
+    return { count, resumeAfter };
   }
 
   page(query: PageQuery): EventPage {
-    const { where, values } = this.#candidates(query);
-    const match = matchOf(query);
-    const rowsMax = match.sql === 'TRUE' ? Math.min(query.eventsMax + 1, SCAN_ROWS_MAX) : SCAN_ROWS_MAX;
-    // A row that does not match gives no text: it was looked at, and the scan can go on behind it.
-    const rows = this.#prepared(
-      `
-      SELECT offset, received_ms, CASE WHEN ${match.sql} THEN text END AS text
-      FROM event WHERE ${where} ORDER BY offset ${query.order === 'asc' ? 'ASC' : 'DESC'} LIMIT ?
-    `,
-    ).iterate(...match.values, ...values, rowsMax);
-
-    const texts: string[] = [];
-    let length = 0;
-    let scanned = 0;
-    let scannedTo = 0;
+    const writer = this.#writer;
+    writer.begin(query.separator);
+    let count = 0;
     let lastOffset = 0;
-    let full = false;
-    for (const row of rows) {
-      if (texts.length === query.eventsMax || length >= PAGE_BYTES_MAX) {
-        full = true;
-        break;
-      }
-      scanned += 1;
-      scannedTo = Number(row['offset']);
-      if (row['text'] === null) continue;
-      const json =
-        storedEventJson(String(row['text']), scannedTo, Number(row['received_ms'])) + query.separator;
-      texts.push(json);
-      length += json.length;
-      lastOffset = scannedTo;
-    }
-    const more = full || scanned === rowsMax;
-    return {
-      bytes: ENCODER.encode(texts.join('')),
-      count: texts.length,
-      lastOffset,
-      resumeAfter: more ? scannedTo : null,
-    };
+    const resumeAfter = this.#scan(query, (block, index, receivedMs) => {
+      if (count === query.eventsMax || writer.length >= PAGE_BYTES_MAX) return false;
+      lastOffset = block.firstOffset + index;
+      writer.write(block.text(index), lastOffset, receivedMs);
+      count += 1;
+      return true;
+    });
+    return { bytes: writer.take(), count, lastOffset, resumeAfter };
   }
 
-  find(topic: string, eventId: string): string | undefined {
-    const row = this.#prepared(
-      `
-      SELECT offset, received_ms, text FROM event
-      WHERE topic_id = (SELECT topic_id FROM topic WHERE name = ?) AND event_id = ?`,
-    ).get(topic, eventId);
-    return row && storedEventJson(String(row['text']), Number(row['offset']), Number(row['received_ms']));
+  /** The JSON of the event at an offset that is there. */
+  at(offset: number): string {
+    return this.#transaction(() => {
+      for (const block of this.#blocks({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
+        const index = offset - block.firstOffset;
+        const writer = this.#writer;
+        writer.begin('\n');
+        writer.write(block.text(index), offset, receivedMsOf(block)[index]!);
+        return Buffer.from(writer.take()).toString('utf8', 0, writer.length - 1);
+      }
+      throw new Error(`there is no block with offset ${offset}: run verify`);
+    });
   }
 
   topics(): TopicSummary[] {
@@ -125,8 +103,7 @@ export class Reader {
   }
 
   stats(): Omit<StoreStats, 'storedBytes'> {
-    this.#db.exec('BEGIN');
-    try {
+    return this.#transaction(() => {
       const row = this.#prepared('SELECT * FROM ledger').get()!;
       return {
         received: Number(row['received']),
@@ -136,22 +113,108 @@ export class Reader {
         lastOffset: Number(row['last_offset']),
         topics: this.topics().map(({ topic }) => topic),
       };
-    } finally {
-      this.#db.exec('COMMIT');
+    });
+  }
+
+  /**
+   * Calls `visit` with every match in order, until it says false (the match was not taken) or enough was looked at.
+   * Returns the offset behind which the scan goes on, or null where nothing is left.
+   */
+  #scan(
+    query: RangeQuery,
+    visit: (block: Block, index: number, receivedMs: number) => boolean,
+  ): number | null {
+    return this.#transaction(() => {
+      const topicId = this.#topicId(query.topic);
+      if (topicId === null) return null;
+      const ascending = query.order === 'asc';
+      const needsText = query.source !== undefined || query.fromMs !== undefined || query.toMs !== undefined;
+      let looked = 0;
+      let lookedTo = query.after;
+      for (const block of this.#blocks(query, topicId)) {
+        const first = Math.max(0, (ascending ? query.after + 1 : 1) - block.firstOffset);
+        const last =
+          Math.min(block.lastOffset, query.upTo, ascending ? query.upTo : query.after - 1) -
+          block.firstOffset;
+        const receivedMs = receivedMsOf(block);
+        for (let i = ascending ? first : last; ascending ? i <= last : i >= first; i += ascending ? 1 : -1) {
+          if (topicId !== undefined && block.topicId(i) !== topicId) continue;
+          if (looked === SCAN_EVENTS_MAX) return lookedTo;
+          if (!needsText || matches(block.text(i), query)) {
+            if (!visit(block, i, receivedMs[i]!)) return lookedTo;
+          }
+          looked += 1;
+          lookedTo = block.firstOffset + i;
+        }
+      }
+      return null;
+    });
+  }
+
+  /** The blocks that may hold events of the range and the topic, in the order asked for, as they are needed. */
+  *#blocks(
+    query: Pick<RangeQuery, 'order' | 'after' | 'upTo'>,
+    topicId: number | undefined,
+  ): Generator<Block> {
+    const ascending = query.order === 'asc';
+    const lowest = ascending ? query.after + 1 : 1;
+    const highest = Math.min(query.upTo, ascending ? query.upTo : query.after - 1);
+    if (highest < lowest) return;
+    const cover = this.#prepared('SELECT max(first_offset) AS first FROM block WHERE first_offset <= ?').get(
+      lowest,
+    )!;
+    const from = Number(cover['first'] ?? 1);
+    const direction = ascending ? 'ASC' : 'DESC';
+    if (topicId === undefined) {
+      yield* this.#rows(
+        `SELECT * FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
+        [from, highest],
+      );
+      return;
+    }
+    const mergedTo = Number(this.#prepared('SELECT merged_to FROM log').get()!['merged_to']);
+    const merged = () =>
+      this.#rows(
+        `SELECT block.* FROM block_topic JOIN block USING (first_offset)
+         WHERE topic_id = ? AND first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
+        [topicId, from, Math.min(highest, mergedTo)],
+      );
+    const tail = () =>
+      this.#rows(
+        `SELECT * FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
+        [Math.max(from, mergedTo + 1), highest],
+      );
+    yield* ascending ? merged() : tail();
+    yield* ascending ? tail() : merged();
+  }
+
+  *#rows(sql: string, values: number[]): Generator<Block> {
+    // Not kept prepared: a generator may be left in the middle, and another begun.
+    const rows = this.#db.prepare(sql).iterate(...values) as Iterable<unknown> as Iterable<
+      BlockRow & { first_offset: number; events: number }
+    >;
+    for (const row of rows) {
+      const isKept = this.#kept?.firstOffset === row.first_offset && this.#kept.count === row.events;
+      const block = isKept ? this.#kept! : new Block(row.first_offset, row);
+      this.#kept = block;
+      yield block;
     }
   }
 
-  /** The rows of a topic, or of all, between two offsets: each way has its index. */
-  #candidates(query: RangeQuery): { where: string; values: (string | number)[] } {
-    const ascending = query.order === 'asc';
-    const above = ascending ? query.after : 0;
-    const upTo = Math.min(query.upTo, ascending ? Number.MAX_SAFE_INTEGER : query.after - 1);
-    const where = 'offset > ? AND offset <= ?';
-    if (query.topic === undefined) return { where, values: [above, upTo] };
-    return {
-      where: `topic_id = (SELECT topic_id FROM topic WHERE name = ?) AND ${where}`,
-      values: [query.topic, above, upTo],
-    };
+  /** The topic's id, undefined where none is asked for, null where it has no events. */
+  #topicId(topic: string | undefined): number | null | undefined {
+    if (topic === undefined) return undefined;
+    const row = this.#prepared('SELECT topic_id FROM topic WHERE name = ?').get(topic);
+    return row === undefined ? null : Number(row['topic_id']);
+  }
+
+  #transaction<T>(work: () => T): T {
+    this.#db.exec('BEGIN');
+    try {
+      return work();
+    } finally {
+      this.#db.exec('COMMIT');
+    }
   }
 
   #prepared(sql: string): StatementSync {
@@ -161,12 +224,21 @@ export class Reader {
   }
 }
 
-function matchOf({ source, fromMs, toMs }: EventFilter): { sql: string; values: (string | number)[] } {
-  const conditions: [string, string | number | undefined][] = [
-    ['source = ?', source],
-    ['time_ms >= ?', fromMs],
-    ['time_ms < ?', toMs],
-  ];
-  const used = conditions.filter(([, value]) => value !== undefined) as [string, string | number][];
-  return { sql: used.map(([sql]) => sql).join(' AND ') || 'TRUE', values: used.map(([, value]) => value) };
+/** Of each event of a block, when it was committed. */
+function receivedMsOf(block: Block): Float64Array {
+  const receivedMs = new Float64Array(block.count);
+  let at = 0;
+  for (const commit of block.commits) receivedMs.fill(commit.receivedMs, at, (at += commit.events));
+  return receivedMs;
+}
+
+/** What the directory does not know is read from the event's text. */
+function matches(text: Uint8Array, { source, fromMs, toMs }: EventFilter): boolean {
+  const event = readStoredEvents(Buffer.from(text), 1);
+  const timeMs = event.timesMs[0]!;
+  return (
+    (source === undefined || partText(event, 0, SOURCE) === source) &&
+    (fromMs === undefined || timeMs >= fromMs) &&
+    (toMs === undefined || timeMs < toMs)
+  );
 }

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { type EventBatch, SPANS_PER_EVENT } from '../../event-batch.ts';
+import { type EventBatch, SPANS_PER_EVENT } from '../../event/event-batch.ts';
 import {
   ACCEPTED,
   type AppendResult,
@@ -15,7 +15,7 @@ import {
 } from '../event-store.ts';
 import type { CountedSome } from './read.ts';
 import { ThreadClient } from './thread-client.ts';
-import type { ReaderCalls, WriterCalls } from './thread.ts';
+import type { ReaderCalls, Told, WriterCalls } from './thread.ts';
 
 /**
  * One SQLite file, written by one thread and read by another. In this thread nothing blocks: every method is a
@@ -42,10 +42,13 @@ export class SqliteStore implements EventStore {
   }
 
   /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
-  static async open(path: string): Promise<SqliteStore> {
-    const { thread: writer, sqliteVersion } = await ThreadClient.open<WriterCalls>({ role: 'writer', path });
+  static async open(path: string, told: (told: Told) => void = () => {}): Promise<SqliteStore> {
+    const { thread: writer, sqliteVersion } = await ThreadClient.open<WriterCalls>(
+      { role: 'writer', path },
+      told,
+    );
     try {
-      const { thread: reader } = await ThreadClient.open<ReaderCalls>({ role: 'reader', path });
+      const { thread: reader } = await ThreadClient.open<ReaderCalls>({ role: 'reader', path }, told);
       return new SqliteStore(path, writer, reader, sqliteVersion);
     } catch (error) {
       await writer.close();
@@ -90,8 +93,10 @@ export class SqliteStore implements EventStore {
     return this.#reader.call('page', [query]);
   }
 
-  find(topic: string, eventId: string): Promise<string | undefined> {
-    return this.#reader.call('find', [topic, eventId]);
+  async find(topic: string, eventId: string): Promise<string | undefined> {
+    // The newest keys are known to the writer alone; the text is for the reader to fetch.
+    const offset = await this.#writer.call('locate', [topic, eventId]);
+    return offset === null ? undefined : this.#reader.call('at', [offset]);
   }
 
   topics(): Promise<TopicSummary[]> {

@@ -1,11 +1,14 @@
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../event-store.ts';
-import { type Answer, type Call, OPENED, type ThreadData } from './thread.ts';
+import { type Answer, type Call, OPENED, type ThreadData, type Told } from './thread.ts';
 
 interface Waiting {
   readonly resolve: (value: never) => void;
   readonly reject: (error: Error) => void;
 }
+
+/** What lives short in a thread is mostly views on buffers; a larger nursery only keeps dead ones longer. */
+const YOUNG_MB = 4;
 
 type Calls = Record<string, (...args: never[]) => unknown>;
 
@@ -18,11 +21,14 @@ export class ThreadClient<C extends Calls> {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = OPENED + 1;
   #ended: StoreError | null = null;
+  readonly #told: (told: Told) => void;
 
-  private constructor(data: ThreadData) {
-    this.#worker = new Worker(new URL('./thread.ts', import.meta.url), {
+  private constructor(data: ThreadData, told: (told: Told) => void) {
+    this.#told = told;
+    this.#worker = new Worker(new URL('../../start.js', import.meta.url), {
       workerData: data,
       name: `store-${data.role}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.#worker.on('message', (answer: Answer) => this.#settle(answer));
     this.#worker.on('error', (cause) =>
@@ -34,8 +40,9 @@ export class ThreadClient<C extends Calls> {
   /** Starts the thread and waits until it has opened the file. Rejects with its StoreError where it cannot. */
   static async open<C extends Calls>(
     data: ThreadData,
+    told: (told: Told) => void,
   ): Promise<{ thread: ThreadClient<C>; sqliteVersion: string }> {
-    const thread = new ThreadClient<C>(data);
+    const thread = new ThreadClient<C>(data, told);
     try {
       const opened = new Promise<{ sqliteVersion: string }>((resolve, reject) => {
         thread.#waiting.set(OPENED, { resolve, reject });
@@ -73,6 +80,10 @@ export class ThreadClient<C extends Calls> {
   }
 
   #settle(answer: Answer): void {
+    if ('level' in answer) {
+      this.#told(answer);
+      return;
+    }
     const waiting = this.#waiting.get(answer.id);
     if (waiting === undefined) throw new Error(`an answer to a call that nobody waits for: ${answer.id}`);
     this.#waiting.delete(answer.id);

@@ -1,8 +1,9 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import type { EventBatch } from '../../event-batch.ts';
+import type { EventBatch } from '../../event/event-batch.ts';
 import { type PageQuery, StoreError } from '../event-store.ts';
-import { Appender } from './append.ts';
-import { openForReading, openForWriting, sqliteVersion } from './database.ts';
+import { Background } from './background.ts';
+import { openForReading, sqliteVersion } from './database.ts';
+import { openFile } from './open-file.ts';
 import { type RangeQuery, Reader } from './read.ts';
 
 /**
@@ -21,7 +22,18 @@ export interface Call {
   readonly args: readonly unknown[];
 }
 
+/** What the thread has to say for the log, unasked. */
+export interface Told {
+  readonly level: 'info' | 'error';
+  readonly fields: Record<string, unknown>;
+  readonly message: string;
+}
+
+/** Says something for the log. */
+export type Tell = (fields: Record<string, unknown>, message: string, level?: Told['level']) => void;
+
 export type Answer =
+  | Told
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: { readonly code: StoreError['code']; readonly message: string } };
 
@@ -32,18 +44,29 @@ export type ReaderCalls = ReturnType<typeof openReader>;
 
 export const OPENED = 0;
 
-function openWriter(path: string) {
-  const db = openForWriting(path);
-  const appender = new Appender(db);
+function openWriter(path: string, tell: Tell) {
+  const file = openFile(path, (moved, total) => tell({ moved, total }, 'moving the events of an older file'));
+  const { db, appender, hasher, index } = file;
+  const background = new Background(file, tell);
   return {
     opened: () => ({ sqliteVersion: sqliteVersion(db) }),
-    append: (group: EventBatch) => appender.append(group),
+    append: (group: EventBatch) => {
+      background.later();
+      return appender.append(group);
+    },
     probe: () => appender.probe(),
-    close: () => db.close(),
+    locate: (topic: string, eventId: string): number | null => {
+      hasher.hashNames(topic, eventId);
+      return index.find(hasher.k0, hasher.k1, hasher.k2, hasher.k3) ? index.offset : null;
+    },
+    close: () => {
+      background.stop();
+      file.close();
+    },
   };
 }
 
-function openReader(path: string) {
+function openReader(path: string, _tell: Tell) {
   const db = openForReading(path);
   const reader = new Reader(db);
   return {
@@ -51,7 +74,7 @@ function openReader(path: string) {
     snapshot: (topic: string | undefined) => reader.snapshot(topic),
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),
-    find: (topic: string, eventId: string) => reader.find(topic, eventId),
+    at: (offset: number) => reader.at(offset),
     topics: () => reader.topics(),
     stats: () => reader.stats(),
     close: () => db.close(),
@@ -72,8 +95,11 @@ function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData)
       return false;
     }
   };
+  const tell: Tell = (fields, message, level = 'info') => {
+    port.postMessage({ fields, message, level } satisfies Answer);
+  };
   const opened = answer(OPENED, () => {
-    calls = role === 'writer' ? openWriter(path) : openReader(path);
+    calls = role === 'writer' ? openWriter(path, tell) : openReader(path, tell);
     return calls['opened']!();
   });
   if (!opened) return;

@@ -14,7 +14,7 @@ import {
   TEXT,
   TIMESTAMP,
   TOPIC,
-} from '../event-batch.ts';
+} from './event-batch.ts';
 import {
   CLOSE_BRACE,
   CLOSE_BRACKET,
@@ -43,6 +43,14 @@ export type ReadBody =
  */
 export function readEvents(body: Buffer): ReadBody {
   return new EventReader(body).readBody();
+}
+
+/**
+ * Reads `count` events that were read and stored before, one behind the other with nothing between. The bytes are used
+ * up by the call. Throws where they are not such events: what is stored has gone through `readEvents`.
+ */
+export function readStoredEvents(texts: Buffer, count: number): EventBatch {
+  return new EventReader(texts).readStored(count);
 }
 
 /**
@@ -78,6 +86,12 @@ class EventReader extends JsonScanner {
       return { kind: 'invalid', errors: this.#errors, errorsFound: this.#errorsFound };
     }
     return { kind: 'batch', batch: this.#batch() };
+  }
+
+  readStored(count: number): EventBatch {
+    while (this.#count < count) this.#event();
+    if (this.peek() !== -1 || this.#errorsFound > 0) throw new Error('stored text is not what was stored');
+    return this.#batch();
   }
 
   #body(): void {
@@ -194,12 +208,12 @@ class EventReader extends JsonScanner {
     this.#count += 1;
   }
 
-  /** The name, decoded where it has escapes. The five that we know are found by their bytes, without a new string. */
+  /** The name, decoded where it has escapes. The five that we know differ in length and need no new string. */
   #fieldNamed(start: number, end: number): string {
-    if (!this.escaped) {
-      for (const field of FIELD_LIST) if (this.#isText(start, end, field.nameBytes)) return field.name;
-    }
-    return this.decoded(start, end);
+    const field = this.escaped ? undefined : FIELD_OF_LENGTH[end - start];
+    return field !== undefined && this.#isText(start, end, field.nameBytes)
+      ? field.name
+      : this.decoded(start, end);
   }
 
   #isText(start: number, end: number, text: Buffer): boolean {
@@ -311,6 +325,8 @@ class EventReader extends JsonScanner {
 
   #timeMs(start: number, end: number): number | undefined {
     if (end - start > LIMITS.timestampCharsMax * 6) return undefined;
+    const commonMs = this.escaped ? NaN : commonTimeMs(this.bytes, start, end);
+    if (!Number.isNaN(commonMs)) return commonMs;
     return parseTimestamp(
       this.escaped ? this.decoded(start, end) : this.bytes.toString('latin1', start, end),
     );
@@ -354,6 +370,65 @@ class EventReader extends JsonScanner {
   }
 }
 
+/**
+ * The time in the form that nearly all events have, `2025-10-28T10:00:00Z` with no, three or six decimals, or NaN for
+ * any other form, which parseTimestamp is for: read off the bytes it takes a tenth of the regular expression's time.
+ */
+function commonTimeMs(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  if (length !== 20 && length !== 24 && length !== 27) return NaN;
+  if (
+    bytes[start + 4] !== 0x2d ||
+    bytes[start + 7] !== 0x2d ||
+    bytes[start + 10] !== 0x54 ||
+    bytes[start + 13] !== 0x3a ||
+    bytes[start + 16] !== 0x3a ||
+    bytes[end - 1] !== 0x5a ||
+    (length > 20 && bytes[start + 19] !== 0x2e)
+  ) {
+    return NaN;
+  }
+  const year = digits(bytes, start, 4);
+  const month = digits(bytes, start + 5, 2);
+  const day = digits(bytes, start + 8, 2);
+  const hour = digits(bytes, start + 11, 2);
+  const minute = digits(bytes, start + 14, 2);
+  const second = digits(bytes, start + 17, 2);
+  const millis = length === 20 ? 0 : digits(bytes, start + 20, 3);
+  const micros = length === 27 ? digits(bytes, start + 23, 3) : 0;
+  // The last days of a month, leap seconds and early years are left to the slow way, which knows calendars.
+  const isPlain =
+    month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour <= 23 && minute <= 59 && second <= 59;
+  if (!isPlain || !(year >= 1900) || Number.isNaN(millis) || Number.isNaN(micros)) return NaN;
+  return (
+    monthStartMs(year, month) + ((day - 1) * 86_400 + hour * 3600 + minute * 60 + second) * 1000 + millis
+  );
+}
+
+/** The number that these digits are, NaN where one is none. */
+function digits(bytes: Uint8Array, start: number, count: number): number {
+  let number = 0;
+  for (let i = start; i < start + count; i++) {
+    const digit = bytes[i]! - 0x30;
+    if (digit < 0 || digit > 9) return NaN;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+let lastMonth = 0;
+let lastMonthStartMs = 0;
+
+/** When a month began; neighbours mostly share theirs. */
+function monthStartMs(year: number, month: number): number {
+  const both = year * 12 + month;
+  if (both !== lastMonth) {
+    lastMonth = both;
+    lastMonthStartMs = Date.UTC(year, month - 1);
+  }
+  return lastMonthStartMs;
+}
+
 class TooManyEvents extends Error {
   constructor() {
     super(`a publish takes at most ${LIMITS.batchEventsMax} events; send the rest in another`);
@@ -394,6 +469,11 @@ const FIELD_LIST: readonly Field[] = eventSchema.required.map((name, i) => {
     charsMax: 'maxLength' in schema ? schema.maxLength : Infinity,
   };
 });
+
+/** By the length of the name. */
+const FIELD_OF_LENGTH: readonly (Field | undefined)[] = Array.from({ length: 16 }, (_, length) =>
+  FIELD_LIST.find((field) => field.nameBytes.length === length),
+);
 
 const FIELDS = new Map(FIELD_LIST.map((field) => [field.name, field]));
 const ALL_PRESENT = (1 << FIELD_LIST.length) - 1;

@@ -1,0 +1,52 @@
+import type { OpenFile } from './open-file.ts';
+import type { Tell } from './thread.ts';
+
+/** How long nothing must be appended before the writer works on its own, milliseconds. */
+const IDLE_MS = 100;
+
+/** Keys' worth of sealing and merging in one idle transaction: some milliseconds. */
+const KEYS_WORTH = 4096;
+
+/**
+ * What the writer does when nobody publishes: merges the tail of the log and goes on with the index, a small
+ * transaction at a time, so that an append that comes meanwhile waits a few milliseconds at most.
+ */
+export class Background {
+  readonly #file: OpenFile;
+  readonly #tell: Tell;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(file: OpenFile, tell: Tell) {
+    this.#file = file;
+    this.#tell = tell;
+    this.later();
+  }
+
+  /** Something is being appended: not now. */
+  later(): void {
+    if (this.#timer === null) this.#timer = setTimeout(() => this.#work(), IDLE_MS);
+    else this.#timer.refresh();
+  }
+
+  stop(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+  }
+
+  #work(): void {
+    const { appender, index, log } = this.#file;
+    this.stop();
+    if (!log.isMergeable && !index.isBusy) return;
+    try {
+      appender.transaction(() => {
+        if (log.isMergeable) log.merge();
+        else index.step(KEYS_WORTH);
+      });
+    } catch (error) {
+      // The next append says the same to whoever publishes; without one, the log is where it shows.
+      this.#tell({ err: String(error) }, 'background work on the store failed', 'error');
+      return;
+    }
+    this.#timer = setTimeout(() => this.#work(), 0);
+  }
+}

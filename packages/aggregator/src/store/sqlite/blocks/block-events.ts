@@ -1,0 +1,14 @@
+import type { EventBatch } from '../../../event/event-batch.ts';
+import { readStoredEvents } from '../../../event/event-reader.ts';
+import type { Block } from './block-format.ts';
+
+/** The events of a block from place `first` on, read again from their texts. Throws with the block's place. */
+export function eventsOf(block: Block, first = 0): EventBatch {
+  try {
+    const texts = Array.from({ length: block.count - first }, (_, i) => block.text(first + i));
+    return readStoredEvents(Buffer.concat(texts), texts.length);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`block at offset ${block.firstOffset}: ${message}; see verify`, { cause });
+  }
+}

@@ -1,0 +1,82 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { Appender } from './append.ts';
+import { eventsOf } from './blocks/block-events.ts';
+import { Block, type BlockRow } from './blocks/block-format.ts';
+import { BlockLog } from './blocks/block-log.ts';
+import { openForWriting } from './database.ts';
+import { KeyHasher } from './keys/key-hash.ts';
+import { INDEX_SHAPE, type IndexShape, KeyIndex } from './keys/key-index.ts';
+import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
+
+/** The writer's side of a file: everything that changes it. */
+export interface OpenFile {
+  readonly db: DatabaseSync;
+  readonly appender: Appender;
+  readonly hasher: KeyHasher;
+  readonly index: KeyIndex;
+  readonly log: BlockLog;
+  close(): void;
+}
+
+/** What a test makes smaller. */
+export interface FileShape {
+  readonly index: IndexShape;
+  readonly keyBits: 8 | 128;
+}
+
+const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, keyBits: 128 };
+
+/**
+ * Opens the file for the one writer: the newest keys come back into memory, and an older file is moved over. `before`
+ * is called when the file is open and nothing of it was read.
+ */
+export function openFile(
+  path: string,
+  progress: Progress = () => {},
+  shape: FileShape = FILE_SHAPE,
+  before: (db: DatabaseSync) => void = () => {},
+  revived: (lastOffset: number) => void = () => {},
+): OpenFile {
+  const { db, release } = openForWriting(path);
+  const close = (): void => {
+    db.close();
+    release();
+  };
+  try {
+    before(db);
+    const secret = db.prepare('SELECT secret FROM log').get()!['secret'] as Uint8Array;
+    const hasher = new KeyHasher(secret, shape.keyBits);
+    const index = new KeyIndex(db, shape.index);
+    const log = new BlockLog(db);
+    const appender = new Appender(db, hasher, index, log);
+    reviveKeys({ db, appender, hasher, index }, revived);
+    migratePlain(db, { appender, hasher, index, log }, progress);
+    return { db, appender, hasher, index, log, close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/**
+ * The keys above the last run were only in memory: they are read again from the blocks. Where they are more than a run's
+ * (a kill while one was sealed; an index that was emptied), runs are sealed on the way.
+ */
+function reviveKeys(
+  { db, appender, hasher, index }: Omit<OpenFile, 'log' | 'close'>,
+  revived: (lastOffset: number) => void,
+): void {
+  const { sealedTo } = index;
+  const rows = db.prepare(`
+    SELECT first_offset, directory, body FROM block
+    WHERE first_offset >= (SELECT ifnull(max(first_offset), 0) FROM block WHERE first_offset <= ?) ORDER BY first_offset`);
+  for (const row of rows.iterate(sealedTo + 1) as Iterable<unknown> as Iterable<
+    BlockRow & { first_offset: number }
+  >) {
+    const block = new Block(row.first_offset, row);
+    const first = Math.max(0, sealedTo + 1 - block.firstOffset);
+    addKeys(eventsOf(block, first), block.firstOffset + first, hasher, index);
+    if (index.mustSeal) appender.transaction(() => index.step(block.count + index.hotKeysMax));
+    revived(block.lastOffset);
+  }
+}

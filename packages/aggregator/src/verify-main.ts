@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { rebuildIndex, verifyFile } from './store/sqlite/verify.ts';
+
+const USAGE = `usage: npm run verify -- FILE [--rebuild]
+
+Walks a database file of the service from end to end and says what is wrong with it, and where. The service must not
+run on it meanwhile.
+
+  --rebuild   first make the key index anew from the events
+
+Exit code: 0 sound, 1 something is wrong, 2 it could not be looked at.
+`;
+
+function main(): number {
+  const { values, positionals } = parseArgs({
+    options: { rebuild: { type: 'boolean' }, help: { type: 'boolean' } },
+    allowPositionals: true,
+  });
+  const [path, ...others] = positionals;
+  if (values.help === true || path === undefined || others.length > 0) {
+    process.stdout.write(USAGE);
+    return values.help === true ? 0 : 2;
+  }
+  if (!existsSync(path)) {
+    process.stderr.write(`verify: there is no file ${path}\n`);
+    return 2;
+  }
+  if (values.rebuild === true) {
+    rebuildIndex(path, progress('rebuilding'));
+    process.stdout.write('the key index was made anew\n');
+  }
+  const findings = verifyFile(path, progress('walking'));
+  for (const problem of findings.problems) process.stdout.write(`${problem}\n`);
+  const more = findings.problemsFound - findings.problems.length;
+  if (more > 0) process.stdout.write(`and ${more} more\n`);
+  const walked = `${findings.events} events in ${findings.blocks} blocks, ${findings.keys} keys`;
+  process.stdout.write(
+    findings.problemsFound === 0 ? `sound: ${walked}\n` : `${findings.problemsFound} problems: ${walked}\n`,
+  );
+  return findings.problemsFound === 0 ? 0 : 1;
+}
+
+/** A line a second at most, on standard error. */
+function progress(what: string): (done: number, total: number) => void {
+  let nextMs = Date.now() + 1000;
+  return (done, total) => {
+    if (Date.now() < nextMs) return;
+    nextMs = Date.now() + 1000;
+    process.stderr.write(`${what}: ${done} of ${total} events\n`);
+  };
+}
+
+try {
+  process.exitCode = main();
+} catch (error) {
+  process.stderr.write(`verify: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { copyFileSync, existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { TestServer } from '../packages/aggregator/test/support/server.ts';
+import { manyEvents } from '../packages/aggregator/test/support/events.ts';
+import { tempFolder } from '../packages/aggregator/test/support/temp-folder.ts';
+
+const MAIN = resolve(import.meta.dirname, '../packages/aggregator/src/verify-main.ts');
+
+interface Ended {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs `npm run verify -- ...` as a process of its own. */
+async function verify(...args: string[]): Promise<Ended> {
+  try {
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [MAIN, ...args], {
+      timeout: 60_000,
+    });
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    const { code, stdout, stderr } = error as Ended;
+    return { code, stdout, stderr };
+  }
+}
+
+test('verify calls a file sound that the service wrote, and names what is wrong with a damaged one', async (t) => {
+  const folder = tempFolder(t);
+  const server = await TestServer.start(t);
+  await server.publish(...manyEvents(2000, (i) => ({ topic: `t${i % 5}` })));
+  await server.publish(...manyEvents(100));
+  await server.close();
+  const sound = await verify(server.databasePath);
+  assert.equal(sound.code, 0, sound.stdout + sound.stderr);
+  assert.match(sound.stdout, /^sound: 2100 events in \d+ blocks, 2100 keys\n$/);
+
+  const damaged = join(folder, 'damaged.db');
+  copyFileSync(server.databasePath, damaged);
+  const db = new DatabaseSync(damaged);
+  db.exec("UPDATE topic SET events = 7 WHERE name = 't3'");
+  db.close();
+  const wrong = await verify(damaged);
+  assert.equal(wrong.code, 1);
+  assert.match(
+    wrong.stdout,
+    /topic "t3": the books say 7 events up to offset \d+, the log has 400 up to \d+/,
+  );
+  assert.match(wrong.stdout, /1 problems: 2100 events/);
+
+  const rebuilt = await verify(server.databasePath, '--rebuild');
+  assert.equal(rebuilt.code, 0, rebuilt.stdout + rebuilt.stderr);
+  assert.match(rebuilt.stdout, /made anew\nsound: 2100 events/);
+});
+
+test('verify makes no file, reads no file of another program, and keeps off one that is in use', async (t) => {
+  const folder = tempFolder(t);
+  const missing = join(folder, 'missing.db');
+  assert.deepEqual(await verify(missing), {
+    code: 2,
+    stdout: '',
+    stderr: `verify: there is no file ${missing}\n`,
+  });
+  assert.equal(existsSync(missing), false);
+
+  const foreign = join(folder, 'foreign.db');
+  const other = new DatabaseSync(foreign);
+  other.exec('CREATE TABLE x (y)');
+  other.close();
+  const refused = await verify(foreign);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /of another program/);
+
+  const server = await TestServer.start(t);
+  await server.publish(...manyEvents(3));
+  const inUse = await verify(server.databasePath);
+  assert.equal(inUse.code, 1);
+  assert.match(inUse.stdout, /another process has .* open/);
+  assert.equal((await server.stats()).received, 3);
+});
