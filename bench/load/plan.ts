@@ -1,0 +1,68 @@
+/** A part of what is sent, in the order in which it is sent. */
+export interface Segment {
+  /** The event at each place. */
+  readonly events: Uint32Array;
+  /** How many of them were never sent before. All others are duplicates. */
+  readonly fresh: number;
+}
+
+const DUPLICATE_SHARE = 0.2;
+
+/** Half of the duplicates repeat one of so many newest events, the other half any event. */
+const RECENT_EVENTS = 10_000;
+
+/**
+ * Which event is sent when. It follows from the seed alone. Publishers run side by side, so a duplicate may overtake
+ * its first; which of the two is accepted then differs, how many are accepted does not.
+ */
+export class Plan {
+  readonly #random: () => number;
+  #keys = 0;
+
+  constructor(seed: number) {
+    this.#random = mulberry32(seed);
+  }
+
+  /** Distinct events planned so far: their numbers run from 0 to below this. */
+  get keys(): number {
+    return this.#keys;
+  }
+
+  /** The next so many events. */
+  next(count: number): Segment {
+    const keysBefore = this.#keys;
+    const events = new Uint32Array(count);
+    for (let place = 0; place < count; place++) events[place] = this.#draw();
+    return { events, fresh: this.#keys - keysBefore };
+  }
+
+  /** The next events until there are so many keys. */
+  untilKeys(keys: number): Segment {
+    const keysBefore = this.#keys;
+    const events: number[] = [];
+    while (this.#keys < keys) events.push(this.#draw());
+    return { events: Uint32Array.from(events), fresh: this.#keys - keysBefore };
+  }
+
+  #draw(): number {
+    if (this.#keys === 0 || this.#random() >= DUPLICATE_SHARE) return this.#keys++;
+    const span = this.#random() < 0.5 ? Math.min(RECENT_EVENTS, this.#keys) : this.#keys;
+    return this.#keys - 1 - Math.floor(this.#random() * span);
+  }
+}
+
+/** About how many new keys so many planned events bring. */
+export function expectedKeys(events: number): number {
+  return Math.round(events * (1 - DUPLICATE_SHARE));
+}
+
+/** Tommy Ettinger's mulberry32 (public domain): numbers from 0 to below 1, the same ones for the same seed. */
+function mulberry32(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}

@@ -1,0 +1,72 @@
+import { writeFileSync } from 'node:fs';
+import { createEventText } from './load/event-text.ts';
+import { describeMachine } from './machine.ts';
+import { OptionError, type Options, USAGE, readOptions } from './options.ts';
+import { claimCores } from './process/cores.ts';
+import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
+import { barLines, headingLines } from './report/heading.ts';
+import { standardBar, standardLines } from './report/standard.ts';
+import type { BarLine, GrowthResults, StandardResults } from './results.ts';
+import { growthRun } from './runs/growth.ts';
+import { standardRun } from './runs/standard.ts';
+
+process.exitCode = await main();
+
+/** The exit code: 0 measured, 1 a count was wrong or something failed, 2 wrong flags. */
+async function main(): Promise<number> {
+  let options: Options | 'help';
+  try {
+    options = readOptions(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    return 2;
+  }
+  if (options === 'help') {
+    process.stdout.write(USAGE);
+    return 0;
+  }
+  try {
+    await run(options);
+    return 0;
+  } catch (error) {
+    process.stderr.write(
+      `bench: FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
+    );
+    return 1;
+  }
+}
+
+async function run(options: Options): Promise<void> {
+  const { folder, runs, seed, profileFolder } = options;
+  const cores = options.pin ? claimCores() : null;
+  const eventText = createEventText(seed);
+  const setting = { folder, cores, runs, seed, eventText };
+  const machine = describeMachine(cores, folder, eventText);
+  print(headingLines(machine));
+
+  let results: StandardResults | GrowthResults;
+  let bar: BarLine[];
+  if (options.growthKeys === null) {
+    const { quick, fullReferences } = options;
+    results = await standardRun(setting, { quick, fullReferences, machine, profileFolder });
+    bar = standardBar(results);
+    print(standardLines(results));
+    print(barLines(bar, quick ? ' (of a run at 1,000,000 keys; a quick one is too short to judge it)' : ''));
+  } else {
+    print([growthHead()]);
+    results = await growthRun(setting, { keys: options.growthKeys, machine, profileFolder }, (step) =>
+      print([growthLine(step)]),
+    );
+    bar = growthBar(results);
+    print(growthLines(results));
+    print(barLines(bar, ''));
+  }
+  if (options.jsonPath !== null) {
+    writeFileSync(options.jsonPath, `${JSON.stringify({ ...results, bar }, null, 2)}\n`);
+  }
+}
+
+function print(lines: readonly string[]): void {
+  process.stdout.write(`${lines.join('\n')}\n`);
+}

@@ -1,0 +1,34 @@
+import { DatabaseSync } from 'node:sqlite';
+import { Block, type BlockRow } from '../../packages/aggregator/src/store/sqlite/blocks/block-format.ts';
+
+/**
+ * The reference of `GET /events`: how fast the blocks of a file decompress when nothing is done with their events but
+ * to touch each text. The first pass is not counted.
+ *
+ * usage: node bare-unpack.ts FILE PASSES
+ */
+const [path = '', passes = ''] = process.argv.slice(2);
+const db = new DatabaseSync(path, { readOnly: true });
+const blocks = db.prepare('SELECT first_offset, directory, body FROM block ORDER BY first_offset');
+
+const seconds: number[] = [];
+let events = 0;
+let bytes = 0;
+let touched = 0;
+for (let pass = 0; pass <= Number(passes); pass++) {
+  events = 0;
+  bytes = 0;
+  const startMs = performance.now();
+  for (const row of blocks.iterate() as Iterable<unknown> as Iterable<BlockRow & { first_offset: number }>) {
+    const block = new Block(row.first_offset, row);
+    for (let i = 0; i < block.count; i++) {
+      const text = block.text(i);
+      touched ^= text[text.length - 1]!;
+      bytes += text.length;
+    }
+    events += block.count;
+  }
+  if (pass > 0) seconds.push((performance.now() - startMs) / 1000);
+}
+db.close();
+process.stdout.write(`${JSON.stringify({ events, bytes, seconds, touched })}\n`);

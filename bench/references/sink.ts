@@ -1,0 +1,23 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** Reference (c): what node:http takes when nothing is done with it. It reads the body and answers a constant. */
+const ANSWER =
+  '{"status":"success","message":"Published 0 events","events_count":0,"accepted":0,"duplicates":0,"conflicts":0}';
+
+const server = createServer((request, response) => {
+  request.on('data', () => {});
+  request.on('end', () => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-length': ANSWER.length });
+    response.end(ANSWER);
+  });
+});
+
+server.listen(0, '127.0.0.1', () => {
+  process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`);
+});
+
+process.once('SIGTERM', () => {
+  server.close();
+  server.closeAllConnections();
+});

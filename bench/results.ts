@@ -1,0 +1,106 @@
+import type { Measure } from './load/measure.ts';
+import type { Memory } from './process/proc.ts';
+import { median } from './statistics.ts';
+
+/** All measures of one server at one batch size; the numbers are medians of the runs. */
+export interface Scenario extends Measure {
+  readonly batch: number;
+  readonly runs: readonly Measure[];
+}
+
+export function scenarioOf(batch: number, runs: readonly Measure[]): Scenario {
+  const of = (number: (run: Measure) => number): number => median(runs.map(number));
+  return {
+    batch,
+    events: runs[0]!.events,
+    eventsPerS: of((run) => run.eventsPerS),
+    p50Ms: of((run) => run.p50Ms),
+    p99Ms: of((run) => run.p99Ms),
+    loadCpuShare: of((run) => run.loadCpuShare),
+    serverCpuShare: of((run) => run.serverCpuShare),
+    eventsPerCpuS: of((run) => run.eventsPerCpuS),
+    runs,
+  };
+}
+
+/** What was seen of one server. Null is what it does not have or this machine does not tell. */
+export interface System {
+  readonly name: string;
+  /** Keys that were stored when the first and after the last measure. */
+  readonly keys: readonly [number, number] | null;
+  readonly scenarios: readonly Scenario[];
+  /** After the measures. */
+  readonly memory: Memory | null;
+  /** File and write-ahead log by stored events, after the measures. */
+  readonly diskBytesPerEvent: number | null;
+  /** From the start of the process to the first 200 of /ready, after each `kill -9`. */
+  readonly readyMs: readonly number[] | null;
+}
+
+/** Reference (a). */
+export interface AppendOnly {
+  readonly eventsPerS: number;
+  readonly eventsPerCpuS: number;
+  readonly runs: readonly number[];
+  readonly diskBytesPerEvent: number;
+}
+
+/** `GET /events` of everything, and the same blocks in a bare loop. */
+export interface Reading {
+  readonly events: number;
+  readonly eventsPerS: number;
+  readonly bytesPerS: number;
+  readonly runs: readonly number[];
+  readonly bareEventsPerS: number;
+  readonly memoryAfter: Memory | null;
+}
+
+export interface Machine {
+  readonly at: string;
+  readonly processor: string;
+  readonly cores: number;
+  readonly node: string;
+  readonly folder: string;
+  readonly pinned: { readonly server: number; readonly load: number } | null;
+  readonly publishers: number;
+  readonly eventBytes: number;
+  /** Of a body of 1000 events: how small zstd, level 1, makes it. */
+  readonly zstdShare: number;
+}
+
+export interface StandardResults {
+  readonly kind: 'standard';
+  readonly quick: boolean;
+  readonly machine: Machine;
+  readonly server: System;
+  readonly diskBytesPerEventStopped: number;
+  readonly openLoop: Measure & { readonly perSecond: number };
+  readonly reading: Reading;
+  readonly appendOnly: AppendOnly;
+  readonly afternoon: System;
+  readonly sink: System;
+}
+
+export interface GrowthStep {
+  readonly keys: number;
+  readonly measure: Measure;
+  readonly memory: Memory | null;
+  readonly diskBytesPerEvent: number;
+}
+
+export interface GrowthResults {
+  readonly kind: 'growth';
+  readonly machine: Machine;
+  readonly stepKeys: number;
+  readonly steps: readonly GrowthStep[];
+  readonly readyMs: readonly number[];
+  readonly diskBytesPerEventStopped: number;
+}
+
+/** One line of the issue's bar. */
+export interface BarLine {
+  readonly what: string;
+  readonly bar: string;
+  readonly seen: string;
+  readonly met: boolean;
+}

@@ -1,0 +1,47 @@
+import { join } from 'node:path';
+import type { Cores } from './process/cores.ts';
+import type { ServerCommand } from './process/server-process.ts';
+
+/** As `npm start` and the image start it. */
+const START_FLAGS = ['--max-semi-space-size=4'];
+
+/** The server that is measured, with a file of its own in the folder. */
+export function chronicleWeaver(folder: string, cores: Cores, profileFolder: string | null): ServerCommand {
+  return {
+    name: 'ChronicleWeaver',
+    script: pathOf('../packages/aggregator/src/start.js'),
+    nodeArgs: [
+      ...START_FLAGS,
+      ...(profileFolder === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]),
+    ],
+    databasePath: join(folder, 'events.db'),
+    cores,
+  };
+}
+
+/** Reference (b). */
+export function afternoon(folder: string, cores: Cores): ServerCommand {
+  return {
+    name: '(b) afternoon',
+    script: pathOf('references/afternoon.ts'),
+    databasePath: join(folder, 'afternoon.db'),
+    cores,
+  };
+}
+
+/** Reference (c). It has no file. */
+export function sink(folder: string, cores: Cores): ServerCommand {
+  return {
+    name: '(c) sink',
+    script: pathOf('references/sink.ts'),
+    databasePath: join(folder, 'none'),
+    cores,
+  };
+}
+
+export const APPEND_ONLY_SCRIPT = pathOf('references/append-only.ts');
+export const BARE_UNPACK_SCRIPT = pathOf('references/bare-unpack.ts');
+
+function pathOf(relative: string): string {
+  return join(import.meta.dirname, relative);
+}
