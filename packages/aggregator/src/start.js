@@ -7,5 +7,5 @@ import { isMainThread } from 'node:worker_threads';
 
 enableCompileCache();
 // Node writes the cache when the process ends, but a process may be killed.
-setTimeout(flushCompileCache, 3000).unref();
+setTimeout(() => flushCompileCache(), 3000).unref();
 await import(isMainThread ? './main.ts' : './store/sqlite/thread.ts');

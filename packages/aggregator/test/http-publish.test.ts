@@ -369,6 +369,10 @@ test('bodies packed with gzip, br and zstd are taken [PUB-8]', async (t) => {
   }
   const plain = await server.post(eventWith(), { 'content-encoding': 'identity' });
   assert.equal((await answerIn(plain)).accepted, 1);
+  for (const name of ['GZIP', 'x-gzip', 'X-GZip']) {
+    const again = await server.post(gzipSync(JSON.stringify(eventWith())), { 'content-encoding': name });
+    assert.equal((await answerIn(again)).duplicates, 1, name);
+  }
   assert.equal((await server.events()).count, 3001);
 });
 

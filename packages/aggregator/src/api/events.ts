@@ -45,8 +45,11 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
       const query = pageQueryOf(request.query, ndjson);
       const { limit } = request.query;
       reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
-      if (limit === undefined)
+      if (limit === undefined) {
+        // Nobody reads what the answer to HEAD would stream.
+        if (request.method === 'HEAD') return reply.send(Readable.from([]));
         return reply.send(Readable.from(await allEvents(store, query, ndjson), { objectMode: false }));
+      }
 
       const page = await readPage(store, { ...query, eventsMax: limit });
       if (page.next !== null) reply.header('link', nextLink(request.query, page.next));

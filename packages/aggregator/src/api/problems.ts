@@ -77,7 +77,7 @@ function knownProblem(error: FastifyError | Error): ProblemError | undefined {
     );
   }
   if (error instanceof StoreError) {
-    return new ProblemError('store_unavailable', `${error.message}; nothing of this publish was stored`);
+    return new ProblemError('store_unavailable', `${error.message}; nothing of this request was stored`);
   }
   return fastifyProblem(error as FastifyError);
 }

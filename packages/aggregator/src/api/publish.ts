@@ -40,6 +40,12 @@ export async function publishRoutes(api: Api, { queue }: { queue: PublishQueue }
         body: publishBody,
         response: { 200: publishAnswer, ...problems(400, 413, 415, 422, 503) },
       },
+      // Names of codings are the same in any case (RFC 9110, 8.4.1), and x-gzip is gzip.
+      onRequest: async ({ headers }) => {
+        const coding = headers['content-encoding'];
+        if (coding !== undefined)
+          headers['content-encoding'] = coding.toLowerCase().replace(/^x-gzip$/, 'gzip');
+      },
       // The body was checked while it was read, in one pass.
       validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
     },

@@ -95,7 +95,8 @@ export class Appender {
       this.#topics.clear();
       this.#ledger = ledgerBefore;
       const error = storeErrorOf(cause);
-      if (error.code === 'failed' || !this.#rolledBack()) this.#failure = error;
+      const isAsBefore = this.#rolledBack();
+      if (error.code === 'failed' || !isAsBefore) this.#failure = error;
       throw error;
     }
   }
