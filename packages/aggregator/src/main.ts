@@ -25,7 +25,10 @@ async function main(): Promise<void> {
     giveUp(error.message);
   });
   // A start that moves an older file over takes long, and may be killed at any moment.
-  const aggregator = await Promise.race([starting, signalled.then(() => delay(START_GRACE_MS, null))]);
+  const aggregator = await Promise.race([
+    starting,
+    signalled.then(() => delay(START_GRACE_MS, null, { ref: false })),
+  ]);
   if (aggregator === null) {
     log.info('stopped before the start was done; the next one goes on where it was');
     process.exit(0);

@@ -288,7 +288,7 @@ class EventReader extends JsonScanner {
     const start = this.write + 1;
     this.string();
     const end = this.write - 1;
-    const chars = this.#markPart(at + field.part, start, end, field.name);
+    const chars = this.#markPart(at + field.part, start, end, field.name, field.charsMax);
     if (chars < field.charsMin || chars > field.charsMax) {
       this.#error(field.name, `expected ${field.charsMin} to ${field.charsMax} characters, got ${chars}`);
     } else if (field.part === TIMESTAMP) {
@@ -301,13 +301,14 @@ class EventReader extends JsonScanner {
     }
   }
 
-  /** Notes where the decoded string lies and returns its length in code points. */
-  #markPart(at: number, start: number, end: number, name: string): number {
+  /** Notes where the decoded string lies and returns its length in code points, or in bytes where neither is too many. */
+  #markPart(at: number, start: number, end: number, name: string, charsMax: number): number {
     if (!this.escaped) {
       this.#spans[at] = start;
       this.#spans[at + 1] = end;
-      // A byte that does not continue a character begins one.
       let chars = end - start;
+      if (chars <= charsMax) return chars;
+      // A byte that does not continue a character begins one.
       for (let i = start; i < end; i++) if ((this.bytes[i]! & 0xc0) === 0x80) chars -= 1;
       return chars;
     }

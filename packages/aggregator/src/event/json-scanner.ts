@@ -45,6 +45,8 @@ export class JsonScanner {
     const { bytes } = this;
     let at = this.read;
     let byte = bytes[at];
+    // Most texts have no whitespace, and then this is the whole of it.
+    if (byte !== undefined && byte > 0x20) return byte;
     while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++at];
     this.read = at;
     return byte ?? -1;
@@ -52,7 +54,7 @@ export class JsonScanner {
 
   /** Passes over whitespace and one punctuation mark, without keeping it. */
   protected skip(mark: number): void {
-    if (this.peek() !== mark) throw this.unexpected(quoted(mark));
+    if (this.bytes[this.read] !== mark && this.peek() !== mark) throw this.unexpected(quoted(mark));
     this.read += 1;
   }
 
@@ -83,7 +85,12 @@ export class JsonScanner {
     this.escaped = false;
     bytes[to++] = QUOTE;
     for (;;) {
-      const byte = bytes[at];
+      let byte = bytes[at];
+      // Nearly all of a body is this loop: one look into a table a byte, where three comparisons took twice as long.
+      while (IS_PLAIN[byte!] === 1) {
+        bytes[to++] = byte!;
+        byte = bytes[++at];
+      }
       if (byte === undefined) {
         this.read = at;
         throw this.unexpected('the end of a string');
@@ -289,6 +296,11 @@ export const OPEN_BRACKET = 0x5b;
 export const CLOSE_BRACKET = 0x5d;
 const BACKSLASH = 0x5c;
 const MINUS = 0x2d;
+
+/** 1 for the bytes that stand for themselves in a string: all but quote, backslash and control characters. */
+const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
+);
 
 /** Up to here a new name is compared with each before it; a larger object gets a Set. */
 const NAMES_COMPARED_MAX = 16;
