@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
 import { Program, until } from './program.ts';
+import { pathOf, textOf } from './repository.ts';
 
 export interface LogLine {
   level: number;
@@ -41,7 +41,8 @@ export interface StatsAnswer {
   commits: number;
 }
 
-const MAIN = fileURLToPath(new URL('../../packages/aggregator/src/start.js', import.meta.url));
+/** What `npm start` runs. */
+const START_COMMAND = startCommand();
 
 /**
  * A folder of its own, with the service's file, in which a test starts processes, one after the other or at once. With
@@ -101,7 +102,7 @@ export class Site {
 
   #aggregator({ settings = {}, under = [] }: StartOptions, onLine?: (line: string) => void): Program {
     const env = { APP_PORT: '0', DEDUPLICATION_DB_PATH: this.databasePath, ...settings };
-    const command = [...under, process.execPath, MAIN];
+    const command = [...under, ...START_COMMAND];
     return this.#keep(new Program(command, { cwd: this.folder, env, ...(onLine && { onLine }) }));
   }
 
@@ -202,6 +203,13 @@ export async function problemIn(response: Response, status: number, code: string
 /** Asserts that every event received was either stored or dropped [P-5]. */
 export function assertBalanced(stats: StatsAnswer): void {
   assert.equal(stats.received, stats.unique_processed + stats.duplicated_dropped, JSON.stringify(stats));
+}
+
+function startCommand(): string[] {
+  const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { start: string } };
+  const [program, ...args] = scripts.start.split(' ');
+  assert.equal(program, 'node');
+  return [process.execPath, ...args.map((arg) => (arg.startsWith('packages/') ? pathOf(arg) : arg))];
 }
 
 const REQUEST_MS = 30_000;

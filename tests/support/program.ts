@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pathOf } from './repository.ts';
 
 /** How a process ended: with an exit code, or killed by a signal. */
 export interface Exit {
@@ -15,6 +16,9 @@ export interface ProgramOptions {
   readonly onLine?: (line: string) => void;
 }
 
+/** Where Node.js keeps what it made of the sources, so that a start takes half the time. It goes with node_modules. */
+const COMPILE_CACHE = pathOf('node_modules/.cache/chronicleweaver-tests');
+
 /**
  * A process that a test started. It never outlives the test run: whoever starts it ends it with `kill`, and where the
  * run itself is ended, by its end or by a signal, what still runs is killed on the way out.
@@ -29,10 +33,10 @@ export class Program {
 
   constructor(command: readonly string[], { cwd, env = {}, onLine }: ProgramOptions) {
     const [file, ...args] = command;
-    this.#name = args.find((arg) => arg.endsWith('.ts')) ?? file!;
+    this.#name = args.find((arg) => /\.[jt]s$/.test(arg)) ?? file!;
     const child = spawn(file!, args, {
       cwd,
-      env: { PATH: process.env['PATH'], ...env },
+      env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
