@@ -42,7 +42,7 @@ export type ReadBody =
  * UTF-8 and is used up by the call: the batch keeps views into it.
  */
 export function readEvents(body: Buffer): ReadBody {
-  return new EventReader(body).readBody();
+  return READER.readBody(body);
 }
 
 /**
@@ -50,12 +50,13 @@ export function readEvents(body: Buffer): ReadBody {
  * up by the call. Throws where they are not such events: what is stored has gone through `readEvents`.
  */
 export function readStoredEvents(texts: Buffer, count: number): EventBatch {
-  return new EventReader(texts).readStored(count);
+  return READER.readStored(texts, count);
 }
 
 /**
  * In: bytes. Out: a batch, or all that is wrong with it. The events' texts are kept one behind the other from byte 0
- * (the envelope is passed over); strings that had escapes are decoded into `#spill`, which ends up behind them.
+ * (the envelope is passed over); strings that had escapes are decoded into `#spill`, which ends up behind them. One
+ * reader reads all bodies of a thread, one after the other: its arrays cost more than the body of a single event.
  */
 class EventReader extends JsonScanner {
   #count = 0;
@@ -63,17 +64,29 @@ class EventReader extends JsonScanner {
   #timesMs: number[] = [];
   /** Which parts of the event being read were there, a bit each. */
   #present = 0;
-  readonly #spill: Buffer[] = [];
+  #spill: Buffer[] = [];
   #spillBytes = 0;
   #errors: FieldError[] = [];
   #errorsFound = 0;
 
-  constructor(body: Buffer) {
+  constructor() {
     super(LIMITS.payloadDepthMax);
-    this.begin(body);
   }
 
-  readBody(): ReadBody {
+  protected override begin(bytes: Buffer): void {
+    super.begin(bytes);
+    this.#count = 0;
+    this.#timesMs = [];
+    this.#spill = [];
+    this.#spillBytes = 0;
+    this.#errors = [];
+    this.#errorsFound = 0;
+    // What a large batch needed is not held for ever.
+    if (this.#spans.length > SPANS_KEPT_MAX) this.#spans = new Int32Array(SPANS_PER_EVENT * 16);
+  }
+
+  readBody(body: Buffer): ReadBody {
+    this.begin(body);
     try {
       this.#body();
     } catch (error) {
@@ -88,7 +101,8 @@ class EventReader extends JsonScanner {
     return { kind: 'batch', batch: this.#batch() };
   }
 
-  readStored(count: number): EventBatch {
+  readStored(texts: Buffer, count: number): EventBatch {
+    this.begin(texts);
     while (this.#count < count) this.#event();
     if (this.peek() !== -1 || this.#errorsFound > 0) throw new Error('stored text is not what was stored');
     return this.#batch();
@@ -476,7 +490,12 @@ const FIELD_OF_LENGTH: readonly (Field | undefined)[] = Array.from({ length: 16 
   FIELD_LIST.find((field) => field.nameBytes.length === length),
 );
 
+/** Entries: of 4096 events. */
+const SPANS_KEPT_MAX = SPANS_PER_EVENT * 4096;
+
 const FIELDS = new Map(FIELD_LIST.map((field) => [field.name, field]));
 const ALL_PRESENT = (1 << FIELD_LIST.length) - 1;
 const MESSAGE = Buffer.from('message');
 const TIMESTAMP_NAME = Buffer.from('timestamp');
+
+const READER = new EventReader();

@@ -106,8 +106,9 @@ export class Appender {
     const hasher = this.#hasher;
     const index = this.#index;
     const ledger = this.#ledger;
-    const verdicts = new Uint8Array(count);
-    const offsets = new Float64Array(count);
+    // One piece of memory, which moves to the other thread as a whole.
+    const offsets = new Float64Array(new ArrayBuffer(count * (Float64Array.BYTES_PER_ELEMENT + 1)), 0, count);
+    const verdicts = new Uint8Array(offsets.buffer, offsets.byteLength);
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const topicIds = new Int32Array(count);
     const starts = new Int32Array(count);

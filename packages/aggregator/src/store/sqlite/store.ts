@@ -58,9 +58,7 @@ export class SqliteStore implements EventStore {
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     const group = groupOf(batches);
-    const { bytes, spans, timesMs } = group;
-    const transfer = [bytes.buffer, spans.buffer, timesMs.buffer];
-    const { verdicts, offsets } = await this.#writer.call('append', [group], transfer);
+    const { verdicts, offsets } = await this.#writer.call('append', [group], [group.bytes.buffer]);
     let at = 0;
     return batches.map(({ count }) => {
       const from = at;
@@ -126,7 +124,7 @@ interface Group extends EventBatch {
   readonly timesMs: Float64Array<ArrayBuffer>;
 }
 
-/** The events of all batches as one, in memory of its own, which can move to the writer's thread. */
+/** The events of all batches as one, in one piece of memory of its own, which can move to the writer's thread. */
 function groupOf(batches: readonly EventBatch[]): Group {
   let count = 0;
   let length = 0;
@@ -134,9 +132,12 @@ function groupOf(batches: readonly EventBatch[]): Group {
     count += batch.count;
     length += batch.bytes.length;
   }
-  const bytes = new Uint8Array(length);
-  const spans = new Int32Array(count * SPANS_PER_EVENT);
-  const timesMs = new Float64Array(count);
+  const spansAt = count * Float64Array.BYTES_PER_ELEMENT;
+  const bytesAt = spansAt + count * SPANS_PER_EVENT * Int32Array.BYTES_PER_ELEMENT;
+  const memory = new ArrayBuffer(bytesAt + length);
+  const timesMs = new Float64Array(memory, 0, count);
+  const spans = new Int32Array(memory, spansAt, count * SPANS_PER_EVENT);
+  const bytes = new Uint8Array(memory, bytesAt);
   let base = 0;
   let event = 0;
   for (const batch of batches) {

@@ -112,10 +112,11 @@ function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData)
 /** The memory of an answer's arrays, which moves to the other thread instead of being copied. */
 function buffersOf(value: unknown): ArrayBuffer[] {
   if (typeof value !== 'object' || value === null) return [];
-  return Object.values(value)
+  const buffers = Object.values(value)
     .filter((part) => ArrayBuffer.isView(part))
     .map((part) => part.buffer)
     .filter((buffer) => buffer instanceof ArrayBuffer);
+  return [...new Set(buffers)];
 }
 
 if (!isMainThread && parentPort !== null) serve(parentPort, workerData as ThreadData);
