@@ -10,9 +10,19 @@ import { SeededRandom } from './support/random.ts';
 
 const PUBLISHER = fileURLToPath(new URL('../packages/publisher/src/main.ts', import.meta.url));
 
+/** What a publisher sends in a run. CRASH_EVENTS=600000 crashes the service where keys were sealed and merged, too. */
+const COUNT = Number(process.env['CRASH_EVENTS'] || 8_000);
 /** 800 requests: long enough to be met in the middle. */
-const COUNT = 8_000;
-const RUN = ['--run-id=crash', `--count=${COUNT}`, '--batch-size=10', '--retry-seconds=30', '--json'];
+const BATCH_EVENTS = Math.ceil(COUNT / 800);
+const RUN_MS = 60_000 + COUNT;
+const TIMEOUT = { timeout: 3 * RUN_MS };
+const RUN = [
+  '--run-id=crash',
+  `--count=${COUNT}`,
+  `--batch-size=${BATCH_EVENTS}`,
+  '--retry-seconds=30',
+  '--json',
+];
 
 interface PublisherReport {
   outcome: string;
@@ -30,7 +40,7 @@ function startPublisher(site: Site, port: number): Program {
 }
 
 async function reportOf(publisher: Program): Promise<PublisherReport> {
-  const { code } = await publisher.exit(60_000);
+  const { code } = await publisher.exit(RUN_MS);
   assert.equal(code, 0, publisher.printed());
   return JSON.parse(publisher.stdout) as PublisherReport;
 }
@@ -80,7 +90,7 @@ function assertUnmoved(
 
 test(
   'a publisher that retries through a crash of the service has each event stored once, where its verdict said [P-1, P-2, P-5, PUB-10]',
-  { timeout: 90_000 },
+  TIMEOUT,
   async (t) => {
     const site = new Site(t);
     const first = await site.startOnFixedPort();
@@ -110,7 +120,7 @@ test(
 
 test(
   'a publisher that is killed and run again stores what was missing, and nothing twice [P-2, P-5]',
-  { timeout: 90_000 },
+  TIMEOUT,
   async (t) => {
     const site = new Site(t);
     const aggregator = await site.start();
@@ -156,7 +166,7 @@ const PUBLISHERS = 4;
 
 test(
   `every acknowledged event is there after each of ${ROUNDS} crashes, with its offset and its payload [P-1, P-2, P-3, P-4]`,
-  { timeout: 90_000 },
+  TIMEOUT,
   async (t) => {
     const random = new SeededRandom('CRASH_SEED');
     const site = new Site(t);
