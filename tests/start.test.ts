@@ -10,6 +10,14 @@ import { until } from './support/program.ts';
 
 const TIMEOUT = { timeout: 30_000 };
 
+const EVENTS: Event[] = ['a', 'b', 'c'].map((event_id) => ({
+  event_id,
+  topic: 'orders',
+  source: 'web',
+  payload: { message: 'order placed' },
+  timestamp: '2025-10-28T10:00:00Z',
+}));
+
 /** Starts the service where it cannot come up, and returns the one line that it leaves. */
 async function complaint(site: Site, settings: Settings): Promise<string> {
   const program = await site.fail({ settings });
@@ -108,9 +116,22 @@ test('a place where no file can be is told in one line', TIMEOUT, async (t) => {
   writeFileSync(file, '');
   const inFile = join(file, 'folder', 'events.db');
   assert.ok((await complaint(site, { DEDUPLICATION_DB_PATH: inFile })).includes(`folder of ${inFile}`));
-  assert.ok((await complaint(site, { DEDUPLICATION_DB_PATH: site.folder })).includes(site.folder));
-  assert.deepEqual(readdirSync(site.folder), ['a-file']);
+  const folder = join(site.folder, 'a-folder');
+  mkdirSync(folder);
+  assert.ok((await complaint(site, { DEDUPLICATION_DB_PATH: folder })).includes(folder));
 });
+
+test(
+  'a file that another process has open is refused in one line, and that process goes on',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const first = await site.start();
+    await first.publish(EVENTS[0]!);
+    assert.ok((await complaint(site, {})).includes(`another process has ${site.databasePath} open`));
+    assert.equal((await first.publish(...EVENTS)).accepted, 2);
+  },
+);
 
 test(
   'variables come from .env in the working directory, and the real environment wins',
@@ -165,14 +186,6 @@ test('the first line of the log tells version, store, file, SQLite and port', TI
   assert.ok(Number.isInteger(port));
   assert.ok(msg.includes(aggregator.url), msg);
 });
-
-const EVENTS: Event[] = ['a', 'b', 'c'].map((event_id) => ({
-  event_id,
-  topic: 'orders',
-  source: 'web',
-  payload: { message: 'order placed' },
-  timestamp: '2025-10-28T10:00:00Z',
-}));
 
 test('LOG_LEVEL=debug logs every dropped event by topic and id, with its verdict', TIMEOUT, async (t) => {
   const aggregator = await new Site(t).start({ settings: { LOG_LEVEL: 'debug' } });
