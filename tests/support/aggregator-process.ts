@@ -56,9 +56,10 @@ export class Site {
   constructor(t: TestContext) {
     this.folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
     this.databasePath = join(this.folder, 'events.db');
+    folders.add(this.folder);
     t.after(async () => {
       await Promise.allSettled(this.#programs.map((program) => program.kill()));
-      rmSync(this.folder, { recursive: true, force: true });
+      remove(this.folder);
     });
   }
 
@@ -204,6 +205,18 @@ export async function problemIn(response: Response, status: number, code: string
 export function assertBalanced(stats: StatsAnswer): void {
   assert.equal(stats.received, stats.unique_processed + stats.duplicated_dropped, JSON.stringify(stats));
 }
+
+const folders = new Set<string>();
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  folders.delete(folder);
+}
+
+// Where the run was interrupted; what ran there is killed by then.
+process.on('exit', () => {
+  for (const folder of folders) remove(folder);
+});
 
 function startCommand(): string[] {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { start: string } };
