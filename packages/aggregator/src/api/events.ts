@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Type } from 'typebox';
 import { type EventPage, type EventStore, type PageQuery, START } from '../store/event-store.ts';
+import { releasedYoung } from '../released-memory.ts';
 import { ProblemError } from './problems.ts';
 import {
   type EventsQuery,
@@ -126,6 +127,7 @@ async function allEvents(
     try {
       while (asked !== null) {
         const page: EventPage = await asked;
+        releasedYoung(page.bytes.length);
         left -= page.count;
         // While this page goes out the next one is read.
         asked = page.resumeAfter !== null && left > 0 ? ask(page.resumeAfter) : null;

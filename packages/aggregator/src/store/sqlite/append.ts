@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event-batch.ts';
+import { releasedYoung } from '../../released-memory.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
 import type { BlockLog } from './blocks/block-log.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
@@ -69,6 +70,8 @@ export class Appender {
   }
 
   append(group: EventBatch): GroupResult {
+    // The group, its accepted texts, and what they are packed into.
+    releasedYoung(3 * group.bytes.length);
     return this.transaction(() => this.#appendAll(group));
   }
 

@@ -10,6 +10,7 @@ import type {
   StoreStats,
   TopicSummary,
 } from '../event-store.ts';
+import { releasedOld } from '../../released-memory.ts';
 import { StoredEventWriter } from '../stored-event.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
 
@@ -196,6 +197,7 @@ export class Reader {
     for (const row of rows) {
       const isKept = this.#kept?.firstOffset === row.first_offset && this.#kept.count === row.events;
       const block = isKept ? this.#kept! : new Block(row.first_offset, row);
+      if (!isKept && this.#kept !== null) releasedOld(this.#kept.textBytes);
       this.#kept = block;
       yield block;
     }
