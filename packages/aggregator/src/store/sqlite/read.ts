@@ -168,7 +168,7 @@ export class Reader {
     const direction = ascending ? 'ASC' : 'DESC';
     if (topicId === undefined) {
       yield* this.#rows(
-        `SELECT * FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
+        `SELECT first_offset, events FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
         [from, highest],
       );
       return;
@@ -176,30 +176,32 @@ export class Reader {
     const mergedTo = Number(this.#prepared('SELECT merged_to FROM log').get()!['merged_to']);
     const merged = () =>
       this.#rows(
-        `SELECT block.* FROM block_topic JOIN block USING (first_offset)
+        `SELECT first_offset, events FROM block_topic JOIN block USING (first_offset)
          WHERE topic_id = ? AND first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
         [topicId, from, Math.min(highest, mergedTo)],
       );
     const tail = () =>
       this.#rows(
-        `SELECT * FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
+        `SELECT first_offset, events FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
         [Math.max(from, mergedTo + 1), highest],
       );
     yield* ascending ? merged() : tail();
     yield* ascending ? tail() : merged();
   }
 
+  /** The blocks of these rows. A row's texts are fetched only where the block is not the one that is kept. */
   *#rows(sql: string, values: number[]): Generator<Block> {
     // Not kept prepared: a generator may be left in the middle, and another begun.
-    const rows = this.#db.prepare(sql).iterate(...values) as Iterable<unknown> as Iterable<
-      BlockRow & { first_offset: number; events: number }
-    >;
-    for (const row of rows) {
-      const isKept = this.#kept?.firstOffset === row.first_offset && this.#kept.count === row.events;
-      const block = isKept ? this.#kept! : new Block(row.first_offset, row);
-      if (!isKept && this.#kept !== null) releasedOld(this.#kept.textBytes);
-      this.#kept = block;
-      yield block;
+    const rows = this.#db.prepare(sql).iterate(...values) as Iterable<unknown> as Iterable<BlockPlace>;
+    for (const { first_offset: firstOffset, events } of rows) {
+      if (this.#kept?.firstOffset !== firstOffset || this.#kept.count !== events) {
+        if (this.#kept !== null) releasedOld(this.#kept.textBytes);
+        const row = this.#prepared('SELECT directory, body FROM block WHERE first_offset = ?').get(
+          firstOffset,
+        );
+        this.#kept = new Block(firstOffset, row as unknown as BlockRow);
+      }
+      yield this.#kept;
     }
   }
 
@@ -224,6 +226,11 @@ export class Reader {
     if (statement === undefined) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
     return statement;
   }
+}
+
+interface BlockPlace {
+  readonly first_offset: number;
+  readonly events: number;
 }
 
 /** Of each event of a block, when it was committed. */
