@@ -77,7 +77,10 @@ function knownProblem(error: FastifyError | Error): ProblemError | undefined {
     );
   }
   if (error instanceof StoreError) {
-    return new ProblemError('store_unavailable', `${error.message}; nothing of this request was stored`);
+    // Where a sync fails the events may be on the disk all the same, and be found there by the next start.
+    const outcome =
+      error.code === 'failed' ? 'send it again then, whether or not it was stored' : 'nothing was stored';
+    return new ProblemError('store_unavailable', `${error.message}; ${outcome}`);
   }
   return fastifyProblem(error as FastifyError);
 }
