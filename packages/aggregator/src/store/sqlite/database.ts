@@ -52,7 +52,7 @@ function lock(path: string): () => void {
   const lockPath = `${path}-lock`;
   const db = open(lockPath, false);
   try {
-    db.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+    db.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
   } catch (cause) {
     db.close();
     throw new StoreError('unusable', `another process has ${path} open; stop it, or use another file`, {
