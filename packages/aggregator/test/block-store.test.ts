@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import * as fc from 'fast-check';
-import { ACCEPTED, CONFLICT, DUPLICATE } from '../src/store/event-store.ts';
+import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../src/store/event-store.ts';
 import { Block, type BlockRow } from '../src/store/sqlite/blocks/block-format.ts';
 import { MIGRATIONS } from '../src/store/sqlite/migrations.ts';
 import { type FileShape, type OpenFile, openFile } from '../src/store/sqlite/open-file.ts';
@@ -163,11 +163,46 @@ test('a transaction that fails leaves file and memory as before, whatever it had
       { code: 'blocked' },
     );
     model.append(file, lost);
+    if (model.random(4) === 0) file.appender.transaction(() => file.log.merge());
   }
   file.close();
   file = openFile(path, undefined, SMALL);
   model.append(file, model.batch(50));
   file.close();
+  assertSame(path, model);
+  assert.deepEqual(verifyFile(path, undefined, SMALL).problems, []);
+});
+
+test('an append that finds no space is undone in file and memory, and goes through when there is space [P-3]', (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const model = new Model(5, 3);
+  let file = openFile(path, undefined, SMALL);
+  let refused = 0;
+  for (let round = 0; round < 120; round++) {
+    const events = model.batch(1 + model.random(30)).map((event) => ({
+      ...event,
+      payload: { ...event.payload, filler: `${event.event_id} `.repeat(100) },
+    }));
+    const pages = Number(file.db.prepare('PRAGMA page_count').get()!['page_count']);
+    // SQLite's own limit on the file: what needs a page more fails as on a full disk.
+    file.db.exec(`PRAGMA max_page_count = ${pages}`);
+    try {
+      model.append(file, events);
+    } catch (error) {
+      assert.ok(error instanceof StoreError && error.code === 'blocked', String(error));
+      refused += 1;
+    }
+    file.db.exec('PRAGMA max_page_count = 1000000');
+    // What was lost is sent again, or only what is stored already is, while sealing goes on.
+    if (round % 2 === 0) model.append(file, events);
+    else for (let i = 0; i < 3; i++) model.append(file, model.log.slice(0, 1));
+    if (round % 3 === 0) {
+      file.close();
+      file = openFile(path, undefined, SMALL);
+    }
+  }
+  file.close();
+  assert.ok(refused > 20, `${refused} appends found no space`);
   assertSame(path, model);
   assert.deepEqual(verifyFile(path, undefined, SMALL).problems, []);
 });
