@@ -3,6 +3,7 @@ import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event
 import { releasedYoung } from '../../released-memory.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
 import type { BlockLog } from './blocks/block-log.ts';
+import { type Ledger, readLedger } from './ledger.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
 
@@ -17,15 +18,6 @@ interface Topic {
   events: number;
   lastOffset: number;
   isTouched: boolean;
-}
-
-interface Ledger {
-  received: number;
-  accepted: number;
-  duplicates: number;
-  conflicts: number;
-  lastOffset: number;
-  lastMs: number;
 }
 
 /** Topics whose rows are kept in memory; past that all are forgotten and read anew. */
@@ -220,18 +212,6 @@ export class Appender {
       return false;
     }
   }
-}
-
-function readLedger(db: DatabaseSync): Ledger {
-  const row = db.prepare('SELECT * FROM ledger').get()!;
-  return {
-    received: Number(row['received']),
-    accepted: Number(row['accepted']),
-    duplicates: Number(row['duplicates']),
-    conflicts: Number(row['conflicts']),
-    lastOffset: Number(row['last_offset']),
-    lastMs: Number(row['last_ms']),
-  };
 }
 
 /** Primary result codes of SQLite, https://sqlite.org/rescode.html */

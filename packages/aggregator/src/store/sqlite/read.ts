@@ -13,6 +13,7 @@ import type {
 import { releasedOld } from '../../released-memory.ts';
 import { StoredEventWriter } from '../stored-event.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
+import { readLedger } from './ledger.ts';
 
 /** Bytes of a page: large enough that the hand-over costs little, small enough that a slow reader holds little. */
 const PAGE_BYTES_MAX = 256 * 1024;
@@ -105,15 +106,9 @@ export class Reader {
 
   stats(): Omit<StoreStats, 'storedBytes'> {
     return this.#transaction(() => {
-      const row = this.#prepared('SELECT * FROM ledger').get()!;
-      return {
-        received: Number(row['received']),
-        accepted: Number(row['accepted']),
-        duplicates: Number(row['duplicates']),
-        conflicts: Number(row['conflicts']),
-        lastOffset: Number(row['last_offset']),
-        topics: this.topics().map(({ topic }) => topic),
-      };
+      const { received, accepted, duplicates, conflicts, lastOffset } = readLedger(this.#db);
+      const topics = this.topics().map(({ topic }) => topic);
+      return { received, accepted, duplicates, conflicts, lastOffset, topics };
     });
   }
 

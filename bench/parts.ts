@@ -1,0 +1,52 @@
+import { hash } from 'node:crypto';
+import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { readEvents } from '../packages/aggregator/src/event/event-reader.ts';
+import { KeyHasher } from '../packages/aggregator/src/store/sqlite/keys/key-hash.ts';
+import { createEventText } from './load/event-text.ts';
+
+/**
+ * The parts of an event's way that a choice was made for, each alone in one thread: what docs/performance.md and the
+ * ADRs cite. `npm run bench:parts` prints the median of many rounds over the same 1000 events, nanoseconds an event.
+ */
+const EVENTS = 1000;
+const ROUNDS = 200;
+
+const eventText = createEventText(1);
+const texts = Buffer.from(Array.from({ length: EVENTS }, (_, k) => eventText(k)).join(''));
+const body = Buffer.from(`{"events":[${Array.from({ length: EVENTS }, (_, k) => eventText(k)).join()}]}`);
+const read = readEvents(Buffer.from(body));
+if (read.kind !== 'batch') throw new Error('the events of the benchmark are not valid');
+const { batch } = read;
+const hasher = new KeyHasher(Buffer.alloc(16, 7));
+const names = Array.from({ length: EVENTS }, (_, k) => Buffer.from(`topic-${k % 8}\0${crypto.randomUUID()}`));
+
+measure('read a body', () => void readEvents(Buffer.from(body)));
+measure('JSON.parse of the same body', () => void JSON.parse(body.toString()));
+measure('key: Chaskey-12', () => {
+  for (let i = 0; i < EVENTS; i++) hasher.hashKey(batch, i);
+});
+measure('key: SHA-256 of node:crypto', () => {
+  for (const name of names) hash('sha256', name, 'buffer');
+});
+measure('digest of the content', () => {
+  for (let i = 0; i < EVENTS; i++) hasher.digest(batch, i);
+});
+for (const level of [-5, 1, 2, 3]) {
+  const options = { params: { [constants.ZSTD_c_compressionLevel]: level }, chunkSize: texts.length };
+  const packed = zstdCompressSync(texts, options);
+  const bytes = (packed.length / EVENTS).toFixed(1);
+  measure(`zstd level ${level}, ${bytes} bytes an event`, () => void zstdCompressSync(texts, options));
+}
+const packed = zstdCompressSync(texts, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
+measure('unpack into one buffer', () => void zstdDecompressSync(packed, { chunkSize: texts.length }));
+measure('unpack into pieces of 16 KiB', () => void zstdDecompressSync(packed));
+
+function measure(what: string, work: () => void): void {
+  const roundsMs = Array.from({ length: ROUNDS }, () => {
+    const startMs = performance.now();
+    work();
+    return performance.now() - startMs;
+  }).toSorted((a, b) => a - b);
+  const nanos = (roundsMs[ROUNDS / 2]! * 1e6) / EVENTS;
+  process.stdout.write(`${what.padEnd(40)} ${nanos.toFixed(0).padStart(6)} ns\n`);
+}
