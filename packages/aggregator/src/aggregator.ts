@@ -4,7 +4,9 @@ import { buildApi } from './api/server.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
+import { START } from './store/event-store.ts';
 import { SqliteStore } from './store/sqlite/store.ts';
+import { Commits } from './subscriptions/commits.ts';
 import { VERSION } from './version.ts';
 
 /** A running service. */
@@ -26,8 +28,15 @@ export async function startAggregator(config: Config, log: Logger): Promise<Aggr
   const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
     log[level](fields, message),
   );
+  const commits = await store.snapshot({ order: 'asc', after: START.asc }).then(
+    ({ lastOffset }) => new Commits(lastOffset),
+    async (error: unknown) => {
+      await store.close();
+      throw error;
+    },
+  );
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
-  const consumer = new Consumer(queue, store, log);
+  const consumer = new Consumer(queue, store, commits, log);
   const api = await buildApi({ queue, consumer, store, log, bodyBytesMax: config.bodyBytesMax });
 
   const close = async (): Promise<void> => {

@@ -65,6 +65,12 @@ for (const [name, open] of Object.entries(STORES)) {
     );
   });
 
+  suite('an append tells the time that its events have as received_at [READ-1]', async (store) => {
+    const [first] = await store.append([batchOf(eventWith())]);
+    const [kept] = await all(store);
+    assert.equal(new Date(first!.receivedMs).toISOString(), kept!.received_at);
+  });
+
   suite(
     'a second event under a key is dropped with the first offset, whatever append it comes in [P-2]',
     async (store) => {

@@ -10,6 +10,7 @@ const RESULT: AppendResult = {
   accepted: 3,
   duplicates: 0,
   conflicts: 0,
+  receivedMs: 0,
   verdicts: new Uint8Array(3),
   offsets: Float64Array.of(1, 2, 3),
 };

@@ -68,6 +68,7 @@ const NOTHING: AppendResult = {
   accepted: 0,
   duplicates: 0,
   conflicts: 0,
+  receivedMs: 0,
   verdicts: new Uint8Array(0),
   offsets: new Float64Array(0),
 };

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { EVENT_ID, SOURCE, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue, QueuedPublish } from '../queue/publish-queue.ts';
 import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-store.ts';
+import type { Commits } from '../subscriptions/commits.ts';
 
 /**
  * Events and bytes of one commit. A sync costs the same for one event as for thousands; beyond these the gain is small
@@ -15,7 +16,8 @@ const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 const DROPS_LOGGED_EVERY_MS = 10_000;
 
 /**
- * The only one that appends. In: what waits in the queue. Out: each publish's result, after the commit that holds it.
+ * The only one that appends. In: what waits in the queue. Out: each publish's result, after the commit that holds it,
+ * and a word to the subscriptions.
  *
  * A turn takes all that came while the turn before was committing and appends it in one transaction: the more
  * publishers there are at once, the more events share a sync (group commit). Nobody is answered before the commit: an
@@ -25,23 +27,25 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
 export class Consumer {
   readonly #queue: PublishQueue;
   readonly #store: EventStore;
+  readonly #commits: Commits;
   readonly #log: Logger;
   readonly #finished: Promise<void>;
-  #commits = 0;
+  #commitsMade = 0;
   #dropped = 0;
   #conflicts = 0;
   #dropsTimer: NodeJS.Timeout | null = null;
 
-  constructor(queue: PublishQueue, store: EventStore, log: Logger) {
+  constructor(queue: PublishQueue, store: EventStore, commits: Commits, log: Logger) {
     this.#queue = queue;
     this.#store = store;
+    this.#commits = commits;
     this.#log = log;
     this.#finished = this.#run();
   }
 
   /** Commits since the start. */
   get commits(): number {
-    return this.#commits;
+    return this.#commitsMade;
   }
 
   /** Commits and answers what is queued, takes nothing new, and ends. */
@@ -61,15 +65,17 @@ export class Consumer {
   }
 
   async #commit(group: readonly QueuedPublish[]): Promise<void> {
+    const batches = group.map(({ batch }) => batch);
     let results: AppendResult[];
     try {
-      results = await this.#store.append(group.map(({ batch }) => batch));
+      results = await this.#store.append(batches);
     } catch (error) {
       this.#log.error({ err: error, publishes: group.length }, 'a commit failed; its publishes were refused');
       for (const publish of group) publish.reject(error as Error);
       return;
     }
-    this.#commits += 1;
+    this.#commitsMade += 1;
+    this.#commits.committed(batches, results);
     for (const [i, publish] of group.entries()) {
       const result = results[i]!;
       publish.resolve(result);

@@ -41,6 +41,8 @@ export interface AppendResult {
   /** Counts conflicts too. */
   readonly duplicates: number;
   readonly conflicts: number;
+  /** When the accepted events were committed, milliseconds since 1970: their `received_at`. */
+  readonly receivedMs: number;
   /** ACCEPTED, DUPLICATE or CONFLICT. */
   readonly verdicts: Uint8Array;
   /** The offset of the stored event: of a dropped one, that of the first. */

@@ -147,7 +147,7 @@ export class MemoryStore implements EventStore {
     this.#received += batch.count;
     this.#duplicates += duplicates + conflicts;
     this.#conflicts += conflicts;
-    return { accepted, duplicates: duplicates + conflicts, conflicts, verdicts, offsets };
+    return { accepted, duplicates: duplicates + conflicts, conflicts, receivedMs, verdicts, offsets };
   }
 }
 

@@ -7,8 +7,9 @@ import { type Ledger, readLedger } from './ledger.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
 
-/** The verdict and the offset of each event of a group, in order. */
+/** The verdict and the offset of each event of a group, in order, and when those accepted were committed. */
 export interface GroupResult {
+  readonly receivedMs: number;
   readonly verdicts: Uint8Array<ArrayBuffer>;
   readonly offsets: Float64Array<ArrayBuffer>;
 }
@@ -181,7 +182,7 @@ export class Appender {
     this.#writeLedger(ledger);
     index.step(accepted);
     this.#log.step();
-    return { verdicts, offsets };
+    return { receivedMs: ledger.lastMs, verdicts, offsets };
   }
 
   #topic(name: string): Topic {

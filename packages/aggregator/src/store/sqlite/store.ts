@@ -58,12 +58,16 @@ export class SqliteStore implements EventStore {
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     const group = groupOf(batches);
-    const { verdicts, offsets } = await this.#writer.call('append', [group], [group.bytes.buffer]);
+    const { receivedMs, verdicts, offsets } = await this.#writer.call(
+      'append',
+      [group],
+      [group.bytes.buffer],
+    );
     let at = 0;
     return batches.map(({ count }) => {
       const from = at;
       at += count;
-      return resultOf(verdicts.subarray(from, at), offsets.subarray(from, at));
+      return resultOf(receivedMs, verdicts.subarray(from, at), offsets.subarray(from, at));
     });
   }
 
@@ -151,12 +155,13 @@ function groupOf(batches: readonly EventBatch[]): Group {
   return { count, bytes, spans, timesMs };
 }
 
-function resultOf(verdicts: Uint8Array, offsets: Float64Array): AppendResult {
+function resultOf(receivedMs: number, verdicts: Uint8Array, offsets: Float64Array): AppendResult {
   let accepted = 0;
   let conflicts = 0;
   for (const verdict of verdicts) {
     if (verdict === ACCEPTED) accepted += 1;
     else if (verdict === CONFLICT) conflicts += 1;
   }
-  return { accepted, duplicates: verdicts.length - accepted, conflicts, verdicts, offsets };
+  const duplicates = verdicts.length - accepted;
+  return { accepted, duplicates, conflicts, receivedMs, verdicts, offsets };
 }
