@@ -83,7 +83,7 @@ function logOf(path: string, topic?: string): Record<string, unknown>[] {
     const events: Record<string, unknown>[] = [];
     let after: number | null = 0;
     while (after !== null) {
-      const page = reader.page({ topic, order: 'asc', after, upTo: 1e9, eventsMax: 500, separator: '\n' });
+      const page = reader.page({ topic, order: 'asc', after, upTo: 1e9, eventsMax: 500, framing: 'lines' });
       const lines = Buffer.from(page.bytes).toString().split('\n').slice(0, -1);
       events.push(...lines.map((line) => JSON.parse(line) as Record<string, unknown>));
       after = page.resumeAfter;

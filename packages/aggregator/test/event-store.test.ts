@@ -191,9 +191,9 @@ for (const [name, open] of Object.entries(STORES)) {
     }
   });
 
-  suite('a page holds nothing above upTo and ends with the separator asked for', async (store) => {
+  suite('a page holds nothing above upTo and is framed as asked', async (store) => {
     await store.append([batchOf(...manyEvents(10))]);
-    const query = { order: 'asc', after: 2, upTo: 5, eventsMax: 100, separator: '\n' } as const;
+    const query = { order: 'asc', after: 2, upTo: 5, eventsMax: 100, framing: 'lines' } as const;
     const page = await store.read(query);
     assert.equal(page.count, 3);
     assert.equal(page.lastOffset, 5);
@@ -204,10 +204,33 @@ for (const [name, open] of Object.entries(STORES)) {
     assert.deepEqual([none.count, none.bytes.length, none.resumeAfter], [0, 0, null]);
   });
 
+  suite('a page is framed as Server-Sent Events with the offset as id', async (store) => {
+    await store.append([batchOf(...manyEvents(10))]);
+    const query = { order: 'asc', after: 8, upTo: 10, eventsMax: 100 } as const;
+    const lines = Buffer.from((await store.read({ ...query, framing: 'lines' })).bytes).toString();
+    const [ninth, tenth] = lines.split('\n');
+    const page = await store.read({ ...query, framing: 'stream' });
+    assert.equal(
+      Buffer.from(page.bytes).toString(),
+      `id: 9\nevent: event\ndata: ${ninth}\n\nid: 10\nevent: event\ndata: ${tenth}\n\n`,
+    );
+  });
+
+  suite('a page ends behind the event that brings it to the bytes asked for', async (store) => {
+    await store.append([batchOf(...manyEvents(10))]);
+    const query = { order: 'asc', after: 0, upTo: 10, eventsMax: 100, framing: 'lines' } as const;
+    const one = (await store.read({ ...query, eventsMax: 1 })).bytes.length;
+    const counts = [1, one, one + 1, 2 * one + 1].map(async (bytesMax) => {
+      const page = await store.read({ ...query, bytesMax });
+      return [page.count, page.lastOffset, page.resumeAfter];
+    });
+    assert.deepEqual(await Promise.all(counts), [[1, 1, 1], [1, 1, 1], [2, 2, 2], [3, 3, 3]]); // prettier-ignore
+  });
+
   suite('text comes back byte for byte, without the whitespace between tokens [EVT-6]', async (store) => {
     const event = eventWith({ payload: { n: 1, text: 'é 😀 \u0000 "\\' } });
     await store.append([batchOf(event)]);
-    const page = await store.read({ order: 'asc', after: 0, upTo: 1, eventsMax: 1, separator: ',' });
+    const page = await store.read({ order: 'asc', after: 0, upTo: 1, eventsMax: 1, framing: 'array' });
     const text = Buffer.from(page.bytes).toString();
     assert.ok(text.startsWith(JSON.stringify(event).slice(0, -1) + ',"offset":1,"received_at":"'), text);
     assert.ok(text.endsWith('"},'), text);
@@ -244,7 +267,7 @@ async function all(store: EventStore, query: Partial<PageQuery> = {}): Promise<S
     const page = await store.read({
       upTo: Number.MAX_SAFE_INTEGER,
       eventsMax: 1000,
-      separator: ',',
+      framing: 'array',
       ...query,
       order,
       after,

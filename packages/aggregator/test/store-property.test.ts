@@ -71,7 +71,7 @@ async function logOf(store: EventStore): Promise<string[]> {
     after: START.asc,
     upTo: 1e9,
     eventsMax: 1e9,
-    separator: '\n',
+    framing: 'lines',
   });
   return Buffer.from(page.bytes)
     .toString()

@@ -103,7 +103,7 @@ function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
     after: query.after ?? START[order],
     upTo: Number.MAX_SAFE_INTEGER,
     eventsMax: Number.MAX_SAFE_INTEGER,
-    separator: ndjson ? '\n' : ',',
+    framing: ndjson ? 'lines' : 'array',
   };
 }
 
@@ -171,7 +171,7 @@ async function readPage(
     after = page.resumeAfter;
   }
   const bytes = Buffer.concat(pieces);
-  const end = query.separator === ',' && length > 0 ? length - 1 : length;
+  const end = query.framing === 'array' && length > 0 ? length - 1 : length;
   return { bytes: bytes.subarray(0, end), count, next: after === null ? null : lastOffset };
 }
 

@@ -1,4 +1,5 @@
 import type { EventBatch } from '../event/event-batch.ts';
+import type { Framing } from './stored-event.ts';
 
 /**
  * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same
@@ -82,12 +83,14 @@ export interface PageQuery extends SnapshotQuery {
   readonly upTo: number;
   /** At least 1. The page may hold fewer for its bounds in bytes and work. */
   readonly eventsMax: number;
-  /** What stands behind each event in `bytes`. */
-  readonly separator: ',' | '\n';
+  /** How the events stand in `bytes`. */
+  readonly framing: Framing;
+  /** The page ends behind the event that brings it to so many bytes; without it a store has its own bound. */
+  readonly bytesMax?: number;
 }
 
 export interface EventPage {
-  /** UTF-8: the events' JSON, with `offset` and `received_at`, each followed by the separator. */
+  /** UTF-8: the events' JSON, with `offset` and `received_at`, framed. */
   readonly bytes: Uint8Array;
   readonly count: number;
   /** The offset of the last event of the page; of no meaning where `count` is 0. */

@@ -1,4 +1,10 @@
 /**
+ * How stored events stand in a row of bytes: `array` puts a comma behind each, `lines` a line feed; `stream` makes each
+ * an event of Server-Sent Events, with its offset as `id` (WHATWG HTML, 9.2). Stored JSON holds no line break.
+ */
+export type Framing = 'array' | 'lines' | 'stream';
+
+/**
  * The JSON of a stored event: what the publisher sent, with `offset` and `received_at` as its last members. The sent
  * text is spliced, not parsed, so every digit stays as it came.
  */
@@ -6,17 +12,26 @@ export function storedEventJson(text: string, offset: number, receivedMs: number
   return text.slice(0, -1) + OFFSET_NAME + offset + receivedMember(receivedMs);
 }
 
-/** Collects stored events as bytes, each followed by the separator: the same JSON, without making strings of it. */
+/** The same, framed. */
+export function framedEvent(text: string, offset: number, receivedMs: number, framing: Framing): string {
+  const { id, before, behind } = FRAMES[framing];
+  const json = storedEventJson(text, offset, receivedMs);
+  return (id === '' ? '' : id + offset) + before + json + behind;
+}
+
+/** Collects stored events as bytes, framed: the same JSON, without making strings of it. */
 export class StoredEventWriter {
-  #separator = 0;
+  #id = FRAME_BYTES.array.id;
+  #before = FRAME_BYTES.array.before;
+  #behind = FRAME_BYTES.array.behind;
   #bytes = new Uint8Array(64 * 1024);
   #length = 0;
   #receivedMs = -1;
   #receivedBytes = new Uint8Array(0);
 
   /** Begins anew; what was taken stays as it is. */
-  begin(separator: ',' | '\n'): void {
-    this.#separator = separator.charCodeAt(0);
+  begin(framing: Framing): void {
+    ({ id: this.#id, before: this.#before, behind: this.#behind } = FRAME_BYTES[framing]);
     this.#length = 0;
   }
 
@@ -30,18 +45,23 @@ export class StoredEventWriter {
       this.#receivedMs = receivedMs;
       this.#receivedBytes = Buffer.from(receivedMember(receivedMs));
     }
-    const needed =
-      this.#length + text.length + OFFSET_BYTES.length + OFFSET_DIGITS_MAX + this.#receivedBytes.length + 1;
+    const needed = this.#length + text.length + this.#receivedBytes.length + AROUND_BYTES_MAX;
     if (needed > this.#bytes.length) this.#grow(needed);
     const bytes = this.#bytes;
     let at = this.#length;
+    if (this.#id.length > 0) {
+      bytes.set(this.#id, at);
+      at = putDigits(bytes, at + this.#id.length, offset);
+      bytes.set(this.#before, at);
+      at += this.#before.length;
+    }
     bytes.set(text, at);
     at += text.length - 1;
     for (let i = 0; i < OFFSET_BYTES.length; i++) bytes[at++] = OFFSET_BYTES[i]!;
     at = putDigits(bytes, at, offset);
     bytes.set(this.#receivedBytes, at);
     at += this.#receivedBytes.length;
-    bytes[at++] = this.#separator;
+    for (let i = 0; i < this.#behind.length; i++) bytes[at++] = this.#behind[i]!;
     this.#length = at;
   }
 
@@ -59,8 +79,26 @@ export class StoredEventWriter {
 
 const OFFSET_NAME = ',"offset":';
 const OFFSET_BYTES = Buffer.from(OFFSET_NAME);
-/** Digits of the largest safe integer. */
-const OFFSET_DIGITS_MAX = 16;
+
+/** What stands around an event: where `id` is not empty it and the offset come first. */
+const FRAMES = {
+  array: { id: '', before: '', behind: ',' },
+  lines: { id: '', before: '', behind: '\n' },
+  stream: { id: 'id: ', before: '\nevent: event\ndata: ', behind: '\n\n' },
+} as const satisfies Record<Framing, { id: string; before: string; behind: string }>;
+
+const FRAME_BYTES = {
+  array: bytesOf(FRAMES.array),
+  lines: bytesOf(FRAMES.lines),
+  stream: bytesOf(FRAMES.stream),
+};
+
+/** More than the longest frame and two offsets take; the largest safe integer has 16 digits. */
+const AROUND_BYTES_MAX = 128;
+
+function bytesOf({ id, before, behind }: { id: string; before: string; behind: string }) {
+  return { id: Buffer.from(id), before: Buffer.from(before), behind: Buffer.from(behind) };
+}
 
 function receivedMember(receivedMs: number): string {
   return `,"received_at":"${new Date(receivedMs).toISOString()}"}`;

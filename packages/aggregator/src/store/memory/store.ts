@@ -23,7 +23,7 @@ import {
   type StoreStats,
   type TopicSummary,
 } from '../event-store.ts';
-import { storedEventJson } from '../stored-event.ts';
+import { framedEvent, storedEventJson } from '../stored-event.ts';
 
 interface KeptEvent {
   readonly offset: number;
@@ -65,13 +65,17 @@ export class MemoryStore implements EventStore {
   async read(query: PageQuery): Promise<EventPage> {
     const ahead = this.#matches(query).filter((event) => event.offset <= query.upTo);
     if (query.order === 'desc') ahead.reverse();
-    const page = ahead.slice(0, query.eventsMax);
-    const text = page.map(
-      (event) => storedEventJson(event.text, event.offset, event.receivedMs) + query.separator,
-    );
+    const { eventsMax, bytesMax = Number.POSITIVE_INFINITY, framing } = query;
+    const page: KeptEvent[] = [];
+    let bytes = '';
+    for (const event of ahead) {
+      if (page.length === eventsMax || Buffer.byteLength(bytes) >= bytesMax) break;
+      page.push(event);
+      bytes += framedEvent(event.text, event.offset, event.receivedMs, framing);
+    }
     const lastOffset = page.at(-1)?.offset ?? 0;
     return {
-      bytes: Buffer.from(text.join('')),
+      bytes: Buffer.from(bytes),
       count: page.length,
       lastOffset,
       resumeAfter: ahead.length > page.length ? lastOffset : null,

@@ -68,11 +68,12 @@ export class Reader {
 
   page(query: PageQuery): EventPage {
     const writer = this.#writer;
-    writer.begin(query.separator);
+    writer.begin(query.framing);
+    const bytesMax = Math.min(query.bytesMax ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX);
     let count = 0;
     let lastOffset = 0;
     const resumeAfter = this.#scan(query, (block, index, receivedMs) => {
-      if (count === query.eventsMax || writer.length >= PAGE_BYTES_MAX) return false;
+      if (count === query.eventsMax || writer.length >= bytesMax) return false;
       lastOffset = block.firstOffset + index;
       writer.write(block.text(index), lastOffset, receivedMs);
       count += 1;
@@ -87,7 +88,7 @@ export class Reader {
       for (const block of this.#blocks({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
         const index = offset - block.firstOffset;
         const writer = this.#writer;
-        writer.begin('\n');
+        writer.begin('lines');
         writer.write(block.text(index), offset, receivedMsOf(block)[index]!);
         return Buffer.from(writer.take()).toString('utf8', 0, writer.length - 1);
       }
