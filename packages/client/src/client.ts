@@ -1,0 +1,237 @@
+import type { EventResult, Payload, StoredEvent } from '@chronicleweaver/protocol';
+import { ChronicleWeaverError, ProblemError } from './errors.ts';
+import { type BufferLimits, PublishBuffer } from './publish-buffer.ts';
+import {
+  type CallOptions,
+  type RequestOptions,
+  Transport,
+  type TransportOptions,
+  isRecord,
+  pathOf,
+  unexpectedAnswer,
+} from './transport.ts';
+
+/** All but `url` may be left out; the defaults stand in parentheses. */
+export interface ClientOptions extends TransportOptions, Partial<BufferLimits> {
+  /** The `source` of events that name none. */
+  source?: string | undefined;
+}
+
+/** An event to publish. What is left out is made when it is given to `publish`, once, and stays through all retries. */
+export interface NewEvent {
+  topic: string;
+  /** A JSON object. Its `message`, if there, is a string, its `timestamp` an ISO 8601 time. */
+  payload: Payload | object;
+  /** A random UUID, where left out. The same id in the same topic is the same event, for ever. */
+  event_id?: string | undefined;
+  /** The client's own, where left out. */
+  source?: string | undefined;
+  /** ISO 8601, or a Date; now, where left out. */
+  timestamp?: string | Date | undefined;
+}
+
+/** Which events to read; all conditions must hold. Times are ISO 8601 and are those of the events themselves. */
+export interface ReadQuery {
+  topic?: string | undefined;
+  source?: string | undefined;
+  /** Inclusive. */
+  from?: string | undefined;
+  /** Exclusive. */
+  to?: string | undefined;
+  /** Only events behind this offset, in the order asked for. */
+  after?: number | undefined;
+  /** By offset, ascending where left out. */
+  order?: 'asc' | 'desc' | undefined;
+  /** Events in all; all there are, where left out. */
+  limit?: number | undefined;
+}
+
+/** A topic, how many events it has, and the offset of its last one. */
+export interface TopicInfo {
+  topic: string;
+  events: number;
+  last_offset: number;
+}
+
+/** The service's books: `received = unique_processed + duplicated_dropped`. Conflicts are counted in the dropped, too. */
+export interface Stats {
+  received: number;
+  unique_processed: number;
+  duplicated_dropped: number;
+  conflicts: number;
+  topics: string[];
+  /** Seconds since the service started. */
+  uptime: number;
+  last_offset: number;
+  version: string;
+  [name: string]: unknown;
+}
+
+/** Events of one page that `read` asks for. */
+const PAGE_EVENTS = 1000;
+
+/** `Symbol.asyncDispose`, or in older browsers what compilers put in its place. */
+const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
+
+/**
+ * A connection to one ChronicleWeaver service. Everything takes a `signal` and then rejects with its reason; all other
+ * failures are a ChronicleWeaverError.
+ */
+export class ChronicleWeaver {
+  readonly #transport: Transport;
+  readonly #buffer: PublishBuffer;
+  readonly #source: string | undefined;
+  readonly #ended = new AbortController();
+  #isClosing = false;
+
+  constructor(options: ClientOptions) {
+    this.#transport = new Transport(options, this.#ended.signal);
+    this.#source = options.source;
+    this.#buffer = new PublishBuffer(
+      {
+        batchEventsMax: options.batchEventsMax ?? 500,
+        batchBytesMax: options.batchBytesMax ?? 512 * 1024,
+        batchDelayMs: options.batchDelayMs ?? 5,
+        concurrency: options.concurrency ?? 1,
+        bufferEventsMax: options.bufferEventsMax ?? 10_000,
+        bufferBytesMax: options.bufferBytesMax ?? 16 * 1024 * 1024,
+        whenFull: options.whenFull ?? 'wait',
+      },
+      (body, count, signal) => this.#publishBody(body, count, signal),
+    );
+  }
+
+  /**
+   * Publishes one event or several, together with others that are published at the same time, and resolves with the
+   * verdict of each after it is committed and on disk. Several are stored all or none, unless the service says that
+   * they are too large for one request.
+   * @throws ProblemError where the service refuses these events; `errors` says which field of which
+   */
+  publish(event: NewEvent, options?: CallOptions): Promise<EventResult>;
+  publish(events: readonly NewEvent[], options?: CallOptions): Promise<EventResult[]>;
+  async publish(
+    given: NewEvent | readonly NewEvent[],
+    { signal }: CallOptions = {},
+  ): Promise<EventResult | EventResult[]> {
+    if (this.#isClosing) throw closed();
+    if (isList(given)) {
+      if (given.length === 0) return [];
+      return this.#buffer.publish(
+        given.map((event) => this.#textOf(event)),
+        signal,
+      );
+    }
+    const [result] = await this.#buffer.publish([this.#textOf(given)], signal);
+    return result!;
+  }
+
+  /** Sends what waits for a batch at once, and resolves when all that was published before has its answer, good or bad. */
+  flush({ signal }: CallOptions = {}): Promise<void> {
+    return this.#buffer.flush(signal);
+  }
+
+  /** Resolves as soon as the buffer has room: the brake of a loop that does not await what it publishes. */
+  room({ signal }: CallOptions = {}): Promise<void> {
+    return this.#buffer.room(signal);
+  }
+
+  /**
+   * Flushes, then ends what this client still does: streams end, all later calls are refused. Where the signal fires
+   * first, what has no answer yet is given up with its reason.
+   */
+  async close({ signal }: CallOptions = {}): Promise<void> {
+    this.#isClosing = true;
+    try {
+      await this.#buffer.flush(signal);
+    } catch (reason) {
+      this.#buffer.rejectAll(reason);
+      throw reason;
+    } finally {
+      this.#ended.abort(closed());
+    }
+  }
+
+  /** `await using client = new ChronicleWeaver(…)` closes it. */
+  [asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The events that match, in order, read a page at a time as they are asked for, until there are no more. */
+  async *read(query: ReadQuery = {}, { signal }: CallOptions = {}): AsyncGenerator<StoredEvent, void, void> {
+    let { after, limit = Infinity } = query;
+    while (limit > 0) {
+      const pageQuery = { ...query, after, limit: Math.min(limit, PAGE_EVENTS) };
+      const page = await this.request('GET', '/events', { query: pageQuery, signal });
+      if (!isRecord(page) || !Array.isArray(page['events'])) throw unexpectedAnswer('GET /events', 'no page');
+      yield* page['events'] as StoredEvent[];
+      limit -= page['events'].length;
+      if (typeof page['next'] !== 'number') return;
+      after = page['next'];
+    }
+  }
+
+  /** The stored event of this topic under this id, or undefined where there is none. */
+  async find(topic: string, eventId: string, options?: CallOptions): Promise<StoredEvent | undefined> {
+    try {
+      return (await this.request('GET', `/events${pathOf(topic, eventId)}`, options)) as StoredEvent;
+    } catch (error) {
+      if (error instanceof ProblemError && error.code === 'event_not_found') return undefined;
+      throw error;
+    }
+  }
+
+  /** All topics, in the order of their names' UTF-8 bytes. */
+  async topics(options?: CallOptions): Promise<TopicInfo[]> {
+    const answer = await this.request('GET', '/topics', options);
+    if (!isRecord(answer) || !Array.isArray(answer['topics'])) {
+      throw unexpectedAnswer('GET /topics', 'no topics');
+    }
+    return answer['topics'];
+  }
+
+  /** The service's books and how it stands. */
+  async stats(options?: CallOptions): Promise<Stats> {
+    const answer = await this.request('GET', '/stats', options);
+    if (!isRecord(answer) || typeof answer['received'] !== 'number') {
+      throw unexpectedAnswer('GET /stats', 'no counts');
+    }
+    return answer as Stats;
+  }
+
+  /** Any other request, with this client's key and retries; resolves with what the JSON of the answer says. */
+  request(method: string, path: string, options?: RequestOptions): Promise<unknown> {
+    return this.#transport.request(method, path, options);
+  }
+
+  #textOf(event: NewEvent): string {
+    const { event_id = randomId(), source = this.#source, timestamp = new Date() } = event;
+    // What else it has goes along, for the service to refuse it by name.
+    return JSON.stringify({ ...event, event_id, source, timestamp });
+  }
+
+  async #publishBody(body: string, count: number, signal: AbortSignal): Promise<EventResult[]> {
+    const answer = await this.request('POST', '/publish', { query: { results: true }, body, signal });
+    const results = isRecord(answer) ? answer['results'] : undefined;
+    if (Array.isArray(results) && results.length === count) return results;
+    throw unexpectedAnswer('POST /publish', `without ${count} results`);
+  }
+}
+
+function closed(): ChronicleWeaverError {
+  return new ChronicleWeaverError('closed', 'this client was closed');
+}
+
+function isList<T>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
+}
+
+/** A random UUID. Browsers have `randomUUID` on https and localhost only. */
+function randomId(): string {
+  if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  // Version 4, variant 10 (RFC 9562, section 5.4).
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+}

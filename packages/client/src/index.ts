@@ -1,0 +1,18 @@
+export {
+  ChronicleWeaver,
+  type ClientOptions,
+  type NewEvent,
+  type ReadQuery,
+  type Stats,
+  type TopicInfo,
+} from './client.ts';
+export {
+  ChronicleWeaverError,
+  type ClientCode,
+  ConnectionError,
+  type ErrorCode,
+  ProblemError,
+} from './errors.ts';
+export type { BufferLimits } from './publish-buffer.ts';
+export type { CallOptions, Query, RequestOptions, Retry, TransportOptions } from './transport.ts';
+export type { EventResult, FieldError, Payload, StoredEvent, Verdict } from '@chronicleweaver/protocol';

@@ -1,0 +1,213 @@
+import type { FieldError } from '@chronicleweaver/protocol';
+import { ChronicleWeaverError, ConnectionError, ProblemError } from './errors.ts';
+import { linkSignals, sleep } from './signals.ts';
+
+/** How requests are made. All but `url` may be left out. */
+export interface TransportOptions {
+  /** Where the service is, like `http://localhost:8000`; a path is kept, as a proxy may want one. */
+  url: string | URL;
+  /** An API key's secret, sent as `Authorization: Bearer`. */
+  key?: string | undefined;
+  /** Sent with every request. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** Takes the place of the global `fetch`. */
+  fetch?: typeof fetch | undefined;
+  /** How long one attempt may take until its answer is read, milliseconds (30,000). */
+  requestMs?: number | undefined;
+  /** How long a request is tried again, its last attempt not counted, milliseconds (60,000); may be Infinity. */
+  retryMs?: number | undefined;
+  /** The longest wait before the first retry (100), doubled for each further one up to `backoffMaxMs` (10,000). */
+  backoffMinMs?: number | undefined;
+  backoffMaxMs?: number | undefined;
+  /** Told before each further attempt. */
+  onRetry?: ((retry: Retry) => void) | undefined;
+}
+
+export interface Retry {
+  /** Why the last attempt was of no use. */
+  readonly error: ChronicleWeaverError;
+  /** Attempts made so far, from 1. */
+  readonly attempts: number;
+}
+
+/** What one request asks beside method and path. */
+export interface RequestOptions extends CallOptions {
+  query?: Query;
+  /** Sent as JSON; a string is JSON already. */
+  body?: unknown;
+  /** In place of the client's own. */
+  requestMs?: number | undefined;
+  retryMs?: number | undefined;
+  onRetry?: ((retry: Retry) => void) | undefined;
+}
+
+export interface CallOptions {
+  /** Ends the call: it rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Parameters of an address; an array gives its parameter once for each entry, undefined leaves it out. */
+export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+
+/**
+ * Speaks HTTP with one service. A request is tried again while that can help: after network errors, timeouts, 408, 429
+ * and 5xx, until `retryMs` have passed. That is safe for all there is, since the service keeps each event once.
+ */
+export class Transport {
+  readonly #base: string;
+  readonly #headers: Record<string, string>;
+  readonly #fetch: typeof fetch;
+  readonly #limits: { requestMs: number; retryMs: number; backoffMinMs: number; backoffMaxMs: number };
+  readonly #onRetry: ((retry: Retry) => void) | undefined;
+  readonly #ended: AbortSignal;
+
+  /** @param ended once it fires every request is refused with its reason, and those under way are ended */
+  constructor(options: TransportOptions, ended: AbortSignal) {
+    const { key, requestMs = 30_000, retryMs = 60_000, backoffMinMs = 100, backoffMaxMs = 10_000 } = options;
+    const { href, search, hash, username } = new URL(options.url);
+    if (search || hash || username) {
+      throw new TypeError('the url takes no query, fragment or user; keys go into the option key');
+    }
+    this.#base = href.replace(/\/+$/, '');
+    this.#headers = { ...options.headers, ...(key !== undefined && { authorization: `Bearer ${key}` }) };
+    // Called without an object: browsers want fetch's `this` to be the window or nothing.
+    this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
+    this.#limits = { requestMs, retryMs, backoffMinMs, backoffMaxMs };
+    this.#onRetry = options.onRetry;
+    this.#ended = ended;
+  }
+
+  /**
+   * Makes the request, again where needed, and returns what its JSON answer says; undefined where it is empty.
+   * @throws ProblemError, ConnectionError, or ChronicleWeaverError `unexpected_answer`
+   */
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<unknown> {
+    const { requestMs = this.#limits.requestMs, retryMs = this.#limits.retryMs, body, query } = options;
+    const giveUpAt = performance.now() + retryMs;
+    const url = this.#address(path, query);
+    const headers: Record<string, string> = { accept: 'application/json', ...this.#headers };
+    const init: RequestInit = { method, headers };
+    if (body !== undefined) {
+      headers['content-type'] = 'application/json';
+      init.body = typeof body === 'string' ? body : JSON.stringify(body);
+    }
+    const stop = linkSignals([options.signal, this.#ended]);
+    try {
+      for (let attempts = 1; ; attempts++) {
+        try {
+          return await this.#attempt(url, init, stop.signal, requestMs);
+        } catch (error) {
+          stop.signal.throwIfAborted();
+          if (!(error instanceof ChronicleWeaverError) || !error.retryable) throw error;
+          const waitMs = this.backoffMs(attempts, error);
+          if (performance.now() + waitMs > giveUpAt) throw error;
+          await sleep(waitMs, stop.signal);
+          (options.onRetry ?? this.#onRetry)?.({ error, attempts });
+        }
+      }
+    } finally {
+      stop.release();
+    }
+  }
+
+  /**
+   * How long to wait after so many attempts: any time up to a bound that doubles ("full jitter"), so that clients who
+   * failed together do not return together. It comes on top of what the server asked for.
+   */
+  backoffMs(attempts: number, error: ChronicleWeaverError): number {
+    const { backoffMinMs, backoffMaxMs } = this.#limits;
+    const asked = error instanceof ProblemError ? error.retryAfterMs : 0;
+    return asked + Math.random() * Math.min(backoffMaxMs, backoffMinMs * 2 ** (attempts - 1));
+  }
+
+  #address(path: string, query: Query = {}): string {
+    const parameters = new URLSearchParams();
+    for (const [name, value] of Object.entries(query)) {
+      if (value === undefined) continue;
+      for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one));
+    }
+    const text = parameters.toString();
+    return this.#base + path + (text && `?${text}`);
+  }
+
+  async #attempt(url: string, init: RequestInit, stop: AbortSignal, requestMs: number): Promise<unknown> {
+    const request = `${init.method} ${url.split('?')[0]}`;
+    const linked = linkSignals([stop], requestMs);
+    const { signal } = linked;
+    try {
+      const response = await this.#fetch(url, { ...init, signal });
+      const text = await response.text();
+      if (!response.ok) throw problemOf(request, response, text);
+      if (text === '') return undefined;
+      try {
+        return JSON.parse(text);
+      } catch (cause) {
+        throw unexpectedAnswer(request, `${response.status} with what is not JSON`, cause);
+      }
+    } catch (error) {
+      if (error instanceof ChronicleWeaverError) throw error;
+      if (!stop.aborted && signal.aborted) {
+        throw new ConnectionError('timeout', `${request}: no answer within ${requestMs / 1000} s`, error);
+      }
+      throw new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);
+    } finally {
+      linked.release();
+    }
+  }
+}
+
+/** Something answered that is not what was asked for. */
+export function unexpectedAnswer(request: string, what: string, cause?: unknown): ChronicleWeaverError {
+  return new ChronicleWeaverError(
+    'unexpected_answer',
+    `${request} answered ${what}; is that ChronicleWeaver?`,
+    cause,
+  );
+}
+
+/** @returns the path with each name percent-encoded @throws ChronicleWeaverError `unaddressable` */
+export function pathOf(...names: string[]): string {
+  return names
+    .map((name) => {
+      // fetch takes dots for steps along the path, however they are encoded, and would ask for something else.
+      if (name === '.' || name === '..' || !name.isWellFormed()) {
+        throw new ChronicleWeaverError('unaddressable', `${JSON.stringify(name)} cannot stand in an address`);
+      }
+      return `/${encodeURIComponent(name)}`;
+    })
+    .join('');
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function problemOf(request: string, response: Response, text: string): ProblemError {
+  const { status, statusText, headers } = response;
+  const retryAfterMs = readRetryAfter(headers.get('retry-after'));
+  let problem: unknown;
+  try {
+    problem = JSON.parse(text);
+  } catch {
+    // A proxy's page: its beginning is all there is to tell.
+  }
+  if (!isRecord(problem) || typeof problem['code'] !== 'string' || typeof problem['detail'] !== 'string') {
+    return new ProblemError(request, { status, detail: text.slice(0, 200) || statusText, retryAfterMs });
+  }
+  const { code, detail } = problem;
+  const errors = Array.isArray(problem['errors']) ? (problem['errors'] as FieldError[]) : [];
+  return new ProblemError(request, { status, code, detail, errors, retryAfterMs });
+}
+
+/** Retry-After, RFC 9110 section 10.2.3: seconds or a date. What is neither counts as not there. */
+function readRetryAfter(header: string | null): number {
+  if (header === null) return 0;
+  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
+  return ms > 0 ? ms : 0;
+}
+
+/** Node's fetch says only "fetch failed"; the reason is its cause, whose message is empty where two addresses failed. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as { message?: string; cause?: { message?: string; code?: string } };
+  return cause?.message || cause?.code || message || String(error);
+}

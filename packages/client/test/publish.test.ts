@@ -1,0 +1,295 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { TestServer } from '../../aggregator/test/support/server.ts';
+import { ChronicleWeaver, type NewEvent, ProblemError } from '../src/index.ts';
+import { ScriptedServer, accepted, eventsIn, problem } from './support/scripted-server.ts';
+
+const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
+
+function order(n: number): NewEvent {
+  return { event_id: `order-${n}`, topic: 'orders', payload: { n } };
+}
+
+test('an event without id, time and source gets them, and comes back by its id', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const before = Date.now();
+  const result = await chronicle.publish({ topic: 'orders', payload: { amount: 12.5 } });
+  assert.equal(result.verdict, 'accepted');
+  assert.equal(result.offset, 1);
+  assert.match(result.event_id, UUID);
+  const event = await chronicle.find('orders', result.event_id);
+  assert.equal(event?.source, 'shop');
+  assert.deepEqual(event.payload, { amount: 12.5 });
+  const at = Date.parse(event.timestamp);
+  assert.ok(at >= before && at <= Date.now(), event.timestamp);
+});
+
+test('each event gets its own verdict, and the offset of the one that is stored', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const fixed = { ...order(1), timestamp: '2025-10-28T10:00:00Z' };
+  const results = await chronicle.publish([
+    fixed,
+    fixed,
+    { ...fixed, payload: { n: 2 } },
+    { ...fixed, topic: 'other' },
+  ]);
+  assert.deepEqual(
+    results.map(({ topic, verdict, offset }) => [topic, verdict, offset]),
+    [
+      ['orders', 'accepted', 1],
+      ['orders', 'duplicate', 1],
+      ['orders', 'conflict', 1],
+      ['other', 'accepted', 2],
+    ],
+  );
+  assert.deepEqual(await chronicle.publish([]), []);
+});
+
+test('events that are published one by one travel together and keep their order', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', batchEventsMax: 100 });
+  const results = await Promise.all(Array.from({ length: 1000 }, (_, n) => chronicle.publish(order(n))));
+  assert.deepEqual(
+    results.map(({ event_id, offset }) => [event_id, offset]),
+    Array.from({ length: 1000 }, (_, n) => [`order-${n}`, n + 1]),
+  );
+  const { commits } = await chronicle.stats();
+  assert.ok(Number(commits) <= 10, `${String(commits)} commits`);
+});
+
+test('a batch leaves when it has so many events or bytes, or after its delay', async (t) => {
+  const server = await ScriptedServer.start(t, accepted);
+  const sizes = async (options: object, events: NewEvent[]): Promise<number[]> => {
+    server.arrived.length = 0;
+    await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', ...options });
+    await Promise.all(events.map((event) => chronicle.publish(event)));
+    return server.arrived.map((request) => eventsIn(request).length);
+  };
+  const seven = Array.from({ length: 7 }, (_, n) => order(n));
+  assert.deepEqual(await sizes({ batchEventsMax: 3 }, seven), [3, 3, 1]);
+  assert.deepEqual(await sizes({}, seven), [7]);
+  // Two of these are 6 kB in UTF-8, though half as many characters.
+  const large = seven.map((event) => ({ ...event, payload: { text: 'é'.repeat(1500) } }));
+  assert.deepEqual(await sizes({ batchBytesMax: 7000 }, large), [2, 2, 2, 1]);
+  assert.deepEqual(await sizes({ batchBytesMax: 100 }, large.slice(0, 2)), [1, 1], 'a larger one goes alone');
+});
+
+test('an event that is refused fails alone; what travelled with it is stored in order', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const calls = [
+    chronicle.publish(order(0)),
+    chronicle.publish([order(1), { ...order(2), topic: '' }, order(3)]),
+    chronicle.publish(order(4)),
+    chronicle.publish({ ...order(5), payload: { message: 5 } }),
+    chronicle.publish({ ...order(6), colour: 'red' } as NewEvent),
+    chronicle.publish([order(7), order(8)]),
+  ];
+  const settled = await Promise.allSettled(calls);
+  assert.deepEqual(
+    settled.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'fulfilled', 'rejected', 'rejected', 'fulfilled'],
+  );
+  const faults = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as ProblemError] : []));
+  for (const fault of faults) {
+    assert.ok(fault instanceof ProblemError);
+    assert.equal(fault.code, 'invalid_event');
+    assert.equal(fault.status, 422);
+    assert.equal(fault.retryable, false);
+  }
+  // The index counts in what the call was given, not in what it travelled with.
+  assert.deepEqual(
+    faults.map(({ errors }) => errors.map(({ index, field }) => [index, field])),
+    [[[1, 'topic']], [[0, 'payload.message']], [[0, 'colour']]],
+  );
+  assert.match(faults[0]!.message, /^POST http.*\/publish answered 422 invalid_event: event 1, topic: /);
+  const stored = [];
+  for await (const { event_id } of chronicle.read()) stored.push(event_id);
+  assert.deepEqual(stored, ['order-0', 'order-4', 'order-7', 'order-8']);
+});
+
+test('more refused events than a problem document names fail alone, too', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const settled = await Promise.allSettled(
+    Array.from({ length: 400 }, (_, n) =>
+      chronicle.publish({ ...order(n), topic: n % 2 === 0 ? 'even' : '' }),
+    ),
+  );
+  for (const [n, { status }] of settled.entries()) {
+    assert.equal(status, n % 2 === 0 ? 'fulfilled' : 'rejected', `event ${n}`);
+  }
+  assert.equal((await chronicle.stats()).unique_processed, 200);
+});
+
+test('a batch that is too large is split until it fits; an event that is too large fails alone', async (t) => {
+  const server = await TestServer.start(t, { BODY_BYTES_MAX: '1048576' });
+  await using chronicle = new ChronicleWeaver({
+    url: server.url,
+    source: 'shop',
+    batchBytesMax: 64 * 1024 * 1024,
+  });
+  const event = (n: number, size: number) => ({ ...order(n), payload: { text: 'x'.repeat(size) } });
+  const many = chronicle.publish(Array.from({ length: 10 }, (_, n) => event(n, 300_000)));
+  const tooLarge = chronicle.publish(event(10, 2_000_000));
+  const small = chronicle.publish(event(11, 10));
+  await assert.rejects(tooLarge, { name: 'ProblemError', code: 'body_too_large', status: 413 });
+  assert.deepEqual(
+    (await many).map(({ event_id, verdict }) => [event_id, verdict]),
+    Array.from({ length: 10 }, (_, n) => [`order-${n}`, 'accepted']),
+  );
+  assert.equal((await small).verdict, 'accepted');
+  const stored = [];
+  for await (const { event_id } of chronicle.read()) stored.push(event_id);
+  assert.deepEqual(
+    stored,
+    [...Array(10).keys(), 11].map((n) => `order-${n}`),
+  );
+});
+
+test('a proxy that refuses a size without saying which is split, too', async (t) => {
+  const server = await ScriptedServer.start(t, (request) =>
+    request.body.length > 300
+      ? { status: 413, body: '<html>Request Entity Too Large</html>' }
+      : accepted(request),
+  );
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const calls = Array.from({ length: 9 }, (_, n) =>
+    chronicle.publish(n === 4 ? { ...order(n), payload: { text: 'x'.repeat(300) } } : order(n)),
+  );
+  const settled = await Promise.allSettled(calls);
+  for (const [n, one] of settled.entries()) {
+    if (n === 4) assert.equal(one.status === 'rejected' && (one.reason as ProblemError).code, 'http_error');
+    else assert.equal(one.status === 'fulfilled' && one.value.event_id, `order-${n}`);
+  }
+});
+
+test('what cannot be JSON is refused at once and sends nothing', async (t) => {
+  const server = await ScriptedServer.start(t, accepted);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  await assert.rejects(chronicle.publish({ topic: 'orders', payload: { big: 1n } }), TypeError);
+  await chronicle.flush();
+  assert.equal(server.arrived.length, 0);
+});
+
+test('an event is taken as it was when it was given', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const payload = { n: 1 };
+  const publishing = chronicle.publish({ topic: 'orders', event_id: 'order-1', payload });
+  payload.n = 2;
+  await publishing;
+  assert.deepEqual((await chronicle.find('orders', 'order-1'))?.payload, { n: 1 });
+});
+
+test('flush sends at once and waits for every answer, close refuses what comes after', async (t) => {
+  const server = await TestServer.start(t);
+  const chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', batchDelayMs: 60_000 });
+  const first = chronicle.publish(order(1));
+  const refused = chronicle.publish({ ...order(2), topic: '' });
+  refused.catch(() => {});
+  await chronicle.flush();
+  assert.equal((await first).offset, 1);
+  await assert.rejects(refused, { code: 'invalid_event' });
+
+  const last = chronicle.publish(order(3));
+  await chronicle.close();
+  assert.equal((await last).offset, 2);
+  await assert.rejects(chronicle.publish(order(4)), { name: 'ChronicleWeaverError', code: 'closed' });
+  await assert.rejects(chronicle.stats(), { code: 'closed' });
+  await chronicle.close();
+});
+
+test('a close that may not take long gives up what has no answer', async (t) => {
+  const server = await ScriptedServer.start(t, () => 'silence');
+  const chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const calls = [chronicle.publish(order(1)), chronicle.publish(order(2))];
+  const settling = Promise.allSettled(calls);
+  const reason = new Error('the deploy goes on');
+  await assert.rejects(chronicle.close({ signal: AbortSignal.abort(reason) }), reason);
+  for (const one of await settling) assert.equal(one.status === 'rejected' && one.reason, reason);
+});
+
+test('a full buffer makes room wait, and refuses where it is asked to', async (t) => {
+  let answer = (): void => {};
+  const held = new Promise<void>((resolve) => (answer = resolve));
+  const server = await ScriptedServer.start(t, async (request) => {
+    await held;
+    return accepted(request);
+  });
+  const options = { url: server.url, source: 'shop', batchEventsMax: 2, bufferEventsMax: 4 };
+  await using waiting = new ChronicleWeaver(options);
+  const calls = Array.from({ length: 6 }, (_, n) => waiting.publish(order(n)));
+  let hasRoom = false;
+  const room = waiting.room().then(() => (hasRoom = true));
+  await assert.rejects(waiting.room({ signal: AbortSignal.timeout(20) }), { name: 'TimeoutError' });
+  assert.equal(hasRoom, false);
+
+  await using refusing = new ChronicleWeaver({ ...options, whenFull: 'reject' });
+  const taken = Array.from({ length: 4 }, (_, n) => refusing.publish(order(n)));
+  await assert.rejects(refusing.publish(order(4)), { code: 'buffer_full', message: /^4 events wait/ });
+
+  answer();
+  await Promise.all([...calls, ...taken, room]);
+  await refusing.publish(order(5));
+});
+
+test('a publish that is given up is not sent, or its request ended once nobody waits for it', async (t) => {
+  const server = await ScriptedServer.start(t, (request) =>
+    eventsIn(request)[0]?.event_id === 'order-1' ? 'silence' : accepted(request),
+  );
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', batchDelayMs: 60_000 });
+  const buffered = new AbortController();
+  const neverSent = chronicle.publish(order(0), { signal: buffered.signal });
+  buffered.abort();
+  await assert.rejects(neverSent, { name: 'AbortError' });
+  await assert.rejects(chronicle.publish(order(0), { signal: AbortSignal.abort() }), { name: 'AbortError' });
+
+  const inFlight = new AbortController();
+  const hanging = chronicle.publish(order(1), { signal: inFlight.signal });
+  const flushing = chronicle.flush();
+  while (server.arrived.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  inFlight.abort();
+  await assert.rejects(hanging, { name: 'AbortError' });
+  await flushing;
+
+  // The silent request holds up nobody.
+  const next = chronicle.publish(order(2));
+  await chronicle.flush();
+  assert.equal((await next).event_id, 'order-2');
+  assert.deepEqual(
+    server.arrived.flatMap((request) => eventsIn(request).map(({ event_id }) => event_id)),
+    ['order-1', 'order-2'],
+  );
+});
+
+test('an option that would stop everything is refused', () => {
+  assert.throws(() => new ChronicleWeaver({ url: 'http://x', concurrency: 0 }), /concurrency takes a number/);
+  assert.throws(() => new ChronicleWeaver({ url: 'http://x', batchEventsMax: NaN }), /batchEventsMax/);
+  assert.throws(() => new ChronicleWeaver({ url: 'http://user:secret@x' }), /the option key/);
+  assert.throws(() => new ChronicleWeaver({ url: 'localhost' }), TypeError);
+});
+
+test('ids are random UUIDs where a browser has no randomUUID', async (t) => {
+  const server = await ScriptedServer.start(t, accepted);
+  Object.defineProperty(crypto, 'randomUUID', { value: undefined, configurable: true });
+  t.after(() => Reflect.deleteProperty(crypto, 'randomUUID'));
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const ids = (
+    await chronicle.publish(Array.from({ length: 100 }, () => ({ topic: 'orders', payload: {} })))
+  ).map(({ event_id }) => event_id);
+  for (const id of ids) assert.match(id, UUID);
+  assert.equal(new Set(ids).size, 100);
+});
+
+test('other than 413 and 422, a refusal is told to all who travelled together', async (t) => {
+  const server = await ScriptedServer.start(t, () => problem(401, 'unauthorized'));
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const settled = await Promise.allSettled([1, 2, 3].map((n) => chronicle.publish(order(n))));
+  for (const one of settled) {
+    assert.equal(one.status === 'rejected' && (one.reason as ProblemError).code, 'unauthorized');
+  }
+  assert.equal(server.arrived.length, 1);
+});

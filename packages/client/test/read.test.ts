@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { manyEvents } from '../../aggregator/test/support/events.ts';
+import { TestServer } from '../../aggregator/test/support/server.ts';
+import { ChronicleWeaver, type StoredEvent } from '../src/index.ts';
+
+async function all(events: AsyncIterable<StoredEvent>): Promise<number[]> {
+  const offsets = [];
+  for await (const { offset } of events) offsets.push(offset);
+  return offsets;
+}
+
+test('read walks all pages in order, both ways, within its conditions', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url });
+  await server.publish(
+    ...manyEvents(1200, (i) => ({
+      topic: i % 5 === 0 ? 'rare' : 'orders',
+      timestamp: new Date(Date.UTC(2025, 0, 1) + i * 1000).toISOString(),
+    })),
+  );
+  const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
+  assert.deepEqual(await all(chronicle.read()), upTo(1200));
+  assert.deepEqual(await all(chronicle.read({ order: 'desc' })), upTo(1200).toReversed());
+  assert.deepEqual(
+    await all(chronicle.read({ topic: 'rare' })),
+    upTo(1200).filter((offset) => offset % 5 === 1),
+  );
+  assert.deepEqual(await all(chronicle.read({ after: 1190 })), upTo(1200).slice(1190));
+  assert.deepEqual(await all(chronicle.read({ limit: 1100 })), upTo(1100));
+  assert.deepEqual(await all(chronicle.read({ limit: 2, order: 'desc', after: 10 })), [9, 8]);
+  assert.deepEqual(
+    await all(chronicle.read({ from: '2025-01-01T00:00:10Z', to: '2025-01-01T00:00:12Z' })),
+    [11, 12],
+  );
+  assert.deepEqual(await all(chronicle.read({ source: 'nobody' })), []);
+  await assert.rejects(all(chronicle.read({ from: 'yesterday' })), {
+    code: 'invalid_parameter',
+    status: 422,
+  });
+});
+
+test('read asks for a page only when its events are asked for', async (t) => {
+  const server = await TestServer.start(t);
+  let requests = 0;
+  await using chronicle = new ChronicleWeaver({
+    url: server.url,
+    fetch: (input, init) => {
+      requests++;
+      return fetch(input, init);
+    },
+  });
+  await server.publish(...manyEvents(1200));
+  for await (const { offset } of chronicle.read()) if (offset === 1001) break;
+  assert.equal(requests, 2);
+  const stop = new AbortController();
+  const reading = all(chronicle.read({}, { signal: stop.signal }));
+  stop.abort(new Error('enough'));
+  await assert.rejects(reading, /enough/);
+});
+
+test('find takes any topic and id apart, and tells none from not found', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  const names = ['a/b', '100%', 'a?b#c', ' ', 'ü/🚚', '..a', '%2e%2e', '+', '\\'];
+  for (const topic of names) {
+    for (const event_id of names) await chronicle.publish({ topic, event_id, payload: { topic, event_id } });
+  }
+  for (const topic of names) {
+    for (const event_id of names) {
+      assert.deepEqual((await chronicle.find(topic, event_id))?.payload, { topic, event_id });
+    }
+  }
+  assert.equal(await chronicle.find('a/b', 'nobody'), undefined);
+  for (const [topic, id] of [
+    ['.', 'x'],
+    ['..', 'stats'],
+    ['x', '..'],
+    ['x', '\ud800'],
+  ] as const) {
+    await assert.rejects(chronicle.find(topic, id), { code: 'unaddressable' });
+  }
+});
+
+test('topics and stats are the books', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  assert.deepEqual(await chronicle.topics(), []);
+  await chronicle.publish(
+    [1, 2, 3, 3].map((n) => ({ event_id: `${n}`, topic: `t${n % 2}`, payload: {}, timestamp: '2025-01-01' })),
+  );
+  assert.deepEqual(await chronicle.topics(), [
+    { topic: 't0', events: 1, last_offset: 2 },
+    { topic: 't1', events: 2, last_offset: 3 },
+  ]);
+  const { received, unique_processed, duplicated_dropped, conflicts, topics } = await chronicle.stats();
+  assert.deepEqual(
+    { received, unique_processed, duplicated_dropped, conflicts, topics },
+    { received: 4, unique_processed: 3, duplicated_dropped: 1, conflicts: 0, topics: ['t0', 't1'] },
+  );
+});

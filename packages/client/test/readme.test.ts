@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { pathOf, textOf } from '../../../tests/support/repository.ts';
+import { TestServer } from '../../aggregator/test/support/server.ts';
+import { tempFolder } from '../../aggregator/test/support/temp-folder.ts';
+
+const CLIENT = fileURLToPath(new URL('..', import.meta.url));
+const run = promisify(execFile);
+
+function examples(markdown: string): string[] {
+  return Array.from(markdown.matchAll(/^```ts\n(.*?)^```$/gms), ([, code]) => code!);
+}
+
+test("the READMEs' examples compile and run against a service", { timeout: 120_000 }, async (t) => {
+  const found = [...examples(textOf('packages/client/README.md')), ...examples(textOf('README.md'))];
+  assert.ok(found.length >= 6, `${found.length} examples`);
+  const server = await TestServer.start(t);
+  const folder = tempFolder(t);
+  mkdirSync(join(folder, 'node_modules/@chronicleweaver'), { recursive: true });
+  symlinkSync(CLIENT, join(folder, 'node_modules/@chronicleweaver/client'));
+  symlinkSync(pathOf('node_modules/@types'), join(folder, 'node_modules/@types'));
+  writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ extends: pathOf('tsconfig.json'), include: ['*.ts'] }),
+  );
+  const files = found.map((code, i) => {
+    assert.match(code, /'http:\/\/localhost:8000'/, 'an example that another service would answer');
+    const file = join(folder, `example-${i + 1}.ts`);
+    writeFileSync(file, code.replaceAll('http://localhost:8000', server.url));
+    return file;
+  });
+  const tsc = pathOf('node_modules/typescript/bin/tsc');
+  await run(process.execPath, [tsc, '-p', folder]).catch(({ stdout }) => assert.fail(String(stdout)));
+
+  const printed: string[] = [];
+  for (const file of files) {
+    const { stdout, stderr } = await run(process.execPath, [file], { timeout: 60_000 });
+    printed.push(stdout + stderr);
+  }
+  assert.match(printed[0]!, /^accepted at 1\n$/);
+  assert.equal(printed[1], 'accepted duplicate true\n');
+  assert.match(printed[2]!, /^0 of 20000 failed\n$/);
+  assert.match(printed[3]!, /^2 .*\{ amount: 12.5 \}\n1 .*\nshop\nimports 20000\norders 2\ntrue\n$/);
+  assert.match(printed[4]!, /^event 0, topic: /);
+});

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { build } from 'esbuild';
+
+const BYTES_MAX = 6 * 1024;
+
+/** What a page that uses all of the client loads of it: one module, minified by esbuild, gzipped at level 9. */
+test('the client is under 6 KB, and asks for nothing but what a browser has', async (t) => {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [fileURLToPath(new URL('../src/index.ts', import.meta.url))],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    write: false,
+    metafile: true,
+  });
+  const { length } = gzipSync(outputFiles[0]!.contents, { level: 9 });
+  t.diagnostic(`${length} bytes`);
+  assert.ok(length < BYTES_MAX, `${length} bytes`);
+  for (const input of Object.keys(metafile.inputs)) assert.match(input, /packages\/client\/src\/[\w-]+\.ts$/);
+});

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ChronicleWeaver, ConnectionError, ProblemError, type Retry } from '../src/index.ts';
+import { ScriptedServer, accepted, eventsIn, problem } from './support/scripted-server.ts';
+
+const FAST = { backoffMinMs: 1, backoffMaxMs: 4, source: 'shop' };
+const EVENT = { topic: 'orders', payload: {} };
+
+test('network errors, timeouts, 408, 429 and 5xx are tried again with the same events', async (t) => {
+  const answers = ['cut', 'silence', 408, 429, 500, 502, 503, 504] as const;
+  const server = await ScriptedServer.start(t, (request) => {
+    const answer = answers[request.number - 1];
+    if (answer === undefined) return accepted(request);
+    return typeof answer === 'number' ? { status: answer, body: 'no' } : answer;
+  });
+  const retries: Retry[] = [];
+  await using chronicle = new ChronicleWeaver({
+    ...FAST,
+    url: server.url,
+    requestMs: 200,
+    onRetry: (retry) => retries.push(retry),
+  });
+  const { event_id } = await chronicle.publish(EVENT);
+  assert.equal(server.arrived.length, answers.length + 1);
+  for (const request of server.arrived) assert.equal(eventsIn(request)[0]?.event_id, event_id);
+  assert.equal(new Set(server.arrived.map(({ body }) => body)).size, 1, 'a retry changed the event');
+  assert.deepEqual(
+    retries.map(({ error, attempts }) => [attempts, error.code]),
+    answers.map((answer, i) => [
+      i + 1,
+      answer === 'cut' ? 'unreachable' : answer === 'silence' ? 'timeout' : 'http_error',
+    ]),
+  );
+});
+
+test('no other refusal is tried again', async (t) => {
+  for (const status of [400, 401, 403, 404, 405, 409, 415, 422]) {
+    const server = await ScriptedServer.start(t, () => problem(status, 'a_code', { errors: [] }));
+    await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+    await assert.rejects(chronicle.publish(EVENT), (error) => {
+      assert.ok(error instanceof ProblemError);
+      assert.deepEqual([error.status, error.code, error.retryable], [status, 'a_code', false]);
+      assert.equal(error.detail, 'because of a_code');
+      return true;
+    });
+    assert.equal(server.arrived.length, 1, `${status} was tried again`);
+  }
+});
+
+test('waits double, each is drawn from all of its span, and none passes the cap', async (t) => {
+  const server = await ScriptedServer.start(t, ({ number }) =>
+    number < 7 ? { status: 503 } : { body: { received: 0 } },
+  );
+  const drawn: number[] = [];
+  t.mock.method(Math, 'random', () => {
+    drawn.push(drawn.length);
+    return 0.999;
+  });
+  await using chronicle = new ChronicleWeaver({ url: server.url, backoffMinMs: 10, backoffMaxMs: 80 });
+  await chronicle.stats();
+  const waits = server.arrived.slice(1).map(({ atMs }, i) => atMs - server.arrived[i]!.atMs);
+  for (const [i, least] of [10, 20, 40, 80, 80, 80].entries()) {
+    // A timer may go off a moment early by another clock.
+    assert.ok(waits[i]! >= least - 2, `wait ${i + 1} was ${waits[i]} ms`);
+  }
+  t.mock.method(Math, 'random', () => 0);
+  server.arrived.length = 0;
+  const start = performance.now();
+  await chronicle.stats();
+  assert.ok(performance.now() - start < 270, 'a draw of 0 waits nothing');
+});
+
+test('Retry-After is waited for, as seconds and as a date', async (t) => {
+  const headers = [() => '1', () => new Date(Date.now() + 2000).toUTCString()];
+  const waits = headers.map(async (header) => {
+    const server = await ScriptedServer.start(t, ({ number }) =>
+      number === 1 ? { status: 503, headers: { 'retry-after': header() } } : { body: { received: 0 } },
+    );
+    await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+    await chronicle.stats();
+    return server.arrived[1]!.atMs - server.arrived[0]!.atMs;
+  });
+  for (const waitMs of await Promise.all(waits)) assert.ok(waitMs >= 990, `came back after ${waitMs} ms`);
+});
+
+test('what stays away is given up after the time for retries, and at once where it asks for longer', async (t) => {
+  const busy = await ScriptedServer.start(t, () => problem(503, 'queue_full'));
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: busy.url, retryMs: 50 });
+  await assert.rejects(chronicle.publish(EVENT), { name: 'ProblemError', code: 'queue_full', status: 503 });
+  assert.ok(busy.arrived.length > 2);
+
+  const patient = await ScriptedServer.start(t, () => ({ status: 429, headers: { 'retry-after': '3600' } }));
+  await using other = new ChronicleWeaver({ ...FAST, url: patient.url });
+  await assert.rejects(other.stats(), { status: 429, retryAfterMs: 3_600_000 });
+  assert.equal(patient.arrived.length, 1);
+});
+
+test('a port where nobody listens is told by address and reason', async (t) => {
+  const gone = await ScriptedServer.start(t, () => ({}));
+  const chronicle = new ChronicleWeaver({ ...FAST, url: 'http://127.0.0.1:1', retryMs: 0 });
+  await assert.rejects(chronicle.stats(), (error) => {
+    assert.ok(error instanceof ConnectionError);
+    assert.equal(error.code, 'unreachable');
+    assert.match(error.message, /^GET http:\/\/127\.0\.0\.1:1\/stats: .*(ECONNREFUSED|bad port)/);
+    return true;
+  });
+  assert.equal(gone.arrived.length, 0);
+});
+
+test('an answer that is not ours is an error that says so', async (t) => {
+  const bodies = ['<html>', '{}', '[]', '"x"', '{"results":[]}'];
+  for (const body of bodies) {
+    const server = await ScriptedServer.start(t, () => ({ body }));
+    await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+    const calls = [chronicle.publish(EVENT), chronicle.stats(), chronicle.topics(), chronicle.read().next()];
+    for (const one of await Promise.allSettled(calls)) {
+      assert.equal(one.status === 'rejected' && (one.reason as ProblemError).code, 'unexpected_answer', body);
+    }
+  }
+});
+
+test('an error page of a proxy is told by its beginning', async (t) => {
+  const server = await ScriptedServer.start(t, () => ({
+    status: 404,
+    body: `<h1>Nothing here</h1>${'x'.repeat(1000)}`,
+  }));
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+  await assert.rejects(chronicle.find('orders', 'x'), (error) => {
+    assert.ok(error instanceof ProblemError);
+    assert.deepEqual([error.status, error.code], [404, 'http_error']);
+    assert.match(error.detail, /^<h1>Nothing here/);
+    assert.equal(error.detail.length, 200);
+    return true;
+  });
+});
+
+test('a path in the url, a key and further headers go with every request', async (t) => {
+  const server = await ScriptedServer.start(t, () => ({ body: { received: 0 } }));
+  await using chronicle = new ChronicleWeaver({
+    url: `${server.url}/logs/`,
+    key: 'secret',
+    headers: { 'x-team': 'shop' },
+  });
+  await chronicle.stats();
+  const { url, headers } = server.arrived[0]!;
+  assert.equal(url.pathname, '/logs/stats');
+  assert.equal(headers['authorization'], 'Bearer secret');
+  assert.equal(headers['x-team'], 'shop');
+});
+
+test('a signal ends a request that hangs, and a wait for the next attempt', async (t) => {
+  const reason = new Error('enough');
+  const hanging = await ScriptedServer.start(t, () => 'silence');
+  await using first = new ChronicleWeaver({ url: hanging.url });
+  const stop = new AbortController();
+  const asking = first.stats({ signal: stop.signal });
+  stop.abort(reason);
+  await assert.rejects(asking, reason);
+
+  const waiting = new AbortController();
+  const busy = await ScriptedServer.start(t, () => ({ status: 503, headers: { 'retry-after': '30' } }));
+  await using second = new ChronicleWeaver({ url: busy.url });
+  const retrying = second.stats({ signal: waiting.signal });
+  while (busy.arrived.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  waiting.abort(reason);
+  await assert.rejects(retrying, reason);
+});

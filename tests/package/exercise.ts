@@ -1,0 +1,57 @@
+import { ChronicleWeaver, ProblemError } from '@chronicleweaver/client';
+
+/**
+ * What the client must do alike wherever it runs; it uses nothing but what all of these have. Throws where something is
+ * not as it should.
+ */
+export async function exercise(url: string): Promise<string> {
+  await using chronicle = new ChronicleWeaver({ url, source: 'exercise' });
+
+  const results = await Promise.all(
+    Array.from({ length: 1000 }, (_, n) =>
+      chronicle.publish({ topic: 'numbers', payload: { n, text: 'é🚚' } }),
+    ),
+  );
+  expect(
+    results.every(({ verdict }) => verdict === 'accepted'),
+    'each event is accepted',
+  );
+  expect(new Set(results.map(({ event_id }) => event_id)).size === 1000, 'each id is another');
+
+  const [good, bad] = await Promise.allSettled([
+    chronicle.publish({ topic: 'orders', event_id: 'order-1', payload: {}, timestamp: new Date(0) }),
+    chronicle.publish({ topic: '', payload: {} }),
+  ]);
+  expect(good.status === 'fulfilled' && good.value.offset === 1001, 'the valid one is stored');
+  expect(
+    bad.status === 'rejected' &&
+      bad.reason instanceof ProblemError &&
+      bad.reason.errors[0]?.field === 'topic',
+    'the invalid one is refused alone',
+  );
+
+  let next = 0;
+  for await (const { payload } of chronicle.read({ topic: 'numbers' })) {
+    expect(payload['n'] === next++ && payload['text'] === 'é🚚', `event ${next} comes back as it was`);
+  }
+  expect(next === 1000, 'all come back');
+  const found = await chronicle.find('orders', 'order-1');
+  expect(found?.timestamp === '1970-01-01T00:00:00.000Z', 'an event is found by its id');
+  expect((await chronicle.find('orders', 'order-2')) === undefined, 'and where there is none, none');
+  expect((await chronicle.topics()).length === 2, 'there are two topics');
+  expect((await chronicle.stats()).received === 1001, 'the books say so');
+
+  const reason = new Error('enough');
+  const ended = await chronicle
+    .publish({ topic: 'orders', payload: {} }, { signal: AbortSignal.abort(reason) })
+    .then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+  expect(ended === reason, 'a signal ends a call with its reason');
+  return 'all as it should be';
+}
+
+function expect(holds: boolean, what: string): void {
+  if (!holds) throw new Error(`not so: ${what}`);
+}
