@@ -11,6 +11,7 @@ import {
   type PageQuery,
   START,
   StoreError,
+  type TopicFilter,
 } from '../src/store/event-store.ts';
 import { MemoryStore } from '../src/store/memory/store.ts';
 import { SqliteStore } from '../src/store/sqlite/store.ts';
@@ -187,6 +188,46 @@ for (const [name, open] of Object.entries(STORES)) {
         assert.equal((await store.snapshot({ ...filter, order, after: 20 })).count, behind.length);
         const read = await all(store, { ...filter, order, after: 20 });
         assert.deepEqual(read.map(({ offset }) => offset), behind); // prettier-ignore
+      }
+    }
+  });
+
+  suite('topic patterns narrow reads, counts and lists; every list must be met', async (store) => {
+    const names = ['orders', 'orders.eu', 'orders.eu.de', 'billing.eu', 'a..b', '*', 'é.eu'];
+    const events = manyEvents(60, (i) => ({ topic: names[i % names.length]! }));
+    await store.append([batchOf(...events.slice(0, 40))]);
+    const cases: [filter: TopicFilter, topics: string[]][] = [
+      [{ topicPatterns: [['>']] }, names],
+      [{ topicPatterns: [] }, names],
+      [{ topicPatterns: [['orders.>']] }, ['orders.eu', 'orders.eu.de']],
+      [{ topicPatterns: [['*.eu', 'orders']] }, ['orders', 'orders.eu', 'billing.eu', 'é.eu']],
+      [{ topicPatterns: [['*.eu'], ['orders.>', 'billing.*']] }, ['orders.eu', 'billing.eu']],
+      [{ topicPatterns: [['a..b', '*']] }, ['orders', 'a..b', '*']],
+      [{ topicPatterns: [['orders.>'], []] }, []],
+      [{ topicPatterns: [['nothing.>']] }, []],
+      [{ topic: 'orders.eu', topicPatterns: [['orders.>']] }, ['orders.eu']],
+      [{ topic: 'orders', topicPatterns: [['orders.>']] }, []],
+      [{ topic: 'orders', topicPatterns: [['orders'], ['>']] }, ['orders']],
+    ];
+    // Twice, the second time with more events and one more topic: what was found out about topics must not be stale.
+    for (const appended of [events.slice(0, 40), [...events, eventWith({ topic: 'orders.new' })]]) {
+      await store.append([batchOf(...appended)]);
+      for (const [filter, topics] of cases) {
+        const isNewMeant = filter.topicPatterns!.every((list) => list.some((one) => /^(orders\.)?>$/.test(one))) && filter.topic === undefined; // prettier-ignore
+        const meant = new Set(isNewMeant ? [...topics, 'orders.new'] : topics);
+        const expected = appended.flatMap(({ topic }, i) => (meant.has(topic) ? [i + 1] : []));
+        const told = JSON.stringify(filter);
+        for (const order of ['asc', 'desc'] as const) {
+          const offsets = order === 'asc' ? expected : expected.toReversed();
+          const snapshot = await store.snapshot({ ...filter, order, after: START[order] });
+          assert.deepEqual(snapshot, { lastOffset: appended.length, count: expected.length }, told);
+          assert.equal((await store.snapshot({ ...filter, order, after: START[order], source: 'web' })).count, expected.length, told); // prettier-ignore
+          const read = await all(store, { ...filter, order, eventsMax: 7 });
+          assert.deepEqual(read.map(({ offset }) => offset), offsets, told); // prettier-ignore
+        }
+        const listed = await store.topics(filter);
+        assert.deepEqual(new Set(listed.map(({ topic }) => topic)), new Set(appended.map(({ topic }) => topic).filter((topic) => meant.has(topic))), told); // prettier-ignore
+        assert.equal(listed.reduce((sum, { events }) => sum + events, 0), expected.length, told); // prettier-ignore
       }
     }
   });

@@ -27,9 +27,10 @@ export interface EventStore {
   /** The stored event's JSON as `GET /events` gives it. */
   find(topic: string, eventId: string): Promise<string | undefined>;
 
-  /** All topics in order of their names. */
-  topics(): Promise<TopicSummary[]>;
+  /** All topics, or those that the filter leaves, in order of their names. */
+  topics(filter?: TopicFilter): Promise<TopicSummary[]>;
 
+  /** The books of the whole log. They are not kept by topic: what a topic holds is told by `topics`. */
   stats(): Promise<StoreStats>;
 
   /** Waits for what was begun and lets go of the file. */
@@ -55,9 +56,19 @@ export const ACCEPTED = 0;
 export const DUPLICATE = 1;
 export const CONFLICT = 2;
 
-/** What an event must be to be given out. Times are those of the event, in milliseconds: from inclusive, to exclusive. */
-export interface EventFilter {
+/** Which topics are meant: all that pass every condition. */
+export interface TopicFilter {
+  /** Exactly this one. */
   readonly topic?: string | undefined;
+  /**
+   * Of each list at least one pattern matches the topic (protocol's topic-pattern.ts), so that what a request asks for
+   * and what its key may see are simply put beside one another. An empty list leaves nothing.
+   */
+  readonly topicPatterns?: readonly (readonly string[])[] | undefined;
+}
+
+/** What an event must be to be given out. Times are those of the event, in milliseconds: from inclusive, to exclusive. */
+export interface EventFilter extends TopicFilter {
   readonly source?: string | undefined;
   readonly fromMs?: number | undefined;
   readonly toMs?: number | undefined;

@@ -21,9 +21,11 @@ import {
   type SnapshotQuery,
   StoreError,
   type StoreStats,
+  type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
 import { framedEvent, storedEventJson } from '../stored-event.ts';
+import { compileTopicFilter } from '../topic-filter.ts';
 
 interface KeptEvent {
   readonly offset: number;
@@ -87,9 +89,11 @@ export class MemoryStore implements EventStore {
     return event && storedEventJson(event.text, event.offset, event.receivedMs);
   }
 
-  async topics(): Promise<TopicSummary[]> {
+  async topics(filter: TopicFilter = {}): Promise<TopicSummary[]> {
+    const isMeant = compileTopicFilter(filter);
     const byName = new Map<string, TopicSummary>();
     for (const { topic, offset } of this.#log) {
+      if (!isMeant(topic)) continue;
       byName.set(topic, { topic, events: (byName.get(topic)?.events ?? 0) + 1, lastOffset: offset });
     }
     return [...byName.values()].toSorted((a, b) =>
@@ -115,9 +119,10 @@ export class MemoryStore implements EventStore {
   }
 
   #matches(query: SnapshotQuery): KeptEvent[] {
+    const isMeant = compileTopicFilter(query);
     return this.#log.filter((event) => {
       const isBehind = query.order === 'asc' ? event.offset > query.after : event.offset < query.after;
-      return isBehind && matches(event, query);
+      return isBehind && isMeant(event.topic) && matches(event, query);
     });
   }
 
@@ -163,9 +168,8 @@ function sameContent(a: KeptEvent, b: KeptEvent): boolean {
   return a.source === b.source && a.timestamp === b.timestamp && a.payload === b.payload;
 }
 
-function matches(event: KeptEvent, { topic, source, fromMs, toMs }: EventFilter): boolean {
+function matches(event: KeptEvent, { source, fromMs, toMs }: EventFilter): boolean {
   return (
-    (topic === undefined || event.topic === topic) &&
     (source === undefined || event.source === source) &&
     (fromMs === undefined || event.timeMs >= fromMs) &&
     (toMs === undefined || event.timeMs < toMs)

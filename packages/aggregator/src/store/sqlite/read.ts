@@ -8,18 +8,24 @@ import type {
   Snapshot,
   SnapshotQuery,
   StoreStats,
+  TopicFilter,
   TopicSummary,
 } from '../event-store.ts';
 import { releasedOld } from '../../released-memory.ts';
 import { StoredEventWriter } from '../stored-event.ts';
+import { compileTopicFilter } from '../topic-filter.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
 import { readLedger } from './ledger.ts';
+import { TopicIds } from './topic-ids.ts';
 
 /** Bytes of a page: large enough that the hand-over costs little, small enough that a slow reader holds little. */
 const PAGE_BYTES_MAX = 256 * 1024;
 
 /** Events looked at in one call, matching or not, so that a call is short and others get their turn. */
 const SCAN_EVENTS_MAX = 20_000;
+
+/** Topics whose merged blocks are sought one by one; for more, all blocks of the range are looked into. */
+const TOPICS_SOUGHT_MAX = 1000;
 
 /** What is looked at: the events behind `after`, in that order, up to `upTo`. */
 export type RangeQuery = SnapshotQuery & Pick<PageQuery, 'upTo'>;
@@ -38,22 +44,25 @@ export class Reader {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #writer = new StoredEventWriter();
+  readonly #topicIds: TopicIds;
   #kept: Block | null = null;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#topicIds = new TopicIds(db);
   }
 
-  /** The end of the log and the count of a topic, or of all, from one state of the file. */
-  snapshot(topic: string | undefined): Snapshot {
-    const row = this.#prepared(
-      `
-      SELECT last_offset AS lastOffset, accepted,
-             (SELECT events FROM topic WHERE name = ?) AS topicEvents
-      FROM ledger`,
-    ).get(topic ?? null)!;
-    const count = topic === undefined ? row['accepted'] : row['topicEvents'];
-    return { lastOffset: Number(row['lastOffset']), count: Number(count ?? 0) };
+  /** The end of the log and the count of the topics that are meant, from one state of the file. */
+  snapshot(filter: TopicFilter): Snapshot {
+    return this.#transaction(() => {
+      const { lastOffset, accepted } = readLedger(this.#db);
+      const topicIds = this.#topicIds.of(filter);
+      if (topicIds === undefined) return { lastOffset, count: accepted };
+      const { count } = this.#prepared(
+        'SELECT ifnull(sum(events), 0) AS count FROM topic WHERE topic_id IN (SELECT value FROM json_each(?))',
+      ).get(JSON.stringify([...topicIds]))!;
+      return { lastOffset, count: Number(count) };
+    });
   }
 
   /** Counts the matches among the next events. */
@@ -96,9 +105,11 @@ export class Reader {
     });
   }
 
-  topics(): TopicSummary[] {
+  topics(filter: TopicFilter): TopicSummary[] {
+    const isMeant = compileTopicFilter(filter);
     const rows = this.#prepared('SELECT name, events, last_offset FROM topic ORDER BY name').all();
-    return rows.map((row) => ({
+    const meant = rows.filter((row) => isMeant(String(row['name'])));
+    return meant.map((row) => ({
       topic: String(row['name']),
       events: Number(row['events']),
       lastOffset: Number(row['last_offset']),
@@ -108,7 +119,7 @@ export class Reader {
   stats(): Omit<StoreStats, 'storedBytes'> {
     return this.#transaction(() => {
       const { received, accepted, duplicates, conflicts, lastOffset } = readLedger(this.#db);
-      const topics = this.topics().map(({ topic }) => topic);
+      const topics = this.topics({}).map(({ topic }) => topic);
       return { received, accepted, duplicates, conflicts, lastOffset, topics };
     });
   }
@@ -122,20 +133,20 @@ export class Reader {
     visit: (block: Block, index: number, receivedMs: number) => boolean,
   ): number | null {
     return this.#transaction(() => {
-      const topicId = this.#topicId(query.topic);
-      if (topicId === null) return null;
+      const topicIds = this.#topicIds.of(query);
+      if (topicIds?.size === 0) return null;
       const ascending = query.order === 'asc';
       const needsText = query.source !== undefined || query.fromMs !== undefined || query.toMs !== undefined;
       let looked = 0;
       let lookedTo = query.after;
-      for (const block of this.#blocks(query, topicId)) {
+      for (const block of this.#blocks(query, topicIds)) {
         const first = Math.max(0, (ascending ? query.after + 1 : 1) - block.firstOffset);
         const last =
           Math.min(block.lastOffset, query.upTo, ascending ? query.upTo : query.after - 1) -
           block.firstOffset;
         const receivedMs = receivedMsOf(block);
         for (let i = ascending ? first : last; ascending ? i <= last : i >= first; i += ascending ? 1 : -1) {
-          if (topicId !== undefined && block.topicId(i) !== topicId) continue;
+          if (topicIds !== undefined && !topicIds.has(block.topicId(i))) continue;
           if (looked === SCAN_EVENTS_MAX) return lookedTo;
           if (!needsText || matches(block.text(i), query)) {
             if (!visit(block, i, receivedMs[i]!)) return lookedTo;
@@ -148,10 +159,10 @@ export class Reader {
     });
   }
 
-  /** The blocks that may hold events of the range and the topic, in the order asked for, as they are needed. */
+  /** The blocks that may hold events of the range and the topics, in the order asked for, as they are needed. */
   *#blocks(
     query: Pick<RangeQuery, 'order' | 'after' | 'upTo'>,
-    topicId: number | undefined,
+    topicIds: ReadonlySet<number> | undefined,
   ): Generator<Block> {
     const ascending = query.order === 'asc';
     const lowest = ascending ? query.after + 1 : 1;
@@ -162,7 +173,7 @@ export class Reader {
     )!;
     const from = Number(cover['first'] ?? 1);
     const direction = ascending ? 'ASC' : 'DESC';
-    if (topicId === undefined) {
+    if (topicIds === undefined || topicIds.size > TOPICS_SOUGHT_MAX) {
       yield* this.#rows(
         `SELECT first_offset, events FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
         [from, highest],
@@ -170,12 +181,7 @@ export class Reader {
       return;
     }
     const mergedTo = Number(this.#prepared('SELECT merged_to FROM log').get()!['merged_to']);
-    const merged = () =>
-      this.#rows(
-        `SELECT first_offset, events FROM block_topic JOIN block USING (first_offset)
-         WHERE topic_id = ? AND first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
-        [topicId, from, Math.min(highest, mergedTo)],
-      );
+    const merged = () => this.#blocksWith(topicIds, from, Math.min(highest, mergedTo), query.order);
     const tail = () =>
       this.#rows(
         `SELECT first_offset, events FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
@@ -183,6 +189,31 @@ export class Reader {
       );
     yield* ascending ? merged() : tail();
     yield* ascending ? tail() : merged();
+  }
+
+  /** The merged blocks from `lowest` to `highest` that hold any of the topics, each sought when it is needed. */
+  *#blocksWith(
+    topicIds: ReadonlySet<number>,
+    lowest: number,
+    highest: number,
+    order: 'asc' | 'desc',
+  ): Generator<Block> {
+    const ids = JSON.stringify([...topicIds]);
+    const end = order === 'asc' ? 'min' : 'max';
+    // The inner one is a seek in the primary key for each topic.
+    const seek = this.#prepared(
+      `SELECT ${end}((SELECT ${end}(first_offset) FROM block_topic
+                      WHERE topic_id = sought.value AND first_offset BETWEEN ? AND ?)) AS first_offset
+       FROM json_each(?) AS sought`,
+    );
+    let [low, high] = [lowest, highest];
+    while (low <= high) {
+      const found = seek.get(low, high, ids)!['first_offset'];
+      if (found === null) return;
+      yield* this.#rows('SELECT first_offset, events FROM block WHERE first_offset = ?', [Number(found)]);
+      if (order === 'asc') low = Number(found) + 1;
+      else high = Number(found) - 1;
+    }
   }
 
   /** The blocks of these rows. A row's texts are fetched only where the block is not the one that is kept. */
@@ -199,13 +230,6 @@ export class Reader {
       }
       yield this.#kept;
     }
-  }
-
-  /** The topic's id, undefined where none is asked for, null where it has no events. */
-  #topicId(topic: string | undefined): number | null | undefined {
-    if (topic === undefined) return undefined;
-    const row = this.#prepared('SELECT topic_id FROM topic WHERE name = ?').get(topic);
-    return row === undefined ? null : Number(row['topic_id']);
   }
 
   #transaction<T>(work: () => T): T {

@@ -11,6 +11,7 @@ import {
   type Snapshot,
   type SnapshotQuery,
   type StoreStats,
+  type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
 import type { CountedSome } from './read.ts';
@@ -76,8 +77,8 @@ export class SqliteStore implements EventStore {
   }
 
   async snapshot(query: SnapshotQuery): Promise<Snapshot> {
-    const { lastOffset, count } = await this.#reader.call('snapshot', [query.topic]);
-    const { topic: _topic, order, after: start, ...rest } = query;
+    const { topic, topicPatterns, order, after: start, ...rest } = query;
+    const { lastOffset, count } = await this.#reader.call('snapshot', [{ topic, topicPatterns }]);
     const isCounted =
       start === START[order] && Object.values(rest).every((condition) => condition === undefined);
     if (isCounted) return { lastOffset, count };
@@ -101,8 +102,8 @@ export class SqliteStore implements EventStore {
     return offset === null ? undefined : this.#reader.call('at', [offset]);
   }
 
-  topics(): Promise<TopicSummary[]> {
-    return this.#reader.call('topics', []);
+  topics({ topic, topicPatterns }: TopicFilter = {}): Promise<TopicSummary[]> {
+    return this.#reader.call('topics', [{ topic, topicPatterns }]);
   }
 
   async stats(): Promise<StoreStats> {

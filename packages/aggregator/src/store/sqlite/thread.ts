@@ -1,6 +1,6 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type { EventBatch } from '../../event/event-batch.ts';
-import { type PageQuery, StoreError } from '../event-store.ts';
+import { type PageQuery, StoreError, type TopicFilter } from '../event-store.ts';
 import { Background } from './background.ts';
 import { openForReading, sqliteVersion } from './database.ts';
 import { openFile } from './open-file.ts';
@@ -71,11 +71,11 @@ function openReader(path: string, _tell: Tell) {
   const reader = new Reader(db);
   return {
     opened: () => ({ sqliteVersion: sqliteVersion(db) }),
-    snapshot: (topic: string | undefined) => reader.snapshot(topic),
+    snapshot: (filter: TopicFilter) => reader.snapshot(filter),
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),
     at: (offset: number) => reader.at(offset),
-    topics: () => reader.topics(),
+    topics: (filter: TopicFilter) => reader.topics(filter),
     stats: () => reader.stats(),
     close: () => db.close(),
   };

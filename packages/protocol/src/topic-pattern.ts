@@ -1,0 +1,47 @@
+import { LIMITS } from './limits.ts';
+
+/**
+ * Topic patterns, as in NATS: a topic is words between dots. In a pattern the word `*` takes any one word, and `>` as
+ * the last word takes one or more of what is left. Any other word is taken as it stands, in full: `orders*` is the
+ * topic of that name. A word may be empty, so `>` alone takes every topic there is.
+ */
+export function topicPatternFault(text: string): string | undefined {
+  if (text === '') return 'must not be empty';
+  // A character is one or two UTF-16 code units.
+  if (text.length > LIMITS.topicCharsMax && Array.from(text).length > LIMITS.topicCharsMax) {
+    return `must NOT have more than ${LIMITS.topicCharsMax} characters`;
+  }
+  if (text.includes('\0')) return 'must not hold NUL: no topic does';
+  if (!text.isWellFormed()) return 'must not hold half a surrogate pair: no topic does';
+  const words = text.split('.');
+  const rest = words.indexOf('>');
+  if (rest !== -1 && rest !== words.length - 1)
+    return '`>` takes all that is left, so it must be the last word';
+  return undefined;
+}
+
+/** Whether a topic matches at least one of the patterns; without patterns none does. The patterns must be without fault. */
+export function compileTopicPatterns(patterns: readonly string[]): (topic: string) => boolean {
+  const literal = new Set<string>();
+  const wild: string[][] = [];
+  for (const pattern of patterns) {
+    const words = pattern.split('.');
+    if (words.includes('*') || words.at(-1) === '>') wild.push(words);
+    else literal.add(pattern);
+  }
+  if (wild.length === 0) return (topic) => literal.has(topic);
+  return (topic) => {
+    if (literal.has(topic)) return true;
+    const words = topic.split('.');
+    return wild.some((pattern) => takes(pattern, words));
+  };
+}
+
+/** No word of a pattern can take words in two ways, so one pass decides: there is nothing to blow up. */
+function takes(pattern: readonly string[], words: readonly string[]): boolean {
+  const isOpen = pattern.at(-1) === '>';
+  const fixed = isOpen ? pattern.length - 1 : pattern.length;
+  if (isOpen ? words.length <= fixed : words.length !== fixed) return false;
+  for (let i = 0; i < fixed; i++) if (pattern[i] !== '*' && pattern[i] !== words[i]) return false;
+  return true;
+}
