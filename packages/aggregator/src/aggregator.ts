@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { buildApi } from './api/server.ts';
+import { TIMEOUTS, type Timeouts } from './api/timeouts.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
@@ -24,7 +25,11 @@ const CLOSE_GRACE_MS = 5_000;
  * Builds the parts in the order in which an event meets them backwards, so that each finds the next one ready, and
  * closes them the other way round. Rejects where the file or the port cannot be had, and then holds neither.
  */
-export async function startAggregator(config: Config, log: Logger): Promise<Aggregator> {
+export async function startAggregator(
+  config: Config,
+  log: Logger,
+  timeouts: Timeouts = TIMEOUTS,
+): Promise<Aggregator> {
   const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
     log[level](fields, message),
   );
@@ -37,7 +42,7 @@ export async function startAggregator(config: Config, log: Logger): Promise<Aggr
   );
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
-  const api = await buildApi({ queue, consumer, store, log, bodyBytesMax: config.bodyBytesMax });
+  const api = await buildApi({ queue, consumer, store, log, bodyBytesMax: config.bodyBytesMax, timeouts });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.

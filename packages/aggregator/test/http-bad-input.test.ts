@@ -368,6 +368,21 @@ test(
     await refusals.event(eventText({ payload: objects(LIMITS.payloadDepthMax + 1) }), fault);
     await refusals.event(eventText({ payload: `{"a":${arrays(1_000_000)}}` }), fault);
     await refusals.event(eventText({ payload: objects(1_000_000) }), fault);
+    // Elsewhere the place is told, and nothing is said about a payload.
+    const deep = arrays(LIMITS.payloadDepthMax + 1);
+    const message = fault[1];
+    for (const [body, index, field] of [
+      [deep, null, null],
+      [`{"events":{"a":${deep}}}`, null, 'events'],
+      [`{"events":[],"more":${deep}}`, null, 'more'],
+      [`{"events":[${deep}]}`, 0, null],
+      [`{"events":[${VALID},${deep}]}`, 1, null],
+      [`{"more":${deep}}`, 0, 'more'],
+      [`{"topic":${deep}}`, 0, 'topic'],
+      [`{"payload":${deep}}`, 0, 'payload'],
+    ] as const) {
+      await refusals.errors(body, [[index, field, message]]);
+    }
     // Never closed: as JSON it would not end, but it is too deep before it does not.
     for (const body of [
       '['.repeat(1_000_000),

@@ -494,6 +494,22 @@ test('a parameter that is unknown, given twice or out of range is refused by its
   assert.equal((await server.events(`?topic=${'%F0%9F%98%80'.repeat(LIMITS.topicCharsMax)}`)).count, 0);
 });
 
+test('a % in the query that begins no byte of UTF-8 is refused, not taken for itself [ERR-4]', async (t) => {
+  const server = await TestServer.start(t);
+  for (const query of [
+    'topic=%',
+    'topic=100%&limit=1',
+    'topic=%zz',
+    'topic=%ff',
+    '%c3=1',
+    'source=%ed%a0%80',
+  ]) {
+    const problem = await problemIn(await fetch(`${server.url}/events?${query}`), 400, 'invalid_request');
+    assert.match(problem.detail, /holds a %/);
+  }
+  assert.equal((await server.events('?topic=100%25&source=a%3Fb')).count, 0);
+});
+
 test('HEAD answers what GET does, without the body [SYS-5, READ-1]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...manyEvents(3));

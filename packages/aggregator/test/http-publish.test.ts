@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from 'node:zlib';
+import { brotliCompressSync, constants, createZstdCompress, gzipSync, zstdCompressSync } from 'node:zlib';
 import { type Event, LIMITS, type PublishAnswer } from '@chronicleweaver/protocol';
 import { booksOf } from './support/books.ts';
 import { eventWith, manyEvents } from './support/events.ts';
@@ -16,6 +18,14 @@ const COMPRESSIONS = {
     brotliCompressSync(body, { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } }),
   zstd: zstdCompressSync,
 };
+
+/** A frame that wants a window of 2 to the power of `windowLog` bytes, however little is in it. */
+async function zstdOfWindow(text: string, windowLog: number): Promise<Buffer> {
+  const packing = createZstdCompress({ params: { [constants.ZSTD_c_windowLog]: windowLog } });
+  packing.write(text.slice(0, 1));
+  packing.flush(() => packing.end(text.slice(1)));
+  return buffer(packing);
+}
 
 async function answerIn(response: Response): Promise<PublishAnswer> {
   const text = await response.text();
@@ -391,6 +401,10 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
       empty: Buffer.alloc(0),
       truncated: packed.subarray(0, -5),
       'of one byte': packed.subarray(0, 1),
+      'with a byte behind it': Buffer.concat([packed, Buffer.from(' ')]),
+      'with zeros behind it': Buffer.concat([packed, Buffer.alloc(4)]),
+      'with another body behind it': Buffer.concat([packed, body]),
+      'large, with a byte behind it': Buffer.concat([pack(randomBytes(100_000)), Buffer.from('}')]),
       'packed otherwise': encoding === 'gzip' ? zstdCompressSync(body) : gzipSync(body),
     };
     for (const [what, sent] of Object.entries(bodies)) {
@@ -403,6 +417,15 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
   const corrupt = gzipSync(body);
   corrupt[corrupt.length - 6]! ^= 0xff;
   await problemIn(await server.post(corrupt, { 'content-encoding': 'gzip' }), 400, 'invalid_encoding');
+  // RFC 9659 allows a window of 8 MiB: what a decoder must hold for a frame is its own.
+  for (const [windowLog, status] of [
+    [23, 200],
+    [24, 400],
+  ] as const) {
+    const wide = await zstdOfWindow('{"events":[]}', windowLog);
+    const response = await server.post(wide, { 'content-encoding': 'zstd' });
+    assert.equal(response.status, status, `${windowLog} ${await response.clone().text()}`);
+  }
   // Packed, but said to be plain.
   await problemIn(await server.post(gzipSync(body)), 400, 'invalid_encoding');
   assert.deepEqual(await booksOf(server), before);
@@ -483,6 +506,13 @@ test('the type of the body is JSON in UTF-8 [PUB-7]', async (t) => {
     ['application/json; charset=utf-16', false],
     ['application/json; version=1; charset=us-ascii', false],
     ['application/cloudevents+json; charset=utf-16', false],
+    ['application/json; charset=utf-8; charset=latin1', false],
+    ['application/json; charset=latin1; charset=utf-8', false],
+    ['application/json; charset=utf-8; charset="utf-8"', true],
+    ['application/json; charset=', false],
+    ['application/json; charset="utf-8', false],
+    ['application/json; charset=utf-8x', false],
+    ['application/json; charset=utf-8 ; version=1', true],
   ];
   let expected = 0;
   for (const [i, [type, taken]] of rows.entries()) {

@@ -419,7 +419,7 @@ test('the document tells which parameters there are, and that none of a query is
 });
 
 test('every answer is what its schema in the document says [SYS-4]', async (t) => {
-  const server = await TestServer.start(t, { QUEUE_EVENTS_MAX: '1' });
+  const server = await TestServer.start(t, { QUEUE_EVENTS_MAX: '1' }, { bodyPauseMs: 50 });
   const document = await Document.of(server);
   const checked = new Set<string>();
   const check = async (method: string, path: string, response: Response): Promise<void> => {
@@ -441,9 +441,10 @@ test('every answer is what its schema in the document says [SYS-4]', async (t) =
     await get('/ready');
     await get('/stats');
     await get('/topics');
-    for (const query of ['', '?limit=1', '?limit=10', '?order=desc', '?limit=0', '?x=1'])
+    for (const query of ['', '?limit=1', '?limit=10', '?order=desc', '?limit=0', '?x=1', '?topic=%'])
       await get('/events', query);
     await get('/events/{topic}/{event_id}', '', '/events/orders/none');
+    await get('/events/{topic}/{event_id}', '', '/events/orders/%ff');
     await get('/events/{topic}/{event_id}', '', `/events/orders/${'x'.repeat(LIMITS.eventIdCharsMax + 1)}`);
     await post(eventWith({ payload: { message: 'm', timestamp: '2025-10-28', n: 1 } }));
     await post({ events: manyEvents(3, () => ({ timestamp: '2025-10-28 10:00:00,5+07' })) }, '?results=true');
@@ -462,6 +463,11 @@ test('every answer is what its schema in the document says [SYS-4]', async (t) =
       publishText(eventWith({ event_id: 'y' }), { connection: 'close' }),
   );
   await check('post', '/publish', full!);
+  const [late] = await exchange(
+    server.url,
+    requestText('POST /publish', { ...JSON_TYPE, 'content-length': '9' }, '{'),
+  );
+  await check('post', '/publish', late!);
   const other = new DatabaseSync(server.databasePath);
   other.exec('DROP TABLE ledger');
   other.close();

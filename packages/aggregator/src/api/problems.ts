@@ -36,8 +36,10 @@ export function answerError(error: FastifyError | Error, request: FastifyRequest
     known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
   const { status } = PROBLEMS[problem.code];
   if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
-  // What is left of a refused body is not read, so the connection cannot carry another request.
-  if (status === 413) reply.header('connection', 'close');
+  // What is left of a body that is too large or too slow is not waited for, so the connection can carry no other
+  // request. Of another that was refused the rest is read past: closing over unread bytes would tear down the answer.
+  if (status === 413 || status === 408) reply.header('connection', 'close');
+  else if (problem.code !== 'shutting_down') reply.removeHeader('connection');
   reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
 }
 
@@ -90,22 +92,8 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
   switch (error.code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ProblemError('unsupported_media_type', 'send the events as application/json');
-    case 'FST_CP_ERR_INVALID_CONTENT_ENCODING':
-      return new ProblemError('unsupported_media_type', 'Content-Encoding takes gzip, br or zstd');
-    case 'FST_CP_ERR_INVALID_CONTENT':
-      return new ProblemError('invalid_encoding', 'the body is not what its Content-Encoding says');
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ProblemError(
-        'body_too_large',
-        'send fewer events at once; the limit counts what the body unpacks to',
-      );
-    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
-      return new ProblemError('invalid_request', 'the body is not as long as its Content-Length says');
     case 'FST_ERR_BAD_URL':
-      return new ProblemError(
-        'invalid_request',
-        'the address holds a % that does not begin two hexadecimal digits of UTF-8',
-      );
+      return badPercent();
     case 'FST_STATIC_FORBIDDEN_PATH':
       return new ProblemError('not_found', 'there is no such file; see /docs');
     case 'FST_ERR_MAX_PARAM_LENGTH':
@@ -113,6 +101,13 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
     default:
       return error.statusCode === 400 ? new ProblemError('invalid_request', error.message) : undefined;
   }
+}
+
+export function badPercent(): ProblemError {
+  return new ProblemError(
+    'invalid_request',
+    'the address holds a % that does not begin two hexadecimal digits of UTF-8',
+  );
 }
 
 /** A parameter that its schema refused, told by its name. */

@@ -1,33 +1,32 @@
 import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
 import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
-import compress from '@fastify/compress';
 import type { FastifyRequest } from 'fastify';
 import { EMPTY_BATCH, EVENT_ID, type EventBatch, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
+import { type BodyLimits, withBody } from './body.ts';
 import { compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
 import type { Api } from './server.ts';
 
+interface PublishParts {
+  readonly queue: PublishQueue;
+  readonly body: BodyLimits;
+}
+
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
-export async function publishRoutes(api: Api, { queue }: { queue: PublishQueue }): Promise<void> {
-  await api.register(compress, {
-    globalCompression: false,
-    requestEncodings: ['gzip', 'br', 'zstd', 'identity'],
+export async function publishRoutes(api: Api, { queue, body }: PublishParts): Promise<void> {
+  api.addContentTypeParser(JSON_TYPE, async ({ headers }: FastifyRequest, raw: IncomingMessage) => {
+    if (!isUtf8Type(headers['content-type'] ?? '')) {
+      throw new ProblemError('unsupported_media_type', 'send the events in UTF-8');
+    }
+    // Between here and the queue no other body is read: a batch is never counted nowhere.
+    return withBody(raw, queue.budget, body, batchOf);
   });
-  api.addContentTypeParser(
-    JSON_TYPE,
-    { parseAs: 'buffer' },
-    async (request: FastifyRequest, body: Buffer) => {
-      if (!UTF8_OR_NONE.test(request.headers['content-type'] ?? '')) {
-        throw new ProblemError('unsupported_media_type', 'send the events in UTF-8');
-      }
-      return batchOf(body);
-    },
-  );
   api.post(
     '/publish',
     {
@@ -39,13 +38,7 @@ export async function publishRoutes(api: Api, { queue }: { queue: PublishQueue }
         tags: ['events'],
         querystring: publishQuery,
         body: publishBody,
-        response: { 200: publishAnswer, ...problems(400, 413, 415, 422, 503) },
-      },
-      // Names of codings are the same in any case (RFC 9110, 8.4.1), and x-gzip is gzip.
-      onRequest: async ({ headers }) => {
-        const coding = headers['content-encoding'];
-        if (coding !== undefined)
-          headers['content-encoding'] = coding.toLowerCase().replace(/^x-gzip$/, 'gzip');
+        response: { 200: publishAnswer, ...problems(400, 408, 413, 415, 422, 503) },
       },
       // The body was checked while it was read, in one pass.
       validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
@@ -62,7 +55,13 @@ export async function publishRoutes(api: Api, { queue }: { queue: PublishQueue }
 }
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
-const UTF8_OR_NONE = /^[^;]*(?:;(?!\s*charset\s*=)[^;]*)*(?:;\s*charset\s*=\s*"?utf-?8"?\s*(?:;|$).*)?$/i;
+const CHARSET = /;\s*charset\s*=\s*([^;]*)/gi;
+const UTF8 = /^(?:utf-?8|"utf-?8")\s*$/i;
+
+/** Whether every charset that the type names is UTF-8. */
+function isUtf8Type(type: string): boolean {
+  return type.matchAll(CHARSET).every(([, charset]) => UTF8.test(charset!));
+}
 
 const NOTHING: AppendResult = {
   accepted: 0,

@@ -133,7 +133,7 @@ export const statsAnswer = Type.Object(
     last_offset: count('The highest offset given so far.'),
     stored_bytes: count('Size of the database on disk.'),
     queued_events: count('Events that wait for their commit.'),
-    queued_bytes: count('Memory that they hold.'),
+    queued_bytes: count('Bytes that they and the bodies still on their way hold.'),
     commits: count('Commits since the start of the process.'),
     version: Type.String(),
   },

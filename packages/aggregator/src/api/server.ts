@@ -19,8 +19,9 @@ import type { EventStore } from '../store/event-store.ts';
 import { docsPages, openApi } from './docs.ts';
 import { eventsRoutes } from './events.ts';
 import { compileParameters } from './parameters.ts';
-import { ProblemError, answerClientError, answerError } from './problems.ts';
+import { ProblemError, answerClientError, answerError, badPercent } from './problems.ts';
 import { publishRoutes } from './publish.ts';
+import type { Timeouts } from './timeouts.ts';
 import { systemRoutes } from './system.ts';
 
 export type Api = FastifyInstance<
@@ -38,10 +39,18 @@ export interface ApiParts {
   readonly log: Logger;
   /** Bytes of a request body, counted after it was unpacked. */
   readonly bodyBytesMax: number;
+  readonly timeouts: Timeouts;
 }
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
-export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: ApiParts): Promise<Api> {
+export async function buildApi({
+  queue,
+  consumer,
+  store,
+  log,
+  bodyBytesMax,
+  timeouts,
+}: ApiParts): Promise<Api> {
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -50,7 +59,9 @@ export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: Ap
   const api: Api = Fastify({
     loggerInstance: frameworkLog,
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: bodyBytesMax,
+    requestTimeout: timeouts.requestMs,
+    keepAliveTimeout: timeouts.keepAliveMs,
+    http: { headersTimeout: timeouts.headersMs, connectionsCheckingInterval: timeouts.checkedEveryMs },
     // A character takes up to 12 characters of an address.
     routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
     frameworkErrors: answerError,
@@ -64,10 +75,14 @@ export async function buildApi({ queue, consumer, store, log, bodyBytesMax }: Ap
   api.setValidatorCompiler(compileParameters);
 
   refuseOnceClosing(api);
+  refuseBadQueries(api);
   const methodsByPath = noteRoutes(api);
   await openApi(api);
   await api.register(accepts);
-  await api.register(publishRoutes, { queue });
+  await api.register(publishRoutes, {
+    queue,
+    body: { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs },
+  });
   await api.register(eventsRoutes, { store });
   await api.register(systemRoutes, { store, queue, consumer });
   await api.register(docsPages);
@@ -83,6 +98,20 @@ function refuseOnceClosing(api: Api): void {
   });
   api.addHook('onRequest', async () => {
     if (closing) throw new ProblemError('shutting_down', 'the server is stopping; send the request again');
+  });
+}
+
+/** The router decodes the path and refuses what it cannot; of the query it would leave that as it came. */
+function refuseBadQueries(api: Api): void {
+  api.addHook('onRequest', (request, _reply, done) => {
+    const start = request.url.indexOf('?');
+    if (start < 0 || !request.url.includes('%', start)) return done();
+    try {
+      decodeURIComponent(request.url.slice(start));
+      done();
+    } catch {
+      done(badPercent());
+    }
   });
 }
 

@@ -93,7 +93,8 @@ class EventReader extends JsonScanner {
       if (error instanceof JsonSyntaxError) return { kind: 'not_json', message: error.message };
       if (error instanceof TooManyEvents) return { kind: 'too_many', message: error.message };
       if (!(error instanceof TooDeep)) throw error;
-      this.#error('payload', `is nested more than ${LIMITS.payloadDepthMax} deep`);
+      const { index, field } = error instanceof TooDeepAt ? error : { index: this.#count, field: 'payload' };
+      this.#errorAbout(index, field, `is nested more than ${LIMITS.payloadDepthMax} deep`);
     }
     if (this.#errorsFound > 0) {
       return { kind: 'invalid', errors: this.#errors, errorsFound: this.#errorsFound };
@@ -122,7 +123,7 @@ class EventReader extends JsonScanner {
       throw new JsonSyntaxError('the body is empty');
     } else {
       const found = this.#kindAhead();
-      this.value(IN_EVENT);
+      this.#passOver(null, null);
       this.#errorAbout(null, null, `expected {"events":[…]} or one event, got ${found}`);
     }
     if (this.peek() !== -1) throw this.unexpected('the end of the body');
@@ -146,7 +147,7 @@ class EventReader extends JsonScanner {
       this.#events();
     } else {
       const found = this.#kindAhead();
-      this.value(IN_EVENT);
+      this.#passOver(null, 'events');
       this.#errorAbout(null, 'events', `expected an array of events, got ${found}`);
     }
     while (this.peek() === COMMA) {
@@ -156,7 +157,7 @@ class EventReader extends JsonScanner {
       this.string();
       const name = this.decoded(start + 1, this.write - 1);
       this.skip(COLON);
-      this.value(IN_EVENT);
+      this.#passOver(null, shortened(name));
       this.write = start;
       this.#errorAbout(null, shortened(name), name === 'events' ? 'stands twice' : 'unknown field');
     }
@@ -182,7 +183,7 @@ class EventReader extends JsonScanner {
     if (this.peek() !== OPEN_BRACE) {
       const found = this.#kindAhead();
       const start = this.write;
-      this.value(IN_EVENT);
+      this.#passOver(this.#count, null);
       this.write = start;
       this.#error(null, `expected an event, got ${found}`);
       this.#count += 1;
@@ -240,7 +241,7 @@ class EventReader extends JsonScanner {
     const field = FIELDS.get(name);
     this.fault = null;
     if (field === undefined) {
-      this.value(IN_EVENT);
+      this.#passOver(this.#count, shortened(name));
       this.#error(shortened(name), 'unknown field');
       return;
     }
@@ -254,7 +255,7 @@ class EventReader extends JsonScanner {
   #payload(at: number): void {
     if (this.peek() !== OPEN_BRACE) {
       const found = this.#kindAhead();
-      this.value(IN_EVENT);
+      this.#passOver(this.#count, 'payload');
       this.#error('payload', `expected an object, got ${found}`);
       return;
     }
@@ -295,7 +296,7 @@ class EventReader extends JsonScanner {
   #stringField(at: number, field: Field): void {
     if (this.peek() !== QUOTE) {
       const found = this.#kindAhead();
-      this.value(IN_EVENT);
+      this.#passOver(this.#count, field.name);
       this.#error(field.name, `expected a string, got ${found}`);
       return;
     }
@@ -345,6 +346,15 @@ class EventReader extends JsonScanner {
     return parseTimestamp(
       this.escaped ? this.decoded(start, end) : this.bytes.toString('latin1', start, end),
     );
+  }
+
+  /** Reads a value that stands where it may not. */
+  #passOver(index: number | null, field: string | null): void {
+    try {
+      this.value(IN_EVENT);
+    } catch (error) {
+      throw error instanceof TooDeep ? new TooDeepAt(index, field) : error;
+    }
   }
 
   #excerpt(start: number, end: number): string {
@@ -447,6 +457,18 @@ function monthStartMs(year: number, month: number): number {
 class TooManyEvents extends Error {
   constructor() {
     super(`a publish takes at most ${LIMITS.batchEventsMax} events; send the rest in another`);
+  }
+}
+
+/** What is nested too deep is not a payload. */
+class TooDeepAt extends TooDeep {
+  readonly index: number | null;
+  readonly field: string | null;
+
+  constructor(index: number | null, field: string | null) {
+    super();
+    this.index = index;
+    this.field = field;
   }
 }
 

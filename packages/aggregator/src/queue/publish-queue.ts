@@ -1,10 +1,11 @@
 import { type EventBatch, batchBytes } from '../event/event-batch.ts';
 import type { AppendResult } from '../store/event-store.ts';
+import { ByteBudget, type Hold } from './byte-budget.ts';
 
 export interface QueueLimits {
   /** Events that may wait or be in the writer's hands. */
   readonly eventsMax: number;
-  /** Bytes that they may hold. */
+  /** Bytes that they and the bodies still on their way may hold. */
   readonly bytesMax: number;
 }
 
@@ -20,19 +21,22 @@ export interface QueuedPublish {
  * Hands batches from many publishers to one consumer. In: parsed batches. Out: groups of them, in the order they came.
  *
  * A batch is *waiting*, then *taken*, then *settled*; until it is settled it counts against the limits, so what is
- * refused depends on what is held and not on where it stands. A batch that does not fit is refused whole and leaves no
- * trace; an empty queue takes any batch that a publish may hold, however the limits are set.
+ * refused depends on what is held and not on where it stands. Bodies that are still on their way count against the same
+ * bytes. A batch that does not fit is refused whole and leaves no trace; where nothing else is held, any batch that a
+ * publish may hold is taken, however the limits are set.
  */
 export class PublishQueue {
-  readonly #limits: QueueLimits;
+  /** Shared with the bodies that are still on their way. */
+  readonly budget: ByteBudget;
+  readonly #eventsMax: number;
   #waiting: QueuedPublish[] = [];
   #events = 0;
-  #bytes = 0;
   #closed = false;
   #wake: (() => void) | null = null;
 
-  constructor(limits: QueueLimits) {
-    this.#limits = limits;
+  constructor({ eventsMax, bytesMax }: QueueLimits) {
+    this.#eventsMax = eventsMax;
+    this.budget = new ByteBudget(bytesMax);
   }
 
   /** Events that wait or are taken. */
@@ -40,31 +44,29 @@ export class PublishQueue {
     return this.#events;
   }
 
-  /** Bytes that they hold. */
+  /** Bytes that they and the bodies still on their way hold. */
   get bytes(): number {
-    return this.#bytes;
+    return this.budget.held;
   }
 
   /** Resolves after the batch is durable. Rejects with QueueFull at once, or with the StoreError of its commit. */
   publish(batch: EventBatch): Promise<AppendResult> {
     const bytes = batchBytes(batch);
-    const fits =
-      this.#events + batch.count <= this.#limits.eventsMax && this.#bytes + bytes <= this.#limits.bytesMax;
-    if (this.#closed || (!fits && this.#events > 0)) {
-      return Promise.reject(new QueueFull(this.#closed ? 'the queue is closed' : this.#fullness()));
-    }
+    if (this.#closed) return Promise.reject(new QueueFull('the queue is closed'));
+    const hold = this.budget.open();
+    const fits = this.#events === 0 || this.#events + batch.count <= this.#eventsMax;
+    if (!fits || !hold.grow(bytes)) return Promise.reject(new QueueFull(this.#fullness()));
     this.#events += batch.count;
-    this.#bytes += bytes;
     return new Promise((resolve, reject) => {
       this.#waiting.push({
         batch,
         bytes,
         resolve: (result) => {
-          this.#release(batch, bytes);
+          this.#release(batch, hold);
           resolve(result);
         },
         reject: (error) => {
-          this.#release(batch, bytes);
+          this.#release(batch, hold);
           reject(error);
         },
       });
@@ -102,13 +104,13 @@ export class PublishQueue {
     this.#wake?.();
   }
 
-  #release(batch: EventBatch, bytes: number): void {
+  #release(batch: EventBatch, hold: Hold): void {
     this.#events -= batch.count;
-    this.#bytes -= bytes;
+    hold.release();
   }
 
   #fullness(): string {
-    return `${this.#events} events and ${this.#bytes} bytes are waiting for their commit`;
+    return `${this.#events} events and ${this.bytes} bytes are on their way`;
   }
 }
 

@@ -1,4 +1,7 @@
-import { connect } from 'node:net';
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type Socket, connect } from 'node:net';
+import type { TestContext } from 'node:test';
 
 /**
  * Sends these bytes as they are, and returns the responses after the server closed the connection: for what fetch
@@ -6,6 +9,69 @@ import { connect } from 'node:net';
  */
 export async function exchange(url: string, ...sent: (string | Uint8Array)[]): Promise<Response[]> {
   return responsesIn(await bytesAnswered(url, sent));
+}
+
+/** A connection that is written and read piece by piece. It is closed with the test. */
+export class RawConnection {
+  readonly #socket: Socket;
+  #received = Buffer.alloc(0);
+  #closed = false;
+  #changed: () => void = () => undefined;
+
+  private constructor(t: TestContext, socket: Socket) {
+    this.#socket = socket;
+    t.after(() => socket.destroy());
+    socket.on('data', (piece: Buffer) => this.#note(Buffer.concat([this.#received, piece])));
+    // How a connection ends is up to the server; that it ended is what `closed` tells.
+    socket.on('error', () => undefined);
+    socket.on('close', () => {
+      this.#closed = true;
+      this.#changed();
+    });
+  }
+
+  static async open(t: TestContext, url: string): Promise<RawConnection> {
+    const { hostname, port } = new URL(url);
+    const socket = connect(Number(port), hostname);
+    await once(socket, 'connect');
+    return new RawConnection(t, socket);
+  }
+
+  send(bytes: string | Uint8Array): void {
+    this.#socket.write(bytes);
+  }
+
+  leave(): void {
+    this.#socket.destroy();
+  }
+
+  /** The next response, once it is whole; it must have a Content-Length. */
+  async response(): Promise<Response> {
+    for (;;) {
+      const { response, end } = responseAt(this.#received, 0) ?? {};
+      if (response !== undefined) {
+        this.#received = this.#received.subarray(end);
+        return response;
+      }
+      assert.ok(!this.#closed, `closed with ${JSON.stringify(this.#received.toString('latin1'))} received`);
+      await this.#change();
+    }
+  }
+
+  /** Waits until the server has closed the connection; returns what it sent that no response was made of. */
+  async closed(): Promise<string> {
+    while (!this.#closed) await this.#change();
+    return this.#received.toString('latin1');
+  }
+
+  #note(received: Buffer<ArrayBuffer>): void {
+    this.#received = received;
+    this.#changed();
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => (this.#changed = resolve));
+  }
 }
 
 /** The bytes of a request; `target` is like "GET /events". */
@@ -36,13 +102,23 @@ function bytesAnswered(url: string, sent: (string | Uint8Array)[]): Promise<Buff
 function responsesIn(bytes: Buffer): Response[] {
   const responses: Response[] = [];
   for (let at = 0; at < bytes.length;) {
-    const bodyStart = bytes.indexOf('\r\n\r\n', at) + 4;
-    const [statusLine = '', ...lines] = bytes.toString('latin1', at, bodyStart - 4).split('\r\n');
-    const headers = new Headers(lines.map((line) => line.split(/:\s*(.*)/).slice(0, 2) as [string, string]));
-    at = bodyStart + Number(headers.get('content-length'));
-    responses.push(
-      new Response(bytes.subarray(bodyStart, at), { status: Number(statusLine.split(' ')[1]), headers }),
-    );
+    const found = responseAt(bytes, at);
+    assert.ok(found !== null, `not a whole response: ${JSON.stringify(bytes.toString('latin1', at))}`);
+    responses.push(found.response);
+    at = found.end;
   }
   return responses;
+}
+
+/** The response that begins at this byte and where it ends, or null where it is not whole. */
+function responseAt(bytes: Buffer, start: number): { response: Response; end: number } | null {
+  const headEnd = bytes.indexOf('\r\n\r\n', start);
+  if (headEnd < 0) return null;
+  const [statusLine = '', ...lines] = bytes.toString('latin1', start, headEnd).split('\r\n');
+  const headers = new Headers(lines.map((line) => line.split(/:\s*(.*)/).slice(0, 2) as [string, string]));
+  const bodyStart = headEnd + 4;
+  const end = bodyStart + Number(headers.get('content-length'));
+  if (end > bytes.length) return null;
+  const status = Number(statusLine.split(' ')[1]);
+  return { response: new Response(bytes.subarray(bodyStart, end), { status, headers }), end };
 }

@@ -4,6 +4,7 @@ import type { TestContext } from 'node:test';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
 import { pino } from 'pino';
 import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
+import { TIMEOUTS, type Timeouts } from '../../src/api/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
 import { tempFolder } from './temp-folder.ts';
 
@@ -26,21 +27,26 @@ export interface StatsAnswer {
 /** A service that listens on a port of its own, with a file of its own, and is closed with the test. */
 export class TestServer {
   readonly databasePath: string;
-  readonly #env: Record<string, string>;
+  readonly #launch: () => Promise<Aggregator>;
   #aggregator: Aggregator;
 
-  private constructor(databasePath: string, env: Record<string, string>, aggregator: Aggregator) {
+  private constructor(databasePath: string, launch: () => Promise<Aggregator>, aggregator: Aggregator) {
     this.databasePath = databasePath;
-    this.#env = env;
+    this.#launch = launch;
     this.#aggregator = aggregator;
   }
 
-  static async start(t: TestContext, env: Record<string, string> = {}): Promise<TestServer> {
+  static async start(
+    t: TestContext,
+    env: Record<string, string> = {},
+    timeouts: Partial<Timeouts> = {},
+  ): Promise<TestServer> {
     let server: TestServer | undefined;
     // Before the folder's own, so that the file is closed when it goes away.
     t.after(() => server?.close());
     const databasePath = join(tempFolder(t), 'events.db');
-    server = new TestServer(databasePath, env, await launch(databasePath, env));
+    const start = () => launch(databasePath, env, { ...TIMEOUTS, ...timeouts });
+    server = new TestServer(databasePath, start, await start());
     return server;
   }
 
@@ -55,7 +61,7 @@ export class TestServer {
   /** Closes the service and starts another on the same file. */
   async restart(): Promise<void> {
     await this.#aggregator.close();
-    this.#aggregator = await launch(this.databasePath, this.#env);
+    this.#aggregator = await this.#launch();
   }
 
   /** `POST /publish` with this body; a string or bytes are sent as they are. */
@@ -102,12 +108,12 @@ export async function problemIn(response: Response, status: number, code: string
   return problem;
 }
 
-function launch(databasePath: string, env: Record<string, string>): Promise<Aggregator> {
+function launch(databasePath: string, env: Record<string, string>, timeouts: Timeouts): Promise<Aggregator> {
   const config = readConfig({
     APP_PORT: '0',
     DEDUPLICATION_DB_PATH: databasePath,
     LOG_LEVEL: 'silent',
     ...env,
   });
-  return startAggregator(config, pino({ level: config.logLevel }));
+  return startAggregator(config, pino({ level: config.logLevel }), timeouts);
 }

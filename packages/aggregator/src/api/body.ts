@@ -1,0 +1,215 @@
+import type { IncomingMessage } from 'node:http';
+import {
+  type BrotliOptions,
+  type ZlibOptions,
+  type ZstdOptions,
+  brotliDecompressSync,
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createZstdDecompress,
+  gunzipSync,
+  zstdDecompressSync,
+} from 'node:zlib';
+import pLimit from 'p-limit';
+import type { ByteBudget, Hold } from '../queue/byte-budget.ts';
+import { QueueFull } from '../queue/publish-queue.ts';
+import { ProblemError } from './problems.ts';
+
+export interface BodyLimits {
+  /** Bytes of a body as it came, and of what it unpacks to. */
+  readonly bytesMax: number;
+  /** How long nothing may come in the middle of a body, milliseconds. */
+  readonly pauseMs: number;
+}
+
+/**
+ * In: a request whose body has not been read. Out: what `use` makes of the body, received and unpacked. From its first
+ * byte until `use` has returned, the body is counted against the budget, in the sizes that it really has, and refused
+ * as soon as it does not fit: a body that waits to be whole is memory, too. Nothing is unpacked before it is whole.
+ *
+ * Throws a ProblemError or QueueFull; what is left of a refused body is then read past, unless the answer says that the
+ * connection closes.
+ */
+export async function withBody<T>(
+  request: IncomingMessage,
+  budget: ByteBudget,
+  limits: BodyLimits,
+  use: (body: Buffer) => T,
+): Promise<T> {
+  const coding = codingOf(request);
+  const hold = budget.open();
+  try {
+    const sent = await receive(request, budget, hold, limits);
+    return use(coding === null ? sent : await unpack(sent, coding, hold, limits.bytesMax));
+  } finally {
+    hold.release();
+  }
+}
+
+function receive(
+  request: IncomingMessage,
+  budget: ByteBudget,
+  hold: Hold,
+  { bytesMax, pauseMs }: BodyLimits,
+): Promise<Buffer> {
+  const announced = Number(request.headers['content-length'] ?? NaN);
+  if (announced > bytesMax) throw tooLarge();
+  // What does not fit now need not be sent first.
+  if (announced > 0 && !budget.fits(announced)) throw full();
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let pause: NodeJS.Timeout | undefined;
+
+    const stop = (): void => {
+      clearTimeout(pause);
+      request.off('data', take).off('end', finish).off('error', cut).off('close', cut);
+    };
+    const refuse = (error: Error): void => {
+      stop();
+      // Without a listener this reads past the rest.
+      request.on('error', () => undefined).resume();
+      reject(error);
+    };
+    const cut = (): void =>
+      refuse(new ProblemError('invalid_request', 'the connection closed before the body was whole'));
+    const take = (piece: Buffer): void => {
+      if (hold.bytes + piece.length > bytesMax) return refuse(tooLarge());
+      if (!hold.grow(piece.length)) return refuse(full());
+      pieces.push(piece);
+      // Most bodies come in one piece and need no timer.
+      if (pause !== undefined) pause.refresh();
+      else if (hold.bytes !== announced) pause = setTimeout(() => refuse(tooSlow(pauseMs)), pauseMs);
+    };
+    const finish = (): void => {
+      stop();
+      // Also of one piece: the event reader uses the bytes up, and a piece may be a view of what came behind it.
+      resolve(Buffer.concat(pieces));
+    };
+    request.on('data', take).on('end', finish).on('error', cut).on('close', cut);
+  });
+}
+
+type Coding = keyof typeof CODINGS;
+
+/** A frame that wants a larger window is refused (RFC 9659 allows 8 MiB): the window is memory that nobody counts. */
+const ZSTD_WINDOW_LOG_MAX = 23;
+const ZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX };
+
+const CODINGS = {
+  gzip: {
+    sync: (packed: Buffer, options: ZlibOptions) => gunzipSync(packed, options),
+    stream: (options: ZlibOptions) => createGunzip(options),
+  },
+  br: {
+    sync: (packed: Buffer, options: BrotliOptions) => brotliDecompressSync(packed, options),
+    stream: (options: BrotliOptions) => createBrotliDecompress(options),
+  },
+  zstd: {
+    sync: (packed: Buffer, options: ZstdOptions) =>
+      zstdDecompressSync(packed, { ...options, params: ZSTD_PARAMS }),
+    stream: (options: ZstdOptions) => createZstdDecompress({ ...options, params: ZSTD_PARAMS }),
+  },
+};
+
+/** Names of codings are the same in any case (RFC 9110, 8.4.1), and x-gzip is gzip. */
+function codingOf({ headers }: IncomingMessage): Coding | null {
+  const name = headers['content-encoding']?.toLowerCase() ?? 'identity';
+  switch (name) {
+    case 'identity':
+      return null;
+    case 'x-gzip':
+      return 'gzip';
+    case 'gzip':
+    case 'br':
+    case 'zstd':
+      return name;
+    default:
+      throw new ProblemError('unsupported_media_type', 'Content-Encoding takes gzip, br or zstd');
+  }
+}
+
+/** Up to here a body is unpacked at once: handing it to another thread takes longer than that. Bytes. */
+const SYNC_PACKED_MAX = 16 * 1024;
+const SYNC_UNPACKED_MAX = 256 * 1024;
+
+/** As many as the threads that unpack: one more would take memory and gain nothing. */
+const unpacking = pLimit(4);
+
+async function unpack(packed: Buffer, coding: Coding, hold: Hold, bytesMax: number): Promise<Buffer> {
+  if (packed.length <= SYNC_PACKED_MAX) {
+    const body = unpackSmall(packed, coding, Math.min(bytesMax, SYNC_UNPACKED_MAX));
+    if (body !== null) {
+      if (!hold.grow(body.length)) throw full();
+      return body;
+    }
+  }
+  return unpacking(() => unpackLarge(packed, coding, hold, bytesMax));
+}
+
+/** Null where it unpacks to more than that. */
+function unpackSmall(packed: Buffer, coding: Coding, bytesMax: number): Buffer | null {
+  try {
+    // With `info` there is more than the buffer, which the types do not know.
+    const unpacked = CODINGS[coding].sync(packed, { info: true, maxOutputLength: bytesMax });
+    const { buffer, engine } = unpacked as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+    if (engine.bytesWritten !== packed.length) throw bytesBehind();
+    return buffer;
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null;
+    throw notPacked(coding);
+  }
+}
+
+function unpackLarge(packed: Buffer, coding: Coding, hold: Hold, bytesMax: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunkSize = Math.min(Math.max(4 * packed.length, 64 * 1024), 1024 * 1024);
+    const stream = CODINGS[coding].stream({ chunkSize });
+    const pieces: Buffer[] = [];
+    let length = 0;
+    const refuse = (error: Error): void => {
+      stream.destroy();
+      reject(error);
+    };
+    stream.on('data', (piece: Buffer) => {
+      length += piece.length;
+      if (length > bytesMax) return refuse(tooLarge());
+      if (!hold.grow(piece.length)) return refuse(full());
+      pieces.push(piece);
+    });
+    stream.on('error', () => refuse(notPacked(coding)));
+    stream.on('end', () => {
+      if (stream.bytesWritten !== packed.length) return refuse(bytesBehind());
+      resolve(Buffer.concat(pieces, length));
+    });
+    stream.end(packed);
+  });
+}
+
+function full(): QueueFull {
+  return new QueueFull('too many bytes of other publishes are on their way');
+}
+
+function tooLarge(): ProblemError {
+  return new ProblemError(
+    'body_too_large',
+    'send fewer events at once; the limit counts what the body unpacks to',
+  );
+}
+
+function tooSlow(pauseMs: number): ProblemError {
+  return new ProblemError(
+    'request_timeout',
+    `nothing of the body came for ${pauseMs / 1000} seconds; send the request again`,
+  );
+}
+
+function notPacked(coding: Coding): ProblemError {
+  const window = coding === 'zstd' ? ' with a window of at most 8 MiB' : '';
+  return new ProblemError('invalid_encoding', `the body is not ${coding}${window}`);
+}
+
+function bytesBehind(): ProblemError {
+  return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');
+}
