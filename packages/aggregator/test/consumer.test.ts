@@ -56,6 +56,34 @@ test('what comes while a commit runs shares the next one', async () => {
   await consumer.close();
 });
 
+test('publishers that come back with their answers share one commit instead of taking turns in two', async () => {
+  const { store, queue, consumer } = build();
+  const publishers = 16;
+  const rounds = 10;
+  // A commit takes a while, in which half of them wait already.
+  const append = store.append.bind(store);
+  store.append = async (batches) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return append(batches);
+  };
+  const first = Array.from({ length: publishers / 2 }, (_, i) => publishOften(`early ${i}`));
+  while (store.appends === 0) await new Promise(setImmediate);
+  await Promise.all([
+    ...first,
+    ...Array.from({ length: publishers / 2 }, (_, i) => publishOften(`late ${i}`)),
+  ]);
+  assert.ok(store.appends <= rounds + 3, `${store.appends} commits for ${rounds} publishes of each`);
+  await consumer.close();
+
+  async function publishOften(name: string): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      await queue.publish(single(`${name} ${round}`));
+      // The way to the publisher and back.
+      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+    }
+  }
+});
+
 test('nobody is answered before the commit that holds the publish [P-1]', async () => {
   const { store, queue, consumer } = build();
   store.hold();

@@ -59,6 +59,8 @@ export async function buildApi({
   const api: Api = Fastify({
     loggerInstance: frameworkLog,
     logController: new LogController({ disableRequestLogging: true }),
+    // No request is logged as such, so none needs a logger of its own: 2 µs each.
+    childLoggerFactory: (logger) => logger,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
     http: { headersTimeout: timeouts.headersMs, connectionsCheckingInterval: timeouts.checkedEveryMs },
@@ -96,8 +98,12 @@ function refuseOnceClosing(api: Api): void {
   api.addHook('preClose', async () => {
     closing = true;
   });
-  api.addHook('onRequest', async () => {
-    if (closing) throw new ProblemError('shutting_down', 'the server is stopping; send the request again');
+  api.addHook('onRequest', (_request, _reply, done) => {
+    done(
+      closing
+        ? new ProblemError('shutting_down', 'the server is stopping; send the request again')
+        : undefined,
+    );
   });
 }
 

@@ -12,6 +12,10 @@ import type { Commits } from '../subscriptions/commits.ts';
 const GROUP_EVENTS_MAX = 16_384;
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 
+/** How long publishers that were just answered are waited for: at most so much of a commit, and so many milliseconds. */
+const GATHER_SHARE_MAX = 0.5;
+const GATHER_MS_MAX = 2;
+
 /** How often dropped events are summed up in the log, milliseconds. */
 const DROPS_LOGGED_EVERY_MS = 10_000;
 
@@ -60,8 +64,21 @@ export class Consumer {
     for (;;) {
       const group = await this.#queue.take(GROUP_EVENTS_MAX, GROUP_BYTES_MAX);
       if (group.length === 0) return;
+      const startMs = performance.now();
       await this.#commit(group);
+      await this.#gather(group.length, performance.now() - startMs);
     }
+  }
+
+  /**
+   * Publishers that send one publish after another are back within moments of their answer. Without this wait, those
+   * that came during a commit and those that it answered would take turns, in two commits instead of one.
+   */
+  async #gather(answered: number, commitMs: number): Promise<void> {
+    const expected = this.#queue.waiting + answered;
+    const untilMs = performance.now() + Math.min(commitMs * GATHER_SHARE_MAX, GATHER_MS_MAX);
+    do await new Promise(setImmediate);
+    while (this.#queue.waiting < expected && performance.now() < untilMs);
   }
 
   async #commit(group: readonly QueuedPublish[]): Promise<void> {

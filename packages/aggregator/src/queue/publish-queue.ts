@@ -44,6 +44,11 @@ export class PublishQueue {
     return this.#events;
   }
 
+  /** Publishes that wait. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Bytes that they and the bodies still on their way hold. */
   get bytes(): number {
     return this.budget.held;
