@@ -11,7 +11,6 @@ import {
   gunzipSync,
   zstdDecompressSync,
 } from 'node:zlib';
-import pLimit from 'p-limit';
 import type { ByteBudget, Hold } from '../queue/byte-budget.ts';
 import { QueueFull } from '../queue/publish-queue.ts';
 import { ProblemError } from './problems.ts';
@@ -134,7 +133,8 @@ const SYNC_PACKED_MAX = 16 * 1024;
 const SYNC_UNPACKED_MAX = 256 * 1024;
 
 /** As many as the threads that unpack: one more would take memory and gain nothing. */
-const unpacking = pLimit(4);
+let unpackersFree = 4;
+const unpackersAwaited: (() => void)[] = [];
 
 async function unpack(packed: Buffer, coding: Coding, hold: Hold, bytesMax: number): Promise<Buffer> {
   if (packed.length <= SYNC_PACKED_MAX) {
@@ -144,7 +144,15 @@ async function unpack(packed: Buffer, coding: Coding, hold: Hold, bytesMax: numb
       return body;
     }
   }
-  return unpacking(() => unpackLarge(packed, coding, hold, bytesMax));
+  if (unpackersFree > 0) unpackersFree -= 1;
+  else await new Promise<void>((resolve) => unpackersAwaited.push(resolve));
+  try {
+    return await unpackLarge(packed, coding, hold, bytesMax);
+  } finally {
+    const next = unpackersAwaited.shift();
+    if (next === undefined) unpackersFree += 1;
+    else next();
+  }
 }
 
 /** Null where it unpacks to more than that. */
