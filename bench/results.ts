@@ -52,6 +52,9 @@ export interface Reading {
   readonly bytesPerS: number;
   readonly runs: readonly number[];
   readonly bareEventsPerS: number;
+  /** By second of processor time, the server's and the bare loop's: what other work on the machine does not change. */
+  readonly eventsPerCpuS: number;
+  readonly bareEventsPerCpuS: number;
   readonly memoryAfter: Memory | null;
 }
 

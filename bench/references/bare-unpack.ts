@@ -12,6 +12,7 @@ const db = new DatabaseSync(path, { readOnly: true });
 const blocks = db.prepare('SELECT first_offset, directory, body FROM block ORDER BY first_offset');
 
 const seconds: number[] = [];
+const cpuSeconds: number[] = [];
 let events = 0;
 let bytes = 0;
 let touched = 0;
@@ -19,6 +20,7 @@ for (let pass = 0; pass <= Number(passes); pass++) {
   events = 0;
   bytes = 0;
   const startMs = performance.now();
+  const cpuBefore = process.cpuUsage();
   for (const row of blocks.iterate() as Iterable<unknown> as Iterable<BlockRow & { first_offset: number }>) {
     const block = new Block(row.first_offset, row);
     for (let i = 0; i < block.count; i++) {
@@ -27,8 +29,12 @@ for (let pass = 0; pass <= Number(passes); pass++) {
       bytes += text.length;
     }
     events += block.count;
+    block.release();
   }
-  if (pass > 0) seconds.push((performance.now() - startMs) / 1000);
+  if (pass === 0) continue;
+  const cpu = process.cpuUsage(cpuBefore);
+  seconds.push((performance.now() - startMs) / 1000);
+  cpuSeconds.push((cpu.user + cpu.system) / 1e6);
 }
 db.close();
-process.stdout.write(`${JSON.stringify({ events, bytes, seconds, touched })}\n`);
+process.stdout.write(`${JSON.stringify({ events, bytes, seconds, cpuSeconds, touched })}\n`);

@@ -107,6 +107,8 @@ function otherLines({ openLoop, reading, diskBytesPerEventStopped }: StandardRes
     `GET /events of ${whole(reading.events)} events: ${whole(reading.eventsPerS)} events/s, ` +
       `${megabytes(reading.bytesPerS)} MB/s; the same blocks in a bare loop: ${whole(reading.bareEventsPerS)} events/s; ` +
       `ratio ${fine(reading.eventsPerS / reading.bareEventsPerS)}`,
+    `by processor time: ${whole(reading.eventsPerCpuS)} and ${whole(reading.bareEventsPerCpuS)} events/CPU s; ` +
+      `ratio ${fine(reading.eventsPerCpuS / reading.bareEventsPerCpuS)}`,
     ...(memoryAfter === null
       ? []
       : [

@@ -127,7 +127,7 @@ async function measureServer(
     const read = await measureReading(driver, setting.runs);
     await server.stop();
     const diskBytesPerEventStopped = server.diskBytes() / driver.keys;
-    const reading = { ...read, bareEventsPerS: await bareUnpack(command, setting, driver.keys) };
+    const reading = { ...read, ...(await bareUnpack(command, setting, driver.keys)) };
 
     say('kill -9 and return');
     driver.server = (await ServerProcess.startReady(command)).server;
@@ -162,12 +162,15 @@ async function measureRounds(
 }
 
 /** `GET /events` of everything, so many times. */
-async function measureReading(driver: Driver, runs: number): Promise<Omit<Reading, 'bareEventsPerS'>> {
+async function measureReading(driver: Driver, runs: number): Promise<Omit<Reading, keyof BareRates>> {
   say('GET /events, everything');
   const rates: number[] = [];
+  const cpuRates: number[] = [];
   let bytes = 0;
   for (let run = 0; run < runs; run++) {
+    const cpuBefore = driver.server.cpuSeconds();
     const read = await readAll(driver.server.port);
+    cpuRates.push(read.events / (driver.server.cpuSeconds() - cpuBefore));
     if (read.events !== driver.keys)
       throw new Error(`GET /events gave ${read.events} events of ${driver.keys}`);
     bytes = read.bytes;
@@ -178,21 +181,28 @@ async function measureReading(driver: Driver, runs: number): Promise<Omit<Readin
     events: driver.keys,
     eventsPerS,
     bytesPerS: (eventsPerS * bytes) / driver.keys,
+    eventsPerCpuS: median(cpuRates),
     runs: rates,
     memoryAfter: driver.server.memory(),
   };
 }
 
+type BareRates = Pick<Reading, 'bareEventsPerS' | 'bareEventsPerCpuS'>;
+
 async function bareUnpack(
   { databasePath }: ServerCommand,
   { cores, runs }: Setting,
   keys: number,
-): Promise<number> {
+): Promise<BareRates> {
   say('the same blocks in a bare loop');
   const bare = (await runScript(BARE_UNPACK_SCRIPT, [databasePath, String(runs)], cores)) as {
     events: number;
     seconds: number[];
+    cpuSeconds: number[];
   };
   if (bare.events !== keys) throw new Error(`the blocks hold ${bare.events} events of ${keys}`);
-  return bare.events / median(bare.seconds);
+  return {
+    bareEventsPerS: bare.events / median(bare.seconds),
+    bareEventsPerCpuS: bare.events / median(bare.cpuSeconds),
+  };
 }

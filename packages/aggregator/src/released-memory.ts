@@ -4,10 +4,7 @@ import { runInNewContext } from 'node:vm';
 /** Bytes of young buffers let go of between two collections of the young: a millisecond each. */
 const YOUNG_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Bytes of old buffers let go of between two collections of everything: some milliseconds in a small heap. */
-const OLD_BYTES_MAX = 16 * 1024 * 1024;
-
-type CollectGarbage = (options: { type: 'minor' | 'major' }) => void;
+type CollectGarbage = (options: { type: 'minor' }) => void;
 
 // The function is there only for code that is compiled while the flag is set.
 setFlagsFromString('--expose-gc');
@@ -15,7 +12,6 @@ const collectGarbage = runInNewContext('gc') as CollectGarbage;
 setFlagsFromString('--no-expose-gc');
 
 let youngBytes = 0;
-let oldBytes = 0;
 
 /**
  * Says that a buffer that lived for a moment was let go of: a body, a group, a page. V8 counts the small object that
@@ -26,12 +22,4 @@ export function releasedYoung(bytes: number): void {
   if (youngBytes < YOUNG_BYTES_MAX) return;
   youngBytes = 0;
   collectGarbage({ type: 'minor' });
-}
-
-/** The same of a buffer that was kept for a while. Only for a thread with a small heap: all of it is looked at. */
-export function releasedOld(bytes: number): void {
-  oldBytes += bytes;
-  if (oldBytes < OLD_BYTES_MAX) return;
-  oldBytes = 0;
-  collectGarbage({ type: 'major' });
 }

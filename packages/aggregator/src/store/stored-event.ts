@@ -19,20 +19,24 @@ export function framedEvent(text: string, offset: number, receivedMs: number, fr
   return (id === '' ? '' : id + offset) + before + json + behind;
 }
 
-/** Collects stored events as bytes, framed: the same JSON, without making strings of it. */
+/** Collects stored events as bytes, framed: the same JSON, without making strings or objects of it. */
 export class StoredEventWriter {
-  #id = FRAME_BYTES.array.id;
-  #before = FRAME_BYTES.array.before;
-  #behind = FRAME_BYTES.array.behind;
-  #bytes = new Uint8Array(64 * 1024);
+  #frame = FRAME_BYTES.array;
+  #bytes = new Uint8Array(0);
   #length = 0;
   #receivedMs = -1;
-  #receivedBytes = new Uint8Array(0);
+  /** What stands behind an event's text, with `#offset` in it, and where its digits are. */
+  #tail = new Uint8Array(0);
+  #digitsFrom = 0;
+  #digitsTo = 0;
+  #offset = -1;
 
   /** Begins anew; what was taken stays as it is. */
   begin(framing: Framing): void {
-    ({ id: this.#id, before: this.#before, behind: this.#behind } = FRAME_BYTES[framing]);
+    if (this.#frame !== FRAME_BYTES[framing]) this.#receivedMs = -1;
+    this.#frame = FRAME_BYTES[framing];
     this.#length = 0;
+    if (this.#bytes.length === 0) this.#bytes = newBytes(FIRST_BYTES);
   }
 
   /** Bytes written so far. */
@@ -41,44 +45,73 @@ export class StoredEventWriter {
   }
 
   write(text: Uint8Array, offset: number, receivedMs: number): void {
-    if (receivedMs !== this.#receivedMs) {
-      this.#receivedMs = receivedMs;
-      this.#receivedBytes = Buffer.from(receivedMember(receivedMs));
-    }
-    const needed = this.#length + text.length + this.#receivedBytes.length + AROUND_BYTES_MAX;
+    if (receivedMs !== this.#receivedMs || !this.#countUp(offset)) this.#makeTail(offset, receivedMs);
+    const needed = this.#length + text.length + this.#tail.length + HEAD_BYTES_MAX;
     if (needed > this.#bytes.length) this.#grow(needed);
     const bytes = this.#bytes;
+    const { id, before } = this.#frame;
     let at = this.#length;
-    if (this.#id.length > 0) {
-      bytes.set(this.#id, at);
-      at = putDigits(bytes, at + this.#id.length, offset);
-      bytes.set(this.#before, at);
-      at += this.#before.length;
+    if (id.length > 0) {
+      bytes.set(id, at);
+      at += id.length;
+      for (let i = this.#digitsFrom; i < this.#digitsTo; i++) bytes[at++] = this.#tail[i]!;
+      bytes.set(before, at);
+      at += before.length;
     }
     bytes.set(text, at);
+    // The tail begins in place of the closing brace.
     at += text.length - 1;
-    for (let i = 0; i < OFFSET_BYTES.length; i++) bytes[at++] = OFFSET_BYTES[i]!;
-    at = putDigits(bytes, at, offset);
-    bytes.set(this.#receivedBytes, at);
-    at += this.#receivedBytes.length;
-    for (let i = 0; i < this.#behind.length; i++) bytes[at++] = this.#behind[i]!;
-    this.#length = at;
+    bytes.set(this.#tail, at);
+    this.#length = at + this.#tail.length;
   }
 
-  /** All that was written, in memory of its own. */
+  /** All that was written, in memory of its own, which may be somewhat larger. */
   take(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
+    const bytes = this.#bytes;
+    // A small page must not hold a large page's memory while it waits to be sent.
+    if (this.#length < bytes.length / 2) return bytes.slice(0, this.#length);
+    this.#bytes = new Uint8Array(0);
+    return bytes.subarray(0, this.#length);
+  }
+
+  /** Makes the tail that of the next offset, if it is the next and has as many digits: of most events it is. */
+  #countUp(offset: number): boolean {
+    if (offset !== this.#offset + 1) return false;
+    const tail = this.#tail;
+    let at = this.#digitsTo - 1;
+    for (; tail[at] === NINE; at--) {
+      if (at === this.#digitsFrom) return false;
+      tail[at] = ZERO;
+    }
+    tail[at]! += 1;
+    this.#offset = offset;
+    return true;
+  }
+
+  #makeTail(offset: number, receivedMs: number): void {
+    const text = OFFSET_NAME + offset + receivedMember(receivedMs) + this.#frame.behind;
+    this.#tail = Buffer.from(text);
+    this.#digitsFrom = OFFSET_NAME.length;
+    this.#digitsTo = OFFSET_NAME.length + String(offset).length;
+    this.#offset = offset;
+    this.#receivedMs = receivedMs;
   }
 
   #grow(needed: number): void {
-    const larger = new Uint8Array(Math.max(needed, this.#bytes.length * 2));
+    const larger = newBytes(Math.max(needed, this.#bytes.length * 2));
     larger.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = larger;
   }
 }
 
+/** Not filled with zeros: every byte that is taken was written. */
+function newBytes(length: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+}
+
 const OFFSET_NAME = ',"offset":';
-const OFFSET_BYTES = Buffer.from(OFFSET_NAME);
+const ZERO = 0x30;
+const NINE = 0x39;
 
 /** What stands around an event: where `id` is not empty it and the offset come first. */
 const FRAMES = {
@@ -93,25 +126,16 @@ const FRAME_BYTES = {
   stream: bytesOf(FRAMES.stream),
 };
 
-/** More than the longest frame and two offsets take; the largest safe integer has 16 digits. */
-const AROUND_BYTES_MAX = 128;
+/** More than stands before the longest frame's text; the largest safe integer has 16 digits. */
+const HEAD_BYTES_MAX = 64;
+
+/** A page of a store, and the event that goes beyond it. */
+const FIRST_BYTES = 288 * 1024;
 
 function bytesOf({ id, before, behind }: { id: string; before: string; behind: string }) {
-  return { id: Buffer.from(id), before: Buffer.from(before), behind: Buffer.from(behind) };
+  return { id: Buffer.from(id), before: Buffer.from(before), behind };
 }
 
 function receivedMember(receivedMs: number): string {
   return `,"received_at":"${new Date(receivedMs).toISOString()}"}`;
-}
-
-function putDigits(bytes: Uint8Array, start: number, number: number): number {
-  let digits = 1;
-  for (let limit = 10; number >= limit; limit *= 10) digits += 1;
-  let rest = number;
-  for (let at = start + digits - 1; at >= start; at--) {
-    const higher = Math.floor(rest / 10);
-    bytes[at] = 0x30 + rest - higher * 10;
-    rest = higher;
-  }
-  return start + digits;
 }

@@ -11,7 +11,6 @@ import type {
   TopicFilter,
   TopicSummary,
 } from '../event-store.ts';
-import { releasedOld } from '../../released-memory.ts';
 import { StoredEventWriter } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
@@ -81,10 +80,10 @@ export class Reader {
     const bytesMax = Math.min(query.bytesMax ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX);
     let count = 0;
     let lastOffset = 0;
-    const resumeAfter = this.#scan(query, (block, index, receivedMs) => {
+    const resumeAfter = this.#scan(query, (block, index) => {
       if (count === query.eventsMax || writer.length >= bytesMax) return false;
       lastOffset = block.firstOffset + index;
-      writer.write(block.text(index), lastOffset, receivedMs);
+      writer.write(block.text(index), lastOffset, block.receivedMs(index));
       count += 1;
       return true;
     });
@@ -98,7 +97,7 @@ export class Reader {
         const index = offset - block.firstOffset;
         const writer = this.#writer;
         writer.begin('lines');
-        writer.write(block.text(index), offset, receivedMsOf(block)[index]!);
+        writer.write(block.text(index), offset, block.receivedMs(index));
         return Buffer.from(writer.take()).toString('utf8', 0, writer.length - 1);
       }
       throw new Error(`there is no block with offset ${offset}: run verify`);
@@ -128,10 +127,7 @@ export class Reader {
    * Calls `visit` with every match in order, until it says false (the match was not taken) or enough was looked at.
    * Returns the offset behind which the scan goes on, or null where nothing is left.
    */
-  #scan(
-    query: RangeQuery,
-    visit: (block: Block, index: number, receivedMs: number) => boolean,
-  ): number | null {
+  #scan(query: RangeQuery, visit: (block: Block, index: number) => boolean): number | null {
     return this.#transaction(() => {
       const topicIds = this.#topicIds.of(query);
       if (topicIds?.size === 0) return null;
@@ -144,12 +140,11 @@ export class Reader {
         const last =
           Math.min(block.lastOffset, query.upTo, ascending ? query.upTo : query.after - 1) -
           block.firstOffset;
-        const receivedMs = receivedMsOf(block);
         for (let i = ascending ? first : last; ascending ? i <= last : i >= first; i += ascending ? 1 : -1) {
           if (topicIds !== undefined && !topicIds.has(block.topicId(i))) continue;
           if (looked === SCAN_EVENTS_MAX) return lookedTo;
           if (!needsText || matches(block.text(i), query)) {
-            if (!visit(block, i, receivedMs[i]!)) return lookedTo;
+            if (!visit(block, i)) return lookedTo;
           }
           looked += 1;
           lookedTo = block.firstOffset + i;
@@ -218,11 +213,10 @@ export class Reader {
 
   /** The blocks of these rows. A row's texts are fetched only where the block is not the one that is kept. */
   *#rows(sql: string, values: number[]): Generator<Block> {
-    // Not kept prepared: a generator may be left in the middle, and another begun.
-    const rows = this.#db.prepare(sql).iterate(...values) as Iterable<unknown> as Iterable<BlockPlace>;
+    const rows = this.#prepared(sql).iterate(...values) as Iterable<unknown> as Iterable<BlockPlace>;
     for (const { first_offset: firstOffset, events } of rows) {
       if (this.#kept?.firstOffset !== firstOffset || this.#kept.count !== events) {
-        if (this.#kept !== null) releasedOld(this.#kept.textBytes);
+        this.#kept?.release();
         const row = this.#prepared('SELECT directory, body FROM block WHERE first_offset = ?').get(
           firstOffset,
         );
@@ -251,14 +245,6 @@ export class Reader {
 interface BlockPlace {
   readonly first_offset: number;
   readonly events: number;
-}
-
-/** Of each event of a block, when it was committed. */
-function receivedMsOf(block: Block): Float64Array {
-  const receivedMs = new Float64Array(block.count);
-  let at = 0;
-  for (const commit of block.commits) receivedMs.fill(commit.receivedMs, at, (at += commit.events));
-  return receivedMs;
 }
 
 /** What the directory does not know is read from the event's text. */

@@ -77,11 +77,10 @@ export class SqliteStore implements EventStore {
   }
 
   async snapshot(query: SnapshotQuery): Promise<Snapshot> {
-    const { topic, topicPatterns, order, after: start, ...rest } = query;
+    const { topic, topicPatterns, order, after: start, source, fromMs, toMs } = query;
     const { lastOffset, count } = await this.#reader.call('snapshot', [{ topic, topicPatterns }]);
-    const isCounted =
-      start === START[order] && Object.values(rest).every((condition) => condition === undefined);
-    if (isCounted) return { lastOffset, count };
+    const needsText = source !== undefined || fromMs !== undefined || toMs !== undefined;
+    if (start === START[order] && !needsText) return { lastOffset, count };
     let matched = 0;
     let after: number | null = start;
     while (after !== null) {

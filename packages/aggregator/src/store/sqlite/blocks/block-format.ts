@@ -64,17 +64,21 @@ export class Block {
   readonly topicIds: readonly number[];
   /** Bytes of all texts, unpacked. */
   readonly textBytes: number = 0;
+  /** Of each event, its topic's place in `topicIds`. */
   readonly #topics: Int32Array;
   readonly #lengths: Int32Array;
   readonly #isMerged: boolean;
+  readonly #body: Uint8Array;
   readonly #chunks: Chunk[];
   /** Of each topic, its chunk's place. */
   readonly #chunkOfTopic: Int32Array;
   #starts: Int32Array | null = null;
+  #receivedMs: Float64Array | null = null;
 
   constructor(firstOffset: number, row: BlockRow) {
     const reader = new NumberReader(row.directory);
     this.firstOffset = firstOffset;
+    this.#body = row.body;
     this.#isMerged = reader.next() === 1;
     let ms = 0;
     this.commits = Array.from({ length: reader.next() }, () => {
@@ -86,9 +90,10 @@ export class Block {
     let id = 0;
     this.topicIds = Array.from({ length: reader.next() }, () => (id += reader.next()));
     this.#topics = new Int32Array(this.count);
-    if (this.topicIds.length > 1) for (let i = 0; i < this.count; i++) this.#topics[i] = reader.next();
+    if (this.topicIds.length > 1) reader.fill(this.#topics);
     this.#lengths = new Int32Array(this.count);
-    for (let i = 0; i < this.count; i++) this.textBytes += this.#lengths[i] = reader.next();
+    reader.fill(this.#lengths);
+    for (let i = 0; i < this.count; i++) this.textBytes += this.#lengths[i]!;
 
     this.#chunkOfTopic = new Int32Array(this.topicIds.length);
     let topic = 0;
@@ -121,6 +126,21 @@ export class Block {
     const texts = (chunk.texts ??= unpacked(chunk));
     const start = this.#starts[index]!;
     return texts.subarray(start, start + this.#lengths[index]!);
+  }
+
+  /** When event `index` was committed, milliseconds since 1970. */
+  receivedMs(index: number): number {
+    this.#receivedMs ??= receivedMsOf(this.commits, this.count);
+    return this.#receivedMs[index]!;
+  }
+
+  /**
+   * Gives back the memory of the texts, now and not when garbage is collected: V8 counts the small object that holds a
+   * buffer and hardly the buffer, so it would let many pile up. The block and all views on its texts are of no more use.
+   */
+  release(): void {
+    for (const { stored, texts } of this.#chunks) if (texts !== null && texts !== stored) letGo(texts);
+    letGo(this.#body);
   }
 
   /** Chunks unpacked so far. */
@@ -160,6 +180,18 @@ interface Chunk {
   /** 0 where it is stored as it is. */
   readonly unpackedBytes: number;
   texts: Uint8Array | null;
+}
+
+/** A view that is all of its memory is the only one there is: small ones may share theirs with strangers. */
+function letGo({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
+
+function receivedMsOf(commits: readonly Commit[], count: number): Float64Array {
+  const receivedMs = new Float64Array(count);
+  let at = 0;
+  for (const commit of commits) receivedMs.fill(commit.receivedMs, at, (at += commit.events));
+  return receivedMs;
 }
 
 function unpacked({ stored, unpackedBytes }: Chunk): Uint8Array {
@@ -267,6 +299,8 @@ class NumberWriter {
   }
 }
 
+const ENDS_TOO_EARLY = 'the directory of a block ends too early';
+
 class NumberReader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -279,12 +313,30 @@ class NumberReader {
     return this.#at === this.#bytes.length;
   }
 
+  /** Reads as many numbers below 2^31 as there are places. */
+  fill(numbers: Int32Array): void {
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (let i = 0; i < numbers.length; i++) {
+      let byte = bytes[at++]!;
+      let number = byte & 0x7f;
+      for (let shift = 7; byte > 0x7f; shift += 7) {
+        byte = bytes[at++]!;
+        number |= (byte & 0x7f) << shift;
+      }
+      numbers[i] = number;
+    }
+    // Beyond the end a byte is undefined, which ends a number as 0 does.
+    if (at > bytes.length) throw new Error(ENDS_TOO_EARLY);
+    this.#at = at;
+  }
+
   next(): number {
     let number = 0;
     let scale = 1;
     for (;;) {
       const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new Error('the directory of a block ends too early');
+      if (byte === undefined) throw new Error(ENDS_TOO_EARLY);
       number += (byte & 0x7f) * scale;
       if (byte < 0x80) return number;
       scale *= 128;
