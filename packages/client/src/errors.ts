@@ -50,7 +50,8 @@ export class ProblemError extends ChronicleWeaverError {
 
   constructor(request: string, problem: Pick<Problem, 'status' | 'detail'> & Partial<Answered>) {
     const { status, detail, code = 'http_error', errors = [], retryAfterMs = 0 } = problem;
-    super(code, `${request} answered ${status} ${code}: ${detail}`);
+    const asked = retryAfterMs === 0 ? '' : `; it asks to wait ${Math.ceil(retryAfterMs / 1000)} s`;
+    super(code, `${request} answered ${status} ${code}: ${detail}${asked}`);
     this.#request = request;
     this.status = status;
     this.detail = detail;

@@ -100,7 +100,10 @@ export class Transport {
           stop.signal.throwIfAborted();
           if (!(error instanceof ChronicleWeaverError) || !error.retryable) throw error;
           const waitMs = this.backoffMs(attempts, error);
-          if (performance.now() + waitMs > giveUpAt) throw error;
+          if (performance.now() + waitMs > giveUpAt) {
+            error.message += `; given up after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
+            throw error;
+          }
           await sleep(waitMs, stop.signal);
           (options.onRetry ?? this.#onRetry)?.({ error, attempts });
         }

@@ -86,12 +86,21 @@ test('Retry-After is waited for, as seconds and as a date', async (t) => {
 test('what stays away is given up after the time for retries, and at once where it asks for longer', async (t) => {
   const busy = await ScriptedServer.start(t, () => problem(503, 'queue_full'));
   await using chronicle = new ChronicleWeaver({ ...FAST, url: busy.url, retryMs: 50 });
-  await assert.rejects(chronicle.publish(EVENT), { name: 'ProblemError', code: 'queue_full', status: 503 });
+  await assert.rejects(chronicle.publish(EVENT), {
+    name: 'ProblemError',
+    code: 'queue_full',
+    status: 503,
+    message: /answered 503 queue_full: because of queue_full; given up after \d+ attempts$/,
+  });
   assert.ok(busy.arrived.length > 2);
 
   const patient = await ScriptedServer.start(t, () => ({ status: 429, headers: { 'retry-after': '3600' } }));
   await using other = new ChronicleWeaver({ ...FAST, url: patient.url });
-  await assert.rejects(other.stats(), { status: 429, retryAfterMs: 3_600_000 });
+  await assert.rejects(other.stats(), {
+    status: 429,
+    retryAfterMs: 3_600_000,
+    message: /it asks to wait 3600 s; given up after 1 attempt$/,
+  });
   assert.equal(patient.arrived.length, 1);
 });
 

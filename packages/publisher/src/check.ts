@@ -62,7 +62,7 @@ export function checkBooks(before: Stats, after: Stats, plan: Plan, tally: Tally
 /**
  * Reads the run's events back: each unique one is there once, as it was sent, at the offset its verdict gave, and the
  * offsets of a topic only rise.
- * @throws RequestError where a page cannot be read
+ * @throws ChronicleWeaverError where a page cannot be read
  */
 export async function checkStored(
   plan: Plan,

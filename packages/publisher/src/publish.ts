@@ -42,7 +42,7 @@ export function createTally(plan: Plan): Tally {
 
 /**
  * Sends the plan in batches, `concurrency` at once, and adds every answer to the tally.
- * @throws RequestError where a batch is given up (the others are then stopped), or the signal's reason
+ * @throws ChronicleWeaverError where a batch is given up (the others are then stopped), or the signal's reason
  */
 export async function publishPlan(
   plan: Plan,

@@ -1,4 +1,5 @@
-import { Aggregator, RequestError, type TimeLimits } from './aggregator.ts';
+import { ChronicleWeaverError } from '@chronicleweaver/client';
+import { Aggregator, type TimeLimits } from './aggregator.ts';
 import { type Check, checkAnswers, checkBooks, checkStored } from './check.ts';
 import { createPlan } from './events.ts';
 import type { Options } from './options.ts';
@@ -39,7 +40,7 @@ export async function runPublisher(
     checks.push(await checkStored(plan, tally, aggregator, signal));
   } catch (error) {
     if (error instanceof Interrupted) ending = { kind: 'interrupted', reason: error.message };
-    else if (error instanceof RequestError) ending = { kind: 'gave-up', reason: error.message };
+    else if (error instanceof ChronicleWeaverError) ending = { kind: 'gave-up', reason: error.message };
     else throw error;
   }
   return createReport(options, plan, tally, checks, ending);

@@ -88,7 +88,9 @@ export async function startFakeAggregator(t: TestContext, faults: Faults = {}): 
     };
     switch (`${request.method} ${url.pathname}`) {
       case 'GET /ready':
-        return notReadyLeft-- > 0 ? say(503, { detail: 'the store is opening' }) : say(200, {});
+        return notReadyLeft-- > 0
+          ? say(503, { code: 'store_unavailable', detail: 'the store is opening' })
+          : say(200, {});
       case 'GET /stats':
         return say(200, faults.stats?.({ ...books }) ?? books);
       case 'GET /events': {

@@ -305,11 +305,12 @@ test('a request without an answer in time is retried', async (t) => {
 
 test('an aggregator that stays away is given up after the time for retries', async (t) => {
   const fake = await startFakeAggregator(t, {
-    refuse: (request) => (request > 3 ? { status: 503, body: { detail: 'the queue is full' } } : undefined),
+    refuse: (request) =>
+      request > 3 ? { status: 503, body: { code: 'queue_full', detail: 'the queue is full' } } : undefined,
   });
   const { report } = await run(fake, { retryMs: 400 });
   assert.equal(report.outcome, 'FAIL');
-  assert.match(report.stopped ?? '', /503: the queue is full; given up after retrying for 0.4 s/);
+  assert.match(report.stopped ?? '', /503 queue_full: the queue is full; given up after \d+ attempts$/);
   assert.equal(report.answered, 60);
   assert.ok(report.retries > 0);
 });
@@ -319,18 +320,15 @@ test('a Retry-After longer than the time for retries is given up at once', async
     await startFakeAggregator(t, { refuse: () => ({ status: 429, headers: { 'retry-after': '3600' } }) }),
   );
   assert.equal(report.outcome, 'FAIL');
-  assert.match(report.stopped ?? '', /asks to wait 3600 s, longer than/);
+  assert.match(report.stopped ?? '', /asks to wait 3600 s; given up after 1 attempt$/);
 });
 
 test('another 4xx is given up at once, with what the problem document says', async (t) => {
-  const body = {
-    detail: '1 event is not valid.',
-    errors: [{ index: 3, field: 'topic', message: 'is too long' }],
-  };
+  const body = { code: 'invalid_event', detail: 'event 3, topic: is too long' };
   const fake = await startFakeAggregator(t, { refuse: () => ({ status: 422, body }) });
   const { report } = await run(fake, { concurrency: 1 });
   assert.equal(report.outcome, 'FAIL');
-  assert.match(report.stopped ?? '', /answered 422: 1 event is not valid. \(event 3, topic: is too long\)$/);
+  assert.match(report.stopped ?? '', /answered 422 invalid_event: event 3, topic: is too long$/);
   assert.equal(fake.publishCount, 1);
   assert.match(reportText(report), /^FAIL: (.*\n)*  stopped    POST .*\n  resume with --run-id=run-1 /);
 });
@@ -340,7 +338,8 @@ test('a run waits for an aggregator that is not ready yet', async (t) => {
   const { report, progress } = await run(fake);
   assertPasses(report);
   assert.equal(
-    progress.match(/waiting for the aggregator: .* answered 503: the store is opening\n/g)?.length,
+    progress.match(/waiting for the aggregator: .* answered 503 store_unavailable: the store is opening\n/g)
+      ?.length,
     1,
   );
 });
