@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Event, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
 import { type AggregatorProcess, Site, assertBalanced } from './support/aggregator-process.ts';
 import { type Program, until } from './support/program.ts';
-import { SeededRandom } from './support/random.ts';
+import { type SeededRandom, withSeedOf } from './support/random.ts';
 
 const PUBLISHER = fileURLToPath(new URL('../packages/publisher/src/main.ts', import.meta.url));
 
@@ -168,14 +168,13 @@ test(
   `every acknowledged event is there after each of ${ROUNDS} crashes, with its offset and its payload [P-1, P-2, P-3, P-4]`,
   TIMEOUT,
   async (t) => {
-    const random = new SeededRandom('CRASH_SEED');
     const site = new Site(t);
     const acknowledged = new Map<string, { event: Event; offset: number }>();
     /** Publishes that got no answer: they may be stored whole or not at all, and are sent again. */
     let unanswered: Event[][] = [];
     let nextId = 0;
 
-    const nextBatch = (round: number): Event[] => {
+    const nextBatch = (random: SeededRandom, round: number): Event[] => {
       const batchEvents = random.whole(0, 1) === 0 ? 1 : random.whole(2, 60);
       return Array.from({ length: batchEvents }, () => {
         const id = nextId++;
@@ -189,7 +188,7 @@ test(
       });
     };
 
-    await random.named(async () => {
+    await withSeedOf('CRASH_SEED', async (random) => {
       for (let round = 1; round <= ROUNDS; round++) {
         const aggregator = await site.start();
         await checkAfterCrash(aggregator);
@@ -198,7 +197,7 @@ test(
         unanswered = [];
         const publisher = async (): Promise<void> => {
           for (;;) {
-            const events = toRetry.pop() ?? nextBatch(round);
+            const events = toRetry.pop() ?? nextBatch(random, round);
             let answer: PublishAnswer;
             try {
               answer = await aggregator.publish(...events);

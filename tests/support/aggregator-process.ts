@@ -41,7 +41,6 @@ export interface StatsAnswer {
   commits: number;
 }
 
-/** What `npm start` runs. */
 const START_COMMAND = startCommand();
 
 /**
@@ -218,11 +217,12 @@ process.on('exit', () => {
   for (const folder of folders) remove(folder);
 });
 
-function startCommand(): string[] {
+/** What `npm start` runs, from the sources in `root`. */
+export function startCommand(root = pathOf('')): string[] {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { start: string } };
   const [program, ...args] = scripts.start.split(' ');
   assert.equal(program, 'node');
-  return [process.execPath, ...args.map((arg) => (arg.startsWith('packages/') ? pathOf(arg) : arg))];
+  return [process.execPath, ...args.map((arg) => (arg.startsWith('packages/') ? join(root, arg) : arg))];
 }
 
 const REQUEST_MS = 30_000;

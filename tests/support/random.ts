@@ -1,34 +1,67 @@
 /**
- * Choices that can be had again: the seed of a run is drawn anew, or taken from the variable, and a failure names it.
- * The generator is Tommy Ettinger's mulberry32 (public domain).
+ * Choices that can be had again from their seed. The generator is Tommy Ettinger's mulberry32 (public domain).
  */
 export class SeededRandom {
   readonly seed: number;
-  readonly #variable: string;
   #state: number;
 
-  /** @param variable of the environment that a seed is taken from, such as CRASH_SEED */
-  constructor(variable: string) {
-    const given = process.env[variable];
-    this.#variable = variable;
-    this.seed = given ? Number(given) : Math.floor(Math.random() * 2 ** 32);
-    this.#state = this.seed;
+  constructor(seed: number) {
+    this.seed = seed;
+    this.#state = seed;
   }
 
   /** A whole number from `min` to `max`, both included. */
   whole(min: number, max: number): number {
+    return min + (this.#next() % (max - min + 1));
+  }
+
+  /** A number from `min` to below `max`. */
+  between(min: number, max: number): number {
+    return min + (this.#next() / 2 ** 32) * (max - min);
+  }
+
+  /** True that often: 0 is never, 1 always. */
+  chance(share: number): boolean {
+    return this.#next() < share * 2 ** 32;
+  }
+
+  of<T>(choices: readonly [T, ...T[]]): T {
+    return choices[this.whole(0, choices.length - 1)]!;
+  }
+
+  /** Choices of their own: what is drawn here does not move what is drawn there. The same numbers give the same ones. */
+  fork(...numbers: readonly number[]): SeededRandom {
+    let seed = this.seed;
+    for (const number of numbers) seed = new SeededRandom(seed ^ Math.imul(number + 1, 0x9e3779b1)).#next();
+    return new SeededRandom(seed);
+  }
+
+  #next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return min + (((mixed ^ (mixed >>> 14)) >>> 0) % (max - min + 1));
+    return (mixed ^ (mixed >>> 14)) >>> 0;
   }
+}
 
-  /** Does the work; where it fails, the failure says by which seed. */
-  async named<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
-      throw new Error(`failed with ${this.#variable}=${this.seed}`, { cause: error });
-    }
+/** A seed that was not used before. */
+export function newSeed(): number {
+  return Math.floor(Math.random() * 2 ** 32);
+}
+
+/**
+ * Does the work with the choices of the variable's seed, such as CRASH_SEED, or of a new one; where it fails, the
+ * failure says which.
+ */
+export async function withSeedOf<T>(
+  variable: string,
+  work: (random: SeededRandom) => Promise<T>,
+): Promise<T> {
+  const given = process.env[variable];
+  const random = new SeededRandom(given ? Number(given) : newSeed());
+  try {
+    return await work(random);
+  } catch (error) {
+    throw new Error(`failed with ${variable}=${random.seed}`, { cause: error });
   }
 }

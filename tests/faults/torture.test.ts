@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { type TestContext, test } from 'node:test';
+import { type Report, newReport } from '../../torture/report.ts';
+import { runTorture } from '../../torture/run.ts';
+import type { Change } from '../../torture/source.ts';
+import { withSeedOf } from '../support/random.ts';
+
+const TIMEOUT = { timeout: 300_000 };
+
+/** A torture that takes a minute at most, of the service with these changes. */
+function tortured(t: TestContext, changes: readonly Change[]): Promise<Report> {
+  return withSeedOf('TORTURE_SEED', async ({ seed }) => {
+    const report = newReport(seed);
+    const options = { seed, minutes: 1, kills: 30, folder: tmpdir(), jsonPath: null };
+    await runTorture(options, report, () => {}, changes);
+    if (report.failure !== null) {
+      t.diagnostic(report.failure.message);
+      rmSync(report.failure.folder, { recursive: true });
+    }
+    return report;
+  });
+}
+
+async function assertFound(t: TestContext, found: RegExp, changes: readonly Change[]): Promise<void> {
+  const { outcome, failure } = await tortured(t, changes);
+  assert.equal(outcome, 'broken', 'the torture found nothing');
+  assert.match(failure!.message, found);
+}
+
+test('the torture finds a service that answers before the commit [P-1]', TIMEOUT, (t) =>
+  assertFound(t, /every acknowledged event in the log\n\s+found: \d+ of \d+ are lost/, [
+    {
+      file: 'store/sqlite/append.ts',
+      from: 'this.#begin.run();',
+      to: 'if (!this.#db.isTransaction) this.#begin.run();',
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      from: 'this.#commit.run();',
+      to: 'if (this.#ledger.received % 4 === 0) this.#commit.run();',
+    },
+  ]),
+);
+
+test('the torture finds a service that forgets keys when it is killed [P-2]', TIMEOUT, (t) =>
+  assertFound(t, /verdict (accepted or )?duplicate|as told or read before|is not in the index/, [
+    {
+      file: 'store/sqlite/open-file.ts',
+      from: 'reviveKeys({ db, appender, hasher, index }, revived);',
+      to: '',
+    },
+  ]),
+);
+
+test('the torture finds a service whose merges move events [P-4]', TIMEOUT, (t) =>
+  assertFound(t, /at offset \d+, once\n\s+found: it is at \d+|it was cut short|verify ended with 1/, [
+    {
+      file: 'store/sqlite/blocks/block-log.ts',
+      from: 'texts.push(text);',
+      to: 'if (texts.length > 0 && texts.at(-1)?.length === text.length) texts.splice(-1, 0, text); else texts.push(text);',
+    },
+  ]),
+);

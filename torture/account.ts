@@ -1,0 +1,279 @@
+import type { EventResult, PublishAnswer } from '@chronicleweaver/protocol';
+import { BrokenPromise } from './broken-promise.ts';
+import { type Events, numberOf } from './events.ts';
+
+/**
+ * One event of a publish. `new`: event `k`, which no other publish sends before this one is acknowledged; `again`: the
+ * same event once more; `conflict`: another event under its id.
+ */
+export interface Sent {
+  readonly k: number;
+  readonly as: 'new' | 'again' | 'conflict';
+}
+
+/** Some events that are sent together, as often as it takes. */
+export interface Publish {
+  readonly events: readonly Sent[];
+  /** Has an event that is not one, so all of it must be refused. */
+  readonly isInvalid: boolean;
+  attempts: number;
+  /** Attempts of which the answer said that nothing was stored. */
+  refused: number;
+  answered: number;
+}
+
+/** What answers said: of events the first three, of publishes the others. */
+export interface Answers {
+  accepted: number;
+  duplicates: number;
+  /** Counted as duplicates, too. */
+  conflicts: number;
+  refused: number;
+  invalid: number;
+  none: number;
+}
+
+/** What is known of an event. */
+const ACKNOWLEDGED = 1;
+/** An answer told `accepted`. */
+const ACCEPTED = 2;
+/** It was read from the log after a restart. */
+const READ = 4;
+/** It went into a publish that can only be refused. */
+const INVALID = 8;
+
+/**
+ * What publishers and readers were told, and so what must hold.
+ *
+ * In: every publish before each attempt and what came of it; every event that was read. Out: a BrokenPromise on the
+ * first thing that cannot be. An event is *unknown*, then *acknowledged* (an answer told its offset), *read*, or both;
+ * its offset never changes from the first time it was told. Between two checks the events that were acknowledged and
+ * not yet read are kept as *owed*.
+ */
+export class Account {
+  /** The events of all answered attempts; the books must say as much. */
+  answeredEvents = 0;
+  /** The events of attempts that got no answer; the books may say so much more. */
+  unansweredEvents = 0;
+  /** The end of the log as it was read last. */
+  readTo = 0;
+  /** Events read, each once. */
+  stored = 0;
+  readonly storedByTopic = new Map<string, number>();
+
+  readonly #events: Events;
+  readonly #answers: Answers;
+  #offsets = new Uint32Array(1 << 16);
+  #flags = new Uint8Array(1 << 16);
+  #count = 0;
+  #lastOffset = 0;
+  #owed: number[] = [];
+  #unsettled: Publish[] = [];
+
+  /** @param answers what all answers said, counted on */
+  constructor(events: Events, answers: Answers) {
+    this.#events = events;
+    this.#answers = answers;
+  }
+
+  /** Numbers given out so far. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The highest offset that an answer has told. */
+  get lastOffset(): number {
+    return this.#lastOffset;
+  }
+
+  /** A number that no event has. */
+  newNumber(): number {
+    if (this.#count === this.#offsets.length) this.#grow();
+    return this.#count++;
+  }
+
+  /** The offset of an event that was told or read, or 0. */
+  offsetOf(k: number): number {
+    return this.#offsets[k]!;
+  }
+
+  isAcknowledged(k: number): boolean {
+    return (this.#flags[k]! & ACKNOWLEDGED) !== 0;
+  }
+
+  /** It is about to be sent. */
+  attempt(publish: Publish): void {
+    publish.attempts += 1;
+    if (publish.isInvalid) for (const k of newOf(publish)) this.#flags[k]! |= INVALID;
+  }
+
+  /** A publish that got no answer, or one that refused it, to be sent again. */
+  takeUnsettled(): Publish | undefined {
+    return this.#unsettled.shift();
+  }
+
+  get unsettled(): readonly Publish[] {
+    return this.#unsettled;
+  }
+
+  noAnswer(publish: Publish): void {
+    this.#answers.none += 1;
+    this.unansweredEvents += publish.events.length;
+    this.#leaveUnsettled(publish);
+  }
+
+  /** The answer said that nothing of it was stored, and that it may be sent again. */
+  refused(publish: Publish): void {
+    this.#answers.refused += 1;
+    publish.refused += 1;
+    this.#leaveUnsettled(publish);
+  }
+
+  /** The answer said that it is not valid. */
+  toldInvalid(publish: Publish): void {
+    if (!publish.isInvalid) throw new BrokenPromise('200 for events that are valid', '422');
+    this.#answers.invalid += 1;
+    publish.answered += 1;
+  }
+
+  /**
+   * Judges an answer.
+   *
+   * @param sentAfter the highest offset that any answer had told when this attempt was sent
+   */
+  acknowledged(publish: Publish, answer: PublishAnswer, sentAfter: number): void {
+    if (publish.isInvalid)
+      throw new BrokenPromise('422 for a publish with an invalid event', 'it was stored');
+    publish.answered += 1;
+    this.answeredEvents += publish.events.length;
+    const results = answer.results ?? [];
+    expectSame('results', publish.events.length, results.length);
+    const told = { accepted: 0, duplicate: 0, conflict: 0 };
+    let before = sentAfter;
+    for (const [i, sent] of publish.events.entries()) {
+      const result = results[i]!;
+      expectSame('the number in the id of a result', sent.k, numberOf(result.event_id));
+      told[result.verdict] += 1;
+      this.#judge(publish, sent, result);
+      if (result.verdict !== 'accepted') continue;
+      if (result.offset <= before)
+        throw new BrokenPromise(`an offset above ${before} for ${describe(result)}`, `${result.offset}`);
+      before = result.offset;
+    }
+    const news = newOf(publish).length;
+    if (told.accepted !== 0 && told.accepted !== news)
+      throw new BrokenPromise(
+        `all or none of the ${news} new events of a publish accepted`,
+        `${told.accepted}`,
+      );
+    expectSame('accepted', told.accepted, answer.accepted);
+    expectSame('duplicates', told.duplicate + told.conflict, answer.duplicates);
+    expectSame('conflicts', told.conflict, answer.conflicts);
+    this.#answers.accepted += told.accepted;
+    this.#answers.duplicates += told.duplicate;
+    this.#answers.conflicts += told.conflict;
+  }
+
+  #judge({ attempts, refused }: Publish, { k, as }: Sent, result: EventResult): void {
+    const known = this.#offsets[k]!;
+    const flags = this.#flags[k]!;
+    const { verdict, offset } = result;
+    if (known !== 0 && offset !== known)
+      throw new BrokenPromise(`offset ${known} for ${describe(result)}, as told or read before`, `${offset}`);
+    if (as === 'conflict') expectVerdict(result, ['conflict']);
+    else if (as === 'again' || (flags & (ACCEPTED | READ)) !== 0) expectVerdict(result, ['duplicate']);
+    // Where no attempt before this one can have stored it, it is a duplicate of nothing.
+    else if (attempts - refused === 1) expectVerdict(result, ['accepted']);
+    else expectVerdict(result, ['accepted', 'duplicate']);
+    if ((flags & (ACKNOWLEDGED | READ)) === 0) this.#owed.push(k);
+    this.#offsets[k] = offset;
+    this.#flags[k] = flags | ACKNOWLEDGED | (verdict === 'accepted' ? ACCEPTED : 0);
+    this.#lastOffset = Math.max(this.#lastOffset, offset);
+  }
+
+  /**
+   * An event as the log gives it, a line of JSON.
+   *
+   * @returns its number
+   */
+  read(line: string): number {
+    const { event_id: eventId, offset } = JSON.parse(line) as { event_id: string; offset: number };
+    const k = numberOf(eventId);
+    if (k === null || k >= this.#count) throw new BrokenPromise('events that were sent', line);
+    const expected = `${this.#events.text(k).slice(0, -1)},"offset":${offset},"received_at":"`;
+    if (!line.startsWith(expected)) throw new BrokenPromise(expected, line);
+    const known = this.#offsets[k]!;
+    if (known !== 0 && known !== offset)
+      throw new BrokenPromise(`event ${eventId} at offset ${known}, once`, `it is at ${offset}`);
+    const flags = this.#flags[k]!;
+    if ((flags & INVALID) !== 0) throw new BrokenPromise('nothing of a publish that is not valid', line);
+    if ((flags & READ) === 0) {
+      const topic = this.#events.topic(k);
+      this.stored += 1;
+      this.storedByTopic.set(topic, (this.storedByTopic.get(topic) ?? 0) + 1);
+    }
+    this.#offsets[k] = offset;
+    this.#flags[k] = flags | READ;
+    this.#lastOffset = Math.max(this.#lastOffset, offset);
+    return k;
+  }
+
+  /** All that is stored was read: what is owed must be among it, and publishes are there whole or not at all. */
+  settle(): void {
+    const lost = this.#owed.filter((k) => (this.#flags[k]! & READ) === 0);
+    if (lost.length > 0) {
+      const some = lost.slice(0, 5).map((k) => `${k} (offset ${this.#offsets[k]!})`);
+      throw new BrokenPromise(
+        'every acknowledged event in the log',
+        `${lost.length} of ${this.#owed.length} are lost, such as ${some.join(', ')}`,
+      );
+    }
+    this.#owed = [];
+    for (const publish of this.#unsettled) {
+      const { attempts, refused } = publish;
+      const fresh = newOf(publish);
+      const there = fresh.filter((k) => (this.#flags[k]! & READ) !== 0).length;
+      if (there !== 0 && there !== fresh.length)
+        throw new BrokenPromise('all or nothing of a publish', `${there} of its ${fresh.length} new events`);
+      if (there > 0 && refused === attempts)
+        throw new BrokenPromise(
+          'nothing of a publish that was refused',
+          `${there} events, such as ${fresh[0]}`,
+        );
+    }
+  }
+
+  #leaveUnsettled(publish: Publish): void {
+    if (publish.answered === 0 && !this.#unsettled.includes(publish)) this.#unsettled.push(publish);
+  }
+
+  #grow(): void {
+    const offsets = new Uint32Array(this.#offsets.length * 2);
+    offsets.set(this.#offsets);
+    this.#offsets = offsets;
+    const flags = new Uint8Array(this.#flags.length * 2);
+    flags.set(this.#flags);
+    this.#flags = flags;
+  }
+}
+
+function newOf({ events }: Publish): number[] {
+  return events.filter(({ as }) => as === 'new').map(({ k }) => k);
+}
+
+function describe({ event_id: eventId, topic, verdict }: EventResult): string {
+  return `event ${eventId} of ${topic} (${verdict})`;
+}
+
+function expectVerdict(result: EventResult, verdicts: readonly string[]): void {
+  if (!verdicts.includes(result.verdict))
+    throw new BrokenPromise(
+      `verdict ${verdicts.join(' or ')}`,
+      `${describe(result)}, offset ${result.offset}`,
+    );
+}
+
+/** Throws where the two differ. */
+export function expectSame(what: string, expected: unknown, found: unknown): void {
+  if (expected !== found) throw new BrokenPromise(`${what} ${String(expected)}`, String(found));
+}

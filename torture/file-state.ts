@@ -1,0 +1,102 @@
+import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+
+/** What a kill fell into, as the file tells afterwards. */
+export const WORKS = [
+  'seal',
+  'key merge',
+  'log merge due',
+  'checkpoint',
+  'half-written transaction',
+] as const;
+
+export type Work = (typeof WORKS)[number];
+
+/** Events of a tail that fills a merged block (store/sqlite/blocks/block-log.ts). */
+const MERGEABLE_EVENTS = 4096;
+
+/**
+ * What was under way in the files of a process that is dead. Looking leaves file and log as they are: a connection that
+ * may not write folds nothing back.
+ *
+ * @param runBuckets buckets of a whole run of level 0
+ * @param before the checkpoint that was the last when the process had started; null where it never had
+ */
+export function worksUnderWay(databasePath: string, runBuckets: number, before: Checkpoint | null): Work[] {
+  const now = lastCheckpoint(databasePath);
+  const isHalfWritten = isTransactionHalfWritten(databasePath);
+  const works = worksInTables(databasePath, runBuckets);
+  // What a start recovers looks like a checkpoint that was begun, so only another one is one.
+  if (before !== null && now.attempted > now.done && now.attempted !== before.attempted)
+    works.push('checkpoint');
+  if (isHalfWritten) works.push('half-written transaction');
+  return works;
+}
+
+function worksInTables(path: string, runBuckets: number): Work[] {
+  // Killed in its first start, before there was a table.
+  if (!existsSync(path) || statSync(path).size === 0) return [];
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    const holds = (sql: string): boolean => db.prepare(sql).get() !== undefined;
+    if (!holds("SELECT 1 FROM sqlite_schema WHERE name = 'key_run'")) return [];
+    const works: Work[] = [];
+    if (holds(`SELECT 1 FROM key_run WHERE level = 0 AND filled < ${runBuckets}`)) works.push('seal');
+    if (holds('SELECT 1 FROM key_run WHERE merged_into IS NOT NULL')) works.push('key merge');
+    if (holds(`SELECT 1 FROM log, ledger WHERE last_offset - merged_to >= ${MERGEABLE_EVENTS}`))
+      works.push('log merge due');
+    return works;
+  } finally {
+    db.close();
+  }
+}
+
+/** How many frames of the log a checkpoint was to bring into the file, and how many are there for certain. */
+export interface Checkpoint {
+  readonly attempted: number;
+  readonly done: number;
+}
+
+/** From the index of the log, which outlives a killed process: https://sqlite.org/walformat.html */
+export function lastCheckpoint(databasePath: string): Checkpoint {
+  const index = readStart(`${databasePath}-shm`, 136);
+  if (index.length < 136) return { attempted: 0, done: 0 };
+  return { attempted: index.readUInt32LE(128), done: index.readUInt32LE(96) };
+}
+
+/** Frames behind the last commit: https://sqlite.org/fileformat2.html#walformat */
+function isTransactionHalfWritten(databasePath: string): boolean {
+  const log = readAll(`${databasePath}-wal`);
+  if (log.length < 32) return false;
+  const frameBytes = 24 + log.readUInt32BE(8);
+  const salts = log.subarray(16, 24);
+  let isCommitted = true;
+  for (let at = 32; at + 24 <= log.length; at += frameBytes) {
+    if (!log.subarray(at + 8, at + 16).equals(salts)) break;
+    isCommitted = log.readUInt32BE(at + 4) !== 0 && at + frameBytes <= log.length;
+  }
+  return !isCommitted;
+}
+
+function readStart(path: string, bytes: number): Buffer {
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return Buffer.alloc(0);
+  }
+  try {
+    const start = Buffer.alloc(bytes);
+    return start.subarray(0, readSync(file, start));
+  } finally {
+    closeSync(file);
+  }
+}
+
+function readAll(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch {
+    return Buffer.alloc(0);
+  }
+}

@@ -1,0 +1,71 @@
+import type { SeededRandom } from '../tests/support/random.ts';
+
+/** How large the publishes of a round are. */
+export type Batches = 'single' | 'small' | 'mixed' | 'bulk';
+
+/** Where in its life the service is to be killed. */
+type Moment = 'serving' | 'idle' | 'shutdown';
+
+/**
+ * One round: the service starts, perhaps is killed on the way and starts again, is checked, is published to, and is
+ * killed. Times that depend on the machine are shares of what the same took before.
+ */
+export interface Round {
+  /** Kills before it listens: when, as shares of a usual start. */
+  readonly startKills: readonly number[];
+  readonly publishers: number;
+  readonly batches: Batches;
+  readonly loadMs: number;
+  readonly moment: Moment;
+  /** `idle`: how long nobody publishes before the kill. */
+  readonly idleMs: number;
+  /** `shutdown`: when after SIGTERM, as a share of a usual stop. */
+  readonly stopShare: number;
+}
+
+/** What a round does follows from the seed and its number alone. */
+export function planRound(random: SeededRandom, round: number): Round {
+  const draw = random.fork(ROUNDS, round);
+  const startKills = draw.chance(0.4) ? draw.whole(1, 2) : 0;
+  return {
+    // The file is opened late in a start.
+    startKills: Array.from({ length: startKills }, () => draw.between(0.3, 1.05)),
+    publishers: draw.of([1, 2, 4, 8, 12]),
+    batches: draw.of(['single', 'small', 'mixed', 'mixed', 'bulk', 'bulk']),
+    loadMs: draw.chance(0.3) ? draw.whole(10, 200) : draw.whole(200, 1500),
+    moment: draw.of(['serving', 'serving', 'idle', 'shutdown']),
+    // Work in the background begins after 100 ms and takes what is left of sealing and merging.
+    idleMs: draw.whole(90, 500),
+    stopShare: draw.between(0, 1.1),
+  };
+}
+
+/** One file from its first start to the check of everything. */
+export interface Life {
+  /** Runs of keys as they are shipped, or small ones, so that they are sealed and merged all the time. */
+  readonly runs: 'as shipped' | 'small';
+  /** Past so many events the file is checked from end to end, and another one begins. */
+  readonly eventsMax: number;
+}
+
+export function planLife(random: SeededRandom, life: number): Life {
+  const draw = random.fork(LIVES, life);
+  return life % 3 === 2
+    ? { runs: 'as shipped', eventsMax: draw.whole(200_000, 1_500_000) }
+    : { runs: 'small', eventsMax: draw.whole(20_000, 300_000) };
+}
+
+/** The choices of a publisher of a round. */
+export function publisherChoices(random: SeededRandom, round: number, publisher: number): SeededRandom {
+  return random.fork(PUBLISHERS, round, publisher);
+}
+
+/** What of a round is looked at beside what is new. */
+export function sampleChoices(random: SeededRandom, round: number): SeededRandom {
+  return random.fork(SAMPLES, round);
+}
+
+const ROUNDS = 0;
+const LIVES = 1;
+const PUBLISHERS = 2;
+const SAMPLES = 3;

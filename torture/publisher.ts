@@ -1,0 +1,152 @@
+import type { Problem, PublishAnswer } from '@chronicleweaver/protocol';
+import { type Answer, Connection } from '../bench/load/connection.ts';
+import type { SeededRandom } from '../tests/support/random.ts';
+import type { Account, Publish, Sent } from './account.ts';
+import { BrokenPromise } from './broken-promise.ts';
+import type { Events } from './events.ts';
+import type { Batches } from './plan.ts';
+
+/** Share of publishes that are sent twice at once, as by a client that gave up waiting too early. */
+const TWIN_SHARE = 0.02;
+const INVALID_SHARE = 0.02;
+
+/** A duplicate is recent where its first is one of so many newest events. */
+const RECENT_EVENTS = 2_000;
+
+/** Whose publishes, and where to. */
+interface Work {
+  readonly account: Account;
+  readonly events: Events;
+  readonly port: number;
+  readonly batches: Batches;
+  readonly random: SeededRandom;
+  /** Says that no other publish is to begin. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Publishes one batch after the other, first those that were not acknowledged before, and tells the account of every
+ * attempt and every answer. Returns when it was told to stop or when the service does not answer any more; throws a
+ * BrokenPromise on an answer that cannot be.
+ */
+export async function publish(work: Work): Promise<void> {
+  const { account, random, signal } = work;
+  const [first, second] = [new Sender(work), new Sender(work)];
+  try {
+    while (!signal.aborted) {
+      const next = account.takeUnsettled() ?? drawPublish(work);
+      const senders = random.chance(TWIN_SHARE) ? [first, second] : [first];
+      const answered = await Promise.all(senders.map((sender) => sender.send(next)));
+      if (answered.includes(false)) return;
+    }
+  } finally {
+    first.close();
+    second.close();
+  }
+}
+
+/** Sends everything again that was not acknowledged, until all of it is. */
+export async function publishUnsettled(to: Pick<Work, 'account' | 'events' | 'port'>): Promise<void> {
+  const sender = new Sender(to);
+  for (let next = to.account.takeUnsettled(); next !== undefined; next = to.account.takeUnsettled()) {
+    if (!(await sender.send(next))) throw new BrokenPromise('an answer from a service that runs', 'none');
+  }
+  sender.close();
+}
+
+/** A connection that is opened when it is first needed. */
+class Sender {
+  readonly #to: Pick<Work, 'account' | 'events' | 'port'>;
+  #connection: Connection | null = null;
+
+  constructor(to: Pick<Work, 'account' | 'events' | 'port'>) {
+    this.#to = to;
+  }
+
+  /** Makes one attempt; returns whether it was answered. */
+  async send(next: Publish): Promise<boolean> {
+    const { account, events, port } = this.#to;
+    const request = requestOf(next, events);
+    account.attempt(next);
+    const sentAfter = account.lastOffset;
+    let answer: Answer;
+    try {
+      this.#connection ??= await Connection.open(port);
+      answer = await this.#connection.request(request);
+    } catch {
+      // A killed service's connections end in many ways, all of which mean that there is no answer.
+      account.noAnswer(next);
+      return false;
+    }
+    if (answer.status === 200)
+      account.acknowledged(next, JSON.parse(answer.body) as PublishAnswer, sentAfter);
+    else if (answer.status === 422) account.toldInvalid(next);
+    else if (isRefusal(answer)) account.refused(next);
+    else
+      throw new BrokenPromise(
+        '200, 422 or a refusal by 503',
+        `${answer.status}: ${answer.body.slice(0, 1000)}`,
+      );
+    return true;
+  }
+
+  close(): void {
+    this.#connection?.close();
+    this.#connection = null;
+  }
+}
+
+/** No answer but these may be had under load, and with each nothing was stored. */
+function isRefusal({ status, body }: Answer): boolean {
+  const { code } = JSON.parse(body) as Problem;
+  return status === 503 && (code === 'shutting_down' || code === 'queue_full');
+}
+
+function requestOf({ events: sent, isInvalid }: Publish, events: Events): Buffer {
+  const texts = sent.map(({ k, as }) => (as === 'conflict' ? events.conflicting(k) : events.text(k)));
+  if (isInvalid) texts[texts.length - 1] = events.invalid(sent.at(-1)!.k);
+  const body = Buffer.from(`{"events":[${texts.join(',')}]}`);
+  const head =
+    `POST /publish?results=true HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n` +
+    `Content-Length: ${body.length}\r\n\r\n`;
+  return Buffer.concat([Buffer.from(head), body]);
+}
+
+function drawPublish({ account, random, batches }: Work): Publish {
+  const size = drawSize(random, batches);
+  const isInvalid = random.chance(INVALID_SHARE);
+  const fresh: number[] = [];
+  const events = Array.from({ length: size }, (_, place): Sent => {
+    // The last of a publish that is not valid is the one that is at fault.
+    const kind = isInvalid && place === size - 1 ? 1 : random.between(0, 1);
+    const known = kind < 0.22 ? drawKnown(account, random, kind < 0.12 ? RECENT_EVENTS : Infinity) : null;
+    if (known !== null) return { k: known, as: kind % 0.05 < 0.015 ? 'conflict' : 'again' };
+    if (kind < 0.26 && fresh.length > 0) {
+      return { k: fresh[random.whole(0, fresh.length - 1)]!, as: kind < 0.24 ? 'again' : 'conflict' };
+    }
+    const k = account.newNumber();
+    fresh.push(k);
+    return { k, as: 'new' };
+  });
+  return { events, isInvalid, attempts: 0, refused: 0, answered: 0 };
+}
+
+function drawSize(random: SeededRandom, batches: Batches): number {
+  switch (batches) {
+    case 'single':
+      return 1;
+    case 'small':
+      return random.whole(1, 60);
+    case 'bulk':
+      return random.whole(200, 1000);
+    case 'mixed':
+      return random.chance(0.5) ? 1 : random.chance(0.5) ? random.whole(2, 100) : random.whole(100, 1000);
+  }
+}
+
+/** An event that is stored for certain: one of the newest, or any. */
+function drawKnown(account: Account, random: SeededRandom, newest: number): number | null {
+  if (account.count === 0) return null;
+  const k = random.whole(Math.max(0, account.count - newest), account.count - 1);
+  return account.isAcknowledged(k) ? k : null;
+}

@@ -1,0 +1,68 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { SeededRandom } from '../tests/support/random.ts';
+import { FileLife } from './file-life.ts';
+import type { Options } from './options.ts';
+import { planLife } from './plan.ts';
+import type { Report } from './report.ts';
+import { type Change, SMALL_RUNS, changedSource, shapeChange, shippedSource } from './source.ts';
+
+/** Of a service with the runs that are shipped. */
+const SHIPPED_RUN_BUCKETS = 2048;
+
+/**
+ * Lives of files, one after the other, until the time is over or there were enough kills. Fills in the report, and says
+ * `advanced` after every kill. Rejects on nothing that the service does: that is in the report.
+ *
+ * @param changes of the service's sources, by which a test breaks it
+ */
+export async function runTorture(
+  options: Options,
+  report: Report,
+  advanced: () => void = () => {},
+  changes: readonly Change[] = [],
+): Promise<void> {
+  mkdirSync(options.folder, { recursive: true });
+  const folder = mkdtempSync(join(options.folder, 'chronicleweaver-torture-'));
+  const remove = (): void => {
+    if (report.outcome !== 'broken') rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', remove);
+  const random = new SeededRandom(options.seed);
+  const startMs = performance.now();
+  const isOver = (): boolean => {
+    report.minutes = (performance.now() - startMs) / 60_000;
+    return report.minutes >= options.minutes || report.kills >= options.kills;
+  };
+  const small = {
+    source: changedSource(join(folder, 'small-runs'), [...changes, shapeChange(SMALL_RUNS)]),
+    runBuckets: 2 ** SMALL_RUNS.baseBits,
+  };
+  const shipped = {
+    source: changes.length === 0 ? shippedSource() : changedSource(join(folder, 'changed'), changes),
+    runBuckets: SHIPPED_RUN_BUCKETS,
+  };
+
+  try {
+    for (let life = 0; !isOver(); life++) {
+      const { runs, eventsMax } = planLife(random, life);
+      const path = join(folder, `file-${life}`);
+      mkdirSync(path);
+      report.files += 1;
+      await using file = new FileLife({
+        folder: path,
+        random,
+        report,
+        advanced,
+        ...(runs === 'small' ? small : shipped),
+      });
+      await file.live(() => isOver() || file.stored >= eventsMax);
+      rmSync(path, { recursive: true, force: true });
+    }
+    report.outcome = 'kept';
+  } catch (error) {
+    report.outcome = 'broken';
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    report.failure = { round: report.rounds, message, folder };
+  }
+}
