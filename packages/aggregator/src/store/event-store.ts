@@ -1,5 +1,6 @@
 import type { EventBatch } from '../event/event-batch.ts';
 import type { Framing } from './stored-event.ts';
+import type { SubscriptionStore } from './subscription-store.ts';
 
 /**
  * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same
@@ -9,6 +10,9 @@ import type { Framing } from './stored-event.ts';
  * `received = accepted + duplicates`, counted in the transaction that stores the events.
  */
 export interface EventStore {
+  /** How far each subscription has come, in the same file. */
+  readonly subscriptions: SubscriptionStore;
+
   /**
    * Judges and stores the events of all batches in one transaction and resolves after it is durable, with one result
    * per batch. Rejects with a StoreError, and then nothing of any batch is stored.

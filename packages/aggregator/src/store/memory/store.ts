@@ -26,6 +26,8 @@ import {
 } from '../event-store.ts';
 import { framedEvent, storedEventJson } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
+import type { SubscriptionStore } from '../subscription-store.ts';
+import { MemorySubscriptions } from './subscriptions.ts';
 
 interface KeptEvent {
   readonly offset: number;
@@ -49,6 +51,7 @@ export class MemoryStore implements EventStore {
   #duplicates = 0;
   #conflicts = 0;
   #closed = false;
+  readonly subscriptions: SubscriptionStore = new MemorySubscriptions(this);
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     await this.probe();
@@ -116,6 +119,15 @@ export class MemoryStore implements EventStore {
 
   async close(): Promise<void> {
     this.#closed = true;
+  }
+
+  get lastOffset(): number {
+    return this.#log.length;
+  }
+
+  /** The offset of the last event that was committed before the time, 0 where none was. */
+  lastOffsetBefore(timeMs: number): number {
+    return this.#log.findLast(({ receivedMs }) => receivedMs < timeMs)?.offset ?? 0;
   }
 
   #matches(query: SnapshotQuery): KeptEvent[] {

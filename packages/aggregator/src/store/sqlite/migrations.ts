@@ -81,4 +81,49 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX event_by_key;
   DROP INDEX event_by_topic;
   `,
+
+  // 3: subscriptions, how far each has come (subscriptions.ts).
+  `
+  CREATE TABLE subscription (
+    subscription_id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: what is late for one must not hit another
+    name            TEXT    NOT NULL UNIQUE,
+    topics          TEXT    NOT NULL,  -- patterns, a JSON array
+    start           TEXT    NOT NULL,  -- as it was asked for, JSON
+    lease_ms        INTEGER NOT NULL,
+    deliveries_max  INTEGER NOT NULL,
+    secret          BLOB    NOT NULL,  -- signs its lease ids; never told
+    created_ms      INTEGER NOT NULL,
+    position        INTEGER NOT NULL,            -- above it nothing was given out
+    takes           INTEGER NOT NULL DEFAULT 0,  -- so far
+    void_takes      INTEGER NOT NULL DEFAULT 0,  -- leases of takes up to this one ended with a seek
+    outstanding     INTEGER NOT NULL DEFAULT 0,  -- rows of the table below
+    dead            INTEGER NOT NULL DEFAULT 0,  -- rows of the one after it
+    deliveries      INTEGER NOT NULL DEFAULT 0,  -- of all time, and these two
+    redeliveries    INTEGER NOT NULL DEFAULT 0,
+    acknowledged    INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+
+  -- Events that were given out and are neither acknowledged nor dead.
+  CREATE TABLE outstanding (
+    subscription_id INTEGER NOT NULL,
+    offset          INTEGER NOT NULL,
+    take            INTEGER,           -- which leased it; NULL where it was given back
+    due_ms          INTEGER NOT NULL,  -- when its lease ends; without one, from when on it may be given again
+    deliveries      INTEGER NOT NULL,
+    is_last         INTEGER NOT NULL,  -- 1: as often as it may be; when it is due it is dead
+    bytes           INTEGER NOT NULL,  -- of its text
+    PRIMARY KEY (subscription_id, offset)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX outstanding_by_due ON outstanding (subscription_id, is_last, due_ms);
+
+  CREATE TABLE dead_letter (
+    subscription_id INTEGER NOT NULL,
+    offset          INTEGER NOT NULL,
+    deliveries      INTEGER NOT NULL,
+    bytes           INTEGER NOT NULL,
+    dead_ms         INTEGER NOT NULL,
+    reason          TEXT    NOT NULL,
+    PRIMARY KEY (subscription_id, offset)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -14,6 +14,7 @@ import {
   type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
+import type { OutcomesOf, Step, SubscriptionStore } from '../subscription-store.ts';
 import type { CountedSome } from './read.ts';
 import { ThreadClient } from './thread-client.ts';
 import type { ReaderCalls, Told, WriterCalls } from './thread.ts';
@@ -26,6 +27,7 @@ import type { ReaderCalls, Told, WriterCalls } from './thread.ts';
 export class SqliteStore implements EventStore {
   /** Like "3.53.4". */
   readonly sqliteVersion: string;
+  readonly subscriptions: SubscriptionStore;
   readonly #path: string;
   readonly #writer: ThreadClient<WriterCalls>;
   readonly #reader: ThreadClient<ReaderCalls>;
@@ -40,6 +42,10 @@ export class SqliteStore implements EventStore {
     this.#writer = writer;
     this.#reader = reader;
     this.sqliteVersion = sqliteVersion;
+    this.subscriptions = {
+      apply: async <const S extends readonly Step[]>(nowMs: number, steps: S) =>
+        (await writer.call('stepSubscriptions', [nowMs, steps])) as OutcomesOf<S>,
+    };
   }
 
   /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */

@@ -1,10 +1,12 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type { EventBatch } from '../../event/event-batch.ts';
 import { type PageQuery, StoreError, type TopicFilter } from '../event-store.ts';
+import type { Step } from '../subscription-store.ts';
 import { Background } from './background.ts';
 import { openForReading, sqliteVersion } from './database.ts';
 import { openFile } from './open-file.ts';
 import { type RangeQuery, Reader } from './read.ts';
+import { SqliteSubscriptions } from './subscriptions.ts';
 
 /**
  * A thread with one connection: the writer's or a reader's. In: calls, in order, each with an id. Out: one answer per
@@ -48,6 +50,7 @@ function openWriter(path: string, tell: Tell) {
   const file = openFile(path, (moved, total) => tell({ moved, total }, 'moving the events of an older file'));
   const { db, appender, hasher, index } = file;
   const background = new Background(file, tell);
+  const subscriptions = new SqliteSubscriptions(db);
   return {
     opened: () => ({ sqliteVersion: sqliteVersion(db) }),
     append: (group: EventBatch) => {
@@ -55,6 +58,8 @@ function openWriter(path: string, tell: Tell) {
       return appender.append(group);
     },
     probe: () => appender.probe(),
+    stepSubscriptions: (nowMs: number, steps: readonly Step[]) =>
+      appender.transaction(() => subscriptions.apply(nowMs, steps)),
     locate: (topic: string, eventId: string): number | null => {
       hasher.hashNames(topic, eventId);
       return index.find(hasher.k0, hasher.k1, hasher.k2, hasher.k3) ? index.offset : null;

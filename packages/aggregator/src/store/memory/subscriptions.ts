@@ -1,0 +1,322 @@
+import { randomBytes } from 'node:crypto';
+import {
+  type Created,
+  DONE,
+  type DeadLetter,
+  type DeadReason,
+  type Definition,
+  EXPIRED,
+  type Hand,
+  type Leases,
+  type LeaseStates,
+  type OutcomesOf,
+  SETTLED,
+  type Sought,
+  type Start,
+  type Step,
+  type SubscriptionState,
+  type SubscriptionSteps,
+  type SubscriptionStore,
+  type TakeRequest,
+  type Taken,
+  UNKNOWN,
+  differingField,
+} from '../subscription-store.ts';
+
+/** What is asked of the log to find a place in it. */
+export interface Log {
+  readonly lastOffset: number;
+  /** The offset of the last event that was committed before the time, 0 where none was. */
+  lastOffsetBefore(timeMs: number): number;
+}
+
+/** An event that is leased (`take` is set and `dueMs` is to come) or returned. */
+interface Outstanding {
+  readonly offset: number;
+  readonly bytes: number;
+  deliveries: number;
+  take: number | null;
+  dueMs: number;
+}
+
+interface Dead extends DeadLetter {
+  readonly bytes: number;
+}
+
+interface Subscription {
+  readonly id: number;
+  readonly definition: Definition;
+  readonly secret: Uint8Array;
+  readonly createdMs: number;
+  position: number;
+  takes: number;
+  /** Leases of takes up to this one are void. */
+  voidTakes: number;
+  readonly outstanding: Map<number, Outstanding>;
+  readonly dead: Map<number, Dead>;
+  deliveries: number;
+  redeliveries: number;
+  acknowledged: number;
+}
+
+/** The reference: what a store of subscriptions has to do, in the fewest words. Nothing is durable. */
+export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps {
+  readonly #log: Log;
+  readonly #byId = new Map<number, Subscription>();
+  #lastId = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  async apply<const S extends readonly Step[]>(nowMs: number, steps: S): Promise<OutcomesOf<S>> {
+    return steps.map((step) => this.#step(nowMs, step)) as OutcomesOf<S>;
+  }
+
+  create(nowMs: number, definition: Definition): Created {
+    for (const { id, definition: known } of this.#byId.values()) {
+      if (known.name !== definition.name) continue;
+      const field = differingField(known, definition);
+      return field === undefined
+        ? { kind: 'same', state: this.state(nowMs, id)! }
+        : { kind: 'differs', field };
+    }
+    const position = this.#positionOf(definition.start, nowMs);
+    if (position === null) return { kind: 'beyond_end', lastOffset: this.#log.lastOffset };
+    const id = ++this.#lastId;
+    this.#byId.set(id, {
+      id,
+      definition,
+      secret: Uint8Array.from(randomBytes(16)),
+      createdMs: nowMs,
+      position,
+      takes: 0,
+      voidTakes: 0,
+      outstanding: new Map(),
+      dead: new Map(),
+      deliveries: 0,
+      redeliveries: 0,
+      acknowledged: 0,
+    });
+    return { kind: 'created', state: this.state(nowMs, id)! };
+  }
+
+  remove(_nowMs: number, id: number): boolean {
+    return this.#byId.delete(id);
+  }
+
+  take(nowMs: number, id: number, request: TakeRequest): Taken | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    const { fresh, outstandingMax, bytesMax } = request;
+    const isCurrent = fresh.after === subscription.position;
+    const freshCount = isCurrent ? fresh.offsets.length : 0;
+    let next = 0;
+    const hands = request.demands.map((eventsMax): Hand => {
+      const taken: Outstanding[] = [];
+      let bytes = 0;
+      const fits = (event: Outstanding): boolean =>
+        taken.length < eventsMax && (taken.length === 0 || bytes + event.bytes <= bytesMax);
+      for (const event of inOrderOfDue(subscription)) {
+        if (event.dueMs > nowMs || !fits(event)) break;
+        taken.push(event);
+        bytes += event.bytes;
+      }
+      while (next < freshCount && subscription.outstanding.size < outstandingMax) {
+        const offset = fresh.offsets[next]!;
+        const event: Outstanding = {
+          offset,
+          bytes: fresh.bytes[next]!,
+          deliveries: 0,
+          take: null,
+          dueMs: nowMs,
+        };
+        if (!fits(event)) break;
+        taken.push(event);
+        bytes += event.bytes;
+        subscription.outstanding.set(offset, event);
+        next += 1;
+        subscription.position = next === freshCount ? fresh.upTo : offset;
+      }
+      if (taken.length > 0) subscription.takes += 1;
+      for (const event of taken) {
+        subscription.deliveries += 1;
+        if (event.deliveries > 0) subscription.redeliveries += 1;
+        event.deliveries += 1;
+        event.take = subscription.takes;
+        event.dueMs = nowMs + subscription.definition.leaseMs;
+      }
+      return {
+        take: subscription.takes,
+        offsets: Float64Array.from(taken, ({ offset }) => offset),
+        deliveries: Int32Array.from(taken, ({ deliveries }) => deliveries),
+      };
+    });
+    if (isCurrent && freshCount === 0) subscription.position = fresh.upTo;
+    return {
+      hands,
+      position: subscription.position,
+      outstanding: subscription.outstanding.size,
+      nextDueMs: inOrderOfDue(subscription)[0]?.dueMs ?? null,
+    };
+  }
+
+  untake(nowMs: number, id: number, take: number): null {
+    const subscription = this.#at(nowMs, id);
+    for (const event of subscription?.outstanding.values() ?? []) {
+      if (event.take !== take || event.dueMs <= nowMs) continue;
+      event.deliveries -= 1;
+      subscription!.deliveries -= 1;
+      subscription!.redeliveries -= event.deliveries > 0 ? 1 : 0;
+      event.take = null;
+      event.dueMs = nowMs;
+    }
+    return null;
+  }
+
+  acknowledge(nowMs: number, id: number, leases: Leases): LeaseStates | null {
+    return this.#eachLease(nowMs, id, leases, (subscription, event) => {
+      subscription.outstanding.delete(event.offset);
+      subscription.acknowledged += 1;
+    });
+  }
+
+  giveBack(nowMs: number, id: number, leases: Leases, delayMs: number): LeaseStates | null {
+    return this.#eachLease(nowMs, id, leases, (subscription, event) => {
+      event.take = null;
+      event.dueMs = nowMs + delayMs;
+      if (event.deliveries >= subscription.definition.deliveriesMax) {
+        bury(subscription, event, nowMs, 'given_back');
+      }
+    });
+  }
+
+  extend(nowMs: number, id: number, leases: Leases, leaseMs: number): LeaseStates | null {
+    return this.#eachLease(nowMs, id, leases, (_subscription, event) => {
+      event.dueMs = nowMs + leaseMs;
+    });
+  }
+
+  seek(nowMs: number, id: number, to: Start): Sought | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    const position = this.#positionOf(to, nowMs);
+    if (position === null) return { kind: 'beyond_end', lastOffset: this.#log.lastOffset };
+    subscription.position = position;
+    subscription.outstanding.clear();
+    subscription.voidTakes = subscription.takes;
+    for (const offset of subscription.dead.keys()) if (offset > position) subscription.dead.delete(offset);
+    return { kind: 'sought', position };
+  }
+
+  replay(nowMs: number, id: number, offsets: readonly number[] | null, eventsMax: number): number | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    const wanted = ascending(subscription.dead.keys()).filter((offset) => offsets?.includes(offset) ?? true);
+    for (const offset of wanted.slice(0, eventsMax)) {
+      const { bytes } = subscription.dead.get(offset)!;
+      subscription.dead.delete(offset);
+      subscription.outstanding.set(offset, { offset, bytes, deliveries: 0, take: null, dueMs: nowMs });
+    }
+    return Math.min(wanted.length, eventsMax);
+  }
+
+  state(nowMs: number, id: number): SubscriptionState | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    const events = [...subscription.outstanding.values()];
+    const leased = events.filter((event) => event.take !== null && event.dueMs > nowMs).length;
+    const { definition, secret, createdMs, position, deliveries, redeliveries, acknowledged } = subscription;
+    return {
+      id,
+      definition,
+      secret,
+      createdMs,
+      position,
+      cursor: Math.min(position, ...events.map(({ offset }) => offset - 1)),
+      leased,
+      returned: events.length - leased,
+      dead: subscription.dead.size,
+      deliveries,
+      redeliveries,
+      acknowledged,
+    };
+  }
+
+  list(nowMs: number): SubscriptionState[] {
+    const states = [...this.#byId.keys()].map((id) => this.state(nowMs, id)!);
+    return states.toSorted((a, b) =>
+      Buffer.compare(Buffer.from(a.definition.name), Buffer.from(b.definition.name)),
+    );
+  }
+
+  dead(nowMs: number, id: number, after: number, eventsMax: number): DeadLetter[] | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    const behind = ascending(subscription.dead.keys()).filter((offset) => offset > after);
+    return behind.slice(0, eventsMax).map((offset) => {
+      const { bytes: _, ...letter } = subscription.dead.get(offset)!;
+      return letter;
+    });
+  }
+
+  /** The subscription, with those events dead that the clock has made so. */
+  #at(nowMs: number, id: number): Subscription | undefined {
+    const subscription = this.#byId.get(id);
+    for (const event of subscription?.outstanding.values() ?? []) {
+      const isAtItsLast = event.deliveries >= subscription!.definition.deliveriesMax;
+      if (isAtItsLast && event.dueMs <= nowMs) bury(subscription!, event, event.dueMs, 'lease_expired');
+    }
+    return subscription;
+  }
+
+  #eachLease(
+    nowMs: number,
+    id: number,
+    { takes, offsets }: Leases,
+    work: (subscription: Subscription, event: Outstanding) => void,
+  ): LeaseStates | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    return Uint8Array.from(takes, (take, i) => {
+      const offset = offsets[i]!;
+      const event = subscription.outstanding.get(offset);
+      if (event?.take === take && event.dueMs > nowMs) {
+        work(subscription, event);
+        return DONE;
+      }
+      if (take < 1 || take > subscription.takes) return UNKNOWN;
+      if (take <= subscription.voidTakes) return EXPIRED;
+      if (offset > subscription.position) return UNKNOWN;
+      return event !== undefined || subscription.dead.has(offset) ? EXPIRED : SETTLED;
+    });
+  }
+
+  /** What is above it is ahead; null where there is no such place. */
+  #positionOf(start: Start, nowMs: number): number | null {
+    const { lastOffset } = this.#log;
+    if (start === 'earliest') return 0;
+    if (start === 'latest') return lastOffset;
+    if ('timeMs' in start) return start.timeMs > nowMs ? null : this.#log.lastOffsetBefore(start.timeMs);
+    return start.offset > lastOffset + 1 ? null : Math.max(0, start.offset - 1);
+  }
+
+  #step(nowMs: number, [name, ...args]: Step): unknown {
+    const step = this[name].bind(this) as (nowMs: number, ...args: unknown[]) => unknown;
+    return step(nowMs, ...args);
+  }
+}
+
+function bury(subscription: Subscription, event: Outstanding, deadMs: number, reason: DeadReason): void {
+  const { offset, deliveries, bytes } = event;
+  subscription.outstanding.delete(offset);
+  subscription.dead.set(offset, { offset, deliveries, bytes, deadMs, reason });
+}
+
+function inOrderOfDue({ outstanding }: Subscription): Outstanding[] {
+  return [...outstanding.values()].toSorted((a, b) => a.dueMs - b.dueMs || a.offset - b.offset);
+}
+
+function ascending(offsets: Iterable<number>): number[] {
+  return [...offsets].toSorted((a, b) => a - b);
+}

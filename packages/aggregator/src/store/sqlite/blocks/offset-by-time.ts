@@ -1,0 +1,31 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { Block, type BlockRow } from './block-format.ts';
+
+/**
+ * The offset of the last event that was committed before the time, 0 where none was. Times of commits never fall, so
+ * halving finds it in some twenty blocks.
+ */
+export function lastOffsetBefore(db: DatabaseSync, timeMs: number): number {
+  const blockAt = db.prepare(
+    'SELECT first_offset, directory, body FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
+  );
+  // All at or below `before` were committed before the time, all above `last` were not.
+  let before = 0;
+  let last = Number(db.prepare('SELECT last_offset FROM ledger').get()!['last_offset']);
+  while (before < last) {
+    const row = blockAt.get(Math.ceil((before + last) / 2)) as
+      (BlockRow & { first_offset: number }) | undefined;
+    if (row === undefined) throw new Error(`there is no block with offset ${last}: run verify`);
+    const block = new Block(row.first_offset, row);
+    let at = block.firstOffset - 1;
+    for (const { events, receivedMs } of block.commits) {
+      if (receivedMs >= timeMs) {
+        last = Math.min(last, at);
+        break;
+      }
+      at += events;
+      before = Math.min(at, last);
+    }
+  }
+  return before;
+}
