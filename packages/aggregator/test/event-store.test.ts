@@ -7,6 +7,7 @@ import {
   ACCEPTED,
   CONFLICT,
   DUPLICATE,
+  type EventPage,
   type EventStore,
   type PageQuery,
   START,
@@ -267,6 +268,33 @@ for (const [name, open] of Object.entries(STORES)) {
     });
     assert.deepEqual(await Promise.all(counts), [[1, 1, 1], [1, 1, 1], [2, 2, 2], [3, 3, 3]]); // prettier-ignore
   });
+
+  suite(
+    'a page that is placed says where each event ends, and events can be read by their offsets',
+    async (store) => {
+      await store.append([batchOf(...manyEvents(10, (i) => ({ topic: i % 2 === 0 ? 'even' : 'ödd' })))]);
+      const query = {
+        order: 'asc',
+        after: 2,
+        upTo: 10,
+        eventsMax: 3,
+        framing: 'array',
+        topic: 'ödd',
+      } as const;
+      const pieces = ({ bytes, ends, offsets }: EventPage): [number, number][] =>
+        Array.from(offsets!, (offset, i) => {
+          const text = Buffer.from(bytes.subarray(i === 0 ? 0 : ends![i - 1], ends![i])).toString();
+          assert.ok(text.endsWith(','));
+          return [offset, (JSON.parse(text.slice(0, -1)) as StoredEvent).offset];
+        });
+      const page = await store.read({ ...query, placed: true });
+      assert.deepEqual(pieces(page), [[4, 4], [6, 6], [8, 8]]); // prettier-ignore
+      const { ends: _ends, offsets: _offsets, ...same } = page;
+      assert.deepEqual(await store.read(query), same);
+      assert.deepEqual(pieces(await store.readAt(Float64Array.of(1, 2, 9))), [[1, 1], [2, 2], [9, 9]]); // prettier-ignore
+      assert.equal((await store.readAt(new Float64Array(0))).count, 0);
+    },
+  );
 
   suite('text comes back byte for byte, without the whitespace between tokens [EVT-6]', async (store) => {
     const event = eventWith({ payload: { n: 1, text: 'é 😀 \u0000 "\\' } });

@@ -28,6 +28,9 @@ export interface EventStore {
   /** Some of the events that match, and where to go on: bounded in events, bytes and work. */
   read(query: PageQuery): Promise<EventPage>;
 
+  /** The events at these offsets, which are there, ascending: in the framing `array`, with their places. */
+  readAt(offsets: Float64Array): Promise<PlacedPage>;
+
   /** The stored event's JSON as `GET /events` gives it. */
   find(topic: string, eventId: string): Promise<string | undefined>;
 
@@ -102,6 +105,8 @@ export interface PageQuery extends SnapshotQuery {
   readonly framing: Framing;
   /** The page ends behind the event that brings it to so many bytes; without it a store has its own bound. */
   readonly bytesMax?: number;
+  /** Whether to say of each event where it stands, for whoever takes the page apart. */
+  readonly placed?: boolean;
 }
 
 export interface EventPage {
@@ -112,7 +117,12 @@ export interface EventPage {
   readonly lastOffset: number;
   /** The `after` of the next page, or null where the log ends. Not null does not promise another event. */
   readonly resumeAfter: number | null;
+  /** Of each event, where its frame ends in `bytes`, and its offset; only where `placed` was asked for. */
+  readonly ends?: Int32Array;
+  readonly offsets?: Float64Array;
 }
+
+export type PlacedPage = EventPage & Required<Pick<EventPage, 'ends' | 'offsets'>>;
 
 export interface TopicSummary {
   readonly topic: string;

@@ -73,7 +73,7 @@ type Rest<A extends unknown[]> = A extends [unknown, ...infer R] ? R : never;
 
 /** A step by its name, and its arguments but for the time. */
 export type Step = { [N in StepName]: readonly [N, ...Rest<Parameters<SubscriptionSteps[N]>>] }[StepName];
-export type OutcomeOf<S extends Step> = ReturnType<SubscriptionSteps[S[0]]>;
+type OutcomeOf<S extends Step> = ReturnType<SubscriptionSteps[S[0]]>;
 export type OutcomesOf<S extends readonly Step[]> = { [I in keyof S]: OutcomeOf<S[I]> };
 
 /** What a subscription is; it never changes. */
@@ -100,7 +100,7 @@ export type DefinitionField = Exclude<keyof Definition, 'name'>;
 export type Sought = { readonly kind: 'sought'; readonly position: number } | BeyondEnd;
 
 /** The offset is more than one above the last, or the time is to come. */
-export interface BeyondEnd {
+interface BeyondEnd {
   readonly kind: 'beyond_end';
   readonly lastOffset: number;
 }
@@ -117,7 +117,7 @@ export interface TakeRequest {
 }
 
 /** The next events of the subscription, without a gap: all that belong to it above `after` and up to `upTo`. */
-export interface FreshEvents {
+interface FreshEvents {
   readonly after: number;
   readonly upTo: number;
   /** Ascending. */

@@ -17,6 +17,7 @@ import {
   type EventPage,
   type EventStore,
   type PageQuery,
+  type PlacedPage,
   type Snapshot,
   type SnapshotQuery,
   StoreError,
@@ -24,7 +25,7 @@ import {
   type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
-import { framedEvent, storedEventJson } from '../stored-event.ts';
+import { type Framing, framedEvent, storedEventJson } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
 import type { SubscriptionStore } from '../subscription-store.ts';
 import { MemorySubscriptions } from './subscriptions.ts';
@@ -70,21 +71,20 @@ export class MemoryStore implements EventStore {
   async read(query: PageQuery): Promise<EventPage> {
     const ahead = this.#matches(query).filter((event) => event.offset <= query.upTo);
     if (query.order === 'desc') ahead.reverse();
-    const { eventsMax, bytesMax = Number.POSITIVE_INFINITY, framing } = query;
-    const page: KeptEvent[] = [];
-    let bytes = '';
-    for (const event of ahead) {
-      if (page.length === eventsMax || Buffer.byteLength(bytes) >= bytesMax) break;
-      page.push(event);
-      bytes += framedEvent(event.text, event.offset, event.receivedMs, framing);
-    }
-    const lastOffset = page.at(-1)?.offset ?? 0;
-    return {
-      bytes: Buffer.from(bytes),
-      count: page.length,
-      lastOffset,
-      resumeAfter: ahead.length > page.length ? lastOffset : null,
-    };
+    const { eventsMax, bytesMax = Number.POSITIVE_INFINITY } = query;
+    let bytes = 0;
+    const cut = ahead.findIndex((event, i) => {
+      if (i === eventsMax || bytes >= bytesMax) return true;
+      bytes += Buffer.byteLength(framed(event, query.framing));
+      return false;
+    });
+    const { ends, offsets, ...page } = pageOf(cut === -1 ? ahead : ahead.slice(0, cut), query.framing);
+    const resumeAfter = cut === -1 ? null : page.lastOffset;
+    return query.placed === true ? { ...page, resumeAfter, ends, offsets } : { ...page, resumeAfter };
+  }
+
+  async readAt(offsets: Float64Array): Promise<PlacedPage> {
+    return pageOf(Array.from(offsets, (offset) => this.#log[offset - 1]!), 'array'); // prettier-ignore
   }
 
   async find(topic: string, eventId: string): Promise<string | undefined> {
@@ -170,6 +170,23 @@ export class MemoryStore implements EventStore {
     this.#conflicts += conflicts;
     return { accepted, duplicates: duplicates + conflicts, conflicts, receivedMs, verdicts, offsets };
   }
+}
+
+function framed({ text, offset, receivedMs }: KeptEvent, framing: Framing): string {
+  return framedEvent(text, offset, receivedMs, framing);
+}
+
+function pageOf(events: readonly KeptEvent[], framing: Framing): PlacedPage {
+  const pieces = events.map((event) => Buffer.from(framed(event, framing)));
+  let end = 0;
+  return {
+    bytes: Buffer.concat(pieces),
+    count: events.length,
+    lastOffset: events.at(-1)?.offset ?? 0,
+    resumeAfter: null,
+    ends: Int32Array.from(pieces, (piece) => (end += piece.length)),
+    offsets: Float64Array.from(events, ({ offset }) => offset),
+  };
 }
 
 function keyOf(topic: string, eventId: string): string {

@@ -5,6 +5,7 @@ import type {
   EventFilter,
   EventPage,
   PageQuery,
+  PlacedPage,
   Snapshot,
   SnapshotQuery,
   StoreStats,
@@ -80,28 +81,50 @@ export class Reader {
     const bytesMax = Math.min(query.bytesMax ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX);
     let count = 0;
     let lastOffset = 0;
+    const places = query.placed === true ? new Places() : null;
     const resumeAfter = this.#scan(query, (block, index) => {
       if (count === query.eventsMax || writer.length >= bytesMax) return false;
       lastOffset = block.firstOffset + index;
       writer.write(block.text(index), lastOffset, block.receivedMs(index));
+      places?.push(writer.length, lastOffset);
       count += 1;
       return true;
     });
-    return { bytes: writer.take(), count, lastOffset, resumeAfter };
+    return { bytes: writer.take(), count, lastOffset, resumeAfter, ...places?.take() };
+  }
+
+  /** The events at these offsets, which are there, ascending. */
+  pageAt(offsets: Float64Array): PlacedPage {
+    return this.#transaction(() => {
+      const writer = this.#writer;
+      writer.begin('array');
+      const places = new Places();
+      for (const offset of offsets) {
+        this.#writeAt(offset);
+        places.push(writer.length, offset);
+      }
+      const lastOffset = offsets.at(-1) ?? 0;
+      return { bytes: writer.take(), count: offsets.length, lastOffset, resumeAfter: null, ...places.take() };
+    });
   }
 
   /** The JSON of the event at an offset that is there. */
   at(offset: number): string {
     return this.#transaction(() => {
-      for (const block of this.#blocks({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
-        const index = offset - block.firstOffset;
-        const writer = this.#writer;
-        writer.begin('lines');
-        writer.write(block.text(index), offset, block.receivedMs(index));
-        return Buffer.from(writer.take()).toString('utf8', 0, writer.length - 1);
-      }
-      throw new Error(`there is no block with offset ${offset}: run verify`);
+      const writer = this.#writer;
+      writer.begin('lines');
+      this.#writeAt(offset);
+      return Buffer.from(writer.take()).toString('utf8', 0, writer.length - 1);
     });
+  }
+
+  #writeAt(offset: number): void {
+    for (const block of this.#blocks({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
+      const index = offset - block.firstOffset;
+      this.#writer.write(block.text(index), offset, block.receivedMs(index));
+      return;
+    }
+    throw new Error(`there is no block with offset ${offset}: run verify`);
   }
 
   topics(filter: TopicFilter): TopicSummary[] {
@@ -239,6 +262,21 @@ export class Reader {
     let statement = this.#statements.get(sql);
     if (statement === undefined) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
     return statement;
+  }
+}
+
+/** Where the events of a page end, and their offsets. */
+class Places {
+  readonly #ends: number[] = [];
+  readonly #offsets: number[] = [];
+
+  push(end: number, offset: number): void {
+    this.#ends.push(end);
+    this.#offsets.push(offset);
+  }
+
+  take(): Pick<PlacedPage, 'ends' | 'offsets'> {
+    return { ends: Int32Array.from(this.#ends), offsets: Float64Array.from(this.#offsets) };
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type EventPage,
   type EventStore,
   type PageQuery,
+  type PlacedPage,
   START,
   type Snapshot,
   type SnapshotQuery,
@@ -99,6 +100,10 @@ export class SqliteStore implements EventStore {
 
   read(query: PageQuery): Promise<EventPage> {
     return this.#reader.call('page', [query]);
+  }
+
+  readAt(offsets: Float64Array): Promise<PlacedPage> {
+    return this.#reader.call('pageAt', [offsets]);
   }
 
   async find(topic: string, eventId: string): Promise<string | undefined> {

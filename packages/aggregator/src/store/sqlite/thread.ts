@@ -79,6 +79,7 @@ function openReader(path: string, _tell: Tell) {
     snapshot: (filter: TopicFilter) => reader.snapshot(filter),
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),
+    pageAt: (offsets: Float64Array) => reader.pageAt(offsets),
     at: (offset: number) => reader.at(offset),
     topics: (filter: TopicFilter) => reader.topics(filter),
     stats: () => reader.stats(),
