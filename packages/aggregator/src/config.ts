@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { LIMITS } from '@chronicleweaver/protocol';
 
 /** Everything that can be set, checked and frozen. Nothing else reads the environment. */
@@ -31,6 +32,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     queueBytesMax: integer(env, 'QUEUE_BYTES_MAX', 128 * MIB, 1, 4096 * MIB),
   };
   return Object.freeze(config);
+}
+
+/**
+ * Puts the variables of `.env` in the working directory, if there is one, into the environment; those already set keep
+ * their value. Throws a ConfigError where it cannot be read.
+ */
+export function readEnvFile(): void {
+  if (!existsSync('.env')) return;
+  try {
+    process.loadEnvFile('.env');
+  } catch (cause) {
+    throw new ConfigError(`.env cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
+  }
 }
 
 type Env = Readonly<Record<string, string | undefined>>;

@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { startAggregator } from './aggregator.ts';
-import { type Config, ConfigError, readConfig } from './config.ts';
+import { type Config, ConfigError, readConfig, readEnvFile } from './config.ts';
 import { StoreError } from './store/event-store.ts';
 
 /** After a signal, the process ends within 10 s, whatever a reader or a disk does; the last one is for the way out. */
@@ -12,7 +11,6 @@ const EXIT_WITHIN_MS = 9_000;
 const START_GRACE_MS = 500;
 
 async function main(): Promise<void> {
-  readEnvFile();
   const config = configOrExit();
   const log = pino({ level: config.logLevel });
   // From before the start on: whoever reads in the log that it runs may stop it in the same moment.
@@ -51,20 +49,11 @@ async function main(): Promise<void> {
 
 function configOrExit(): Config {
   try {
+    readEnvFile();
     return readConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     giveUp(error.message);
-  }
-}
-
-/** Variables of `.env` in the working directory, if there is one; those already set keep their value. */
-function readEnvFile(): void {
-  if (!existsSync('.env')) return;
-  try {
-    process.loadEnvFile('.env');
-  } catch (error) {
-    giveUp(`.env cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

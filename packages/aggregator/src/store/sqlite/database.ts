@@ -48,7 +48,7 @@ export function openForWriting(path: string): { db: DatabaseSync; release: () =>
  * keep an event twice. The lock is SQLite's own, on a file beside ours that is otherwise empty: the system drops it
  * when the process dies, however it dies.
  */
-function lock(path: string): () => void {
+export function lock(path: string): () => void {
   const lockPath = `${path}-lock`;
   const db = open(lockPath, false);
   try {
@@ -67,6 +67,26 @@ export function openForReading(path: string): DatabaseSync {
   const db = open(path, true);
   db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;');
   return db;
+}
+
+/**
+ * Opens the file for taking a copy, beside the writer if there is one: it changes nothing, but where it is the last to
+ * leave it folds the log back, as the writer would. Throws a StoreError `unusable` on a file that is not ours.
+ */
+export function openForCopying(path: string): DatabaseSync {
+  const db = open(path, false);
+  try {
+    db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;');
+    refuseOldSqlite(sqliteVersion(db));
+    refuseForeignFile(db, path);
+    if (pragma(db, 'user_version') === 0) {
+      throw new StoreError('unusable', `${path} is empty: no service has stored anything in it`);
+    }
+    return db;
+  } catch (error) {
+    db.close();
+    throw error instanceof StoreError ? error : unusable(path, error);
+  }
 }
 
 /** Throws on an SQLite that could corrupt the file. `version` is like "3.53.4". */

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Event } from '@chronicleweaver/protocol';
+import { type AggregatorProcess, type Settings, Site, assertBalanced } from './support/aggregator-process.ts';
+import { type Exit, type Program, until } from './support/program.ts';
+import { pathOf } from './support/repository.ts';
+
+const TIMEOUT = { timeout: 60_000 };
+const MAIN = pathOf('packages/aggregator/src/backup-main.ts');
+
+interface Acknowledged {
+  readonly event: Event;
+  readonly offset: number;
+}
+
+/** Runs what `npm run backup -- …` runs, in the site's folder. */
+function startBackup(site: Site, args: readonly string[], env: Settings = {}): Program {
+  return site.run([process.execPath, MAIN, ...args], env);
+}
+
+async function runBackup(
+  site: Site,
+  args: readonly string[],
+  env: Settings = {},
+): Promise<Exit & { stdout: string; stderr: string }> {
+  const program = startBackup(site, args, env);
+  const exit = await program.exit(30_000);
+  return { ...exit, stdout: program.stdout, stderr: program.stderr };
+}
+
+function eventOf(name: string): Event {
+  return {
+    event_id: name,
+    topic: `topic-${name.length % 3}`,
+    source: 'backup',
+    payload: { message: `message of ${name}`, filler: name.repeat(20) },
+    timestamp: '2025-10-28T10:00:00Z',
+  };
+}
+
+/** Publishers that go on until they are stopped, and what was acknowledged so far. */
+class Load {
+  readonly acknowledged: Acknowledged[] = [];
+  readonly #aggregator: AggregatorProcess;
+  readonly #publishers: Promise<unknown>;
+  #isStopped = false;
+
+  constructor(aggregator: AggregatorProcess, publishers: number) {
+    this.#aggregator = aggregator;
+    this.#publishers = Promise.all(Array.from({ length: publishers }, (_, i) => this.#publish(i)));
+    // Told by `stop`.
+    this.#publishers.catch(() => {});
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#publishers;
+  }
+
+  async #publish(publisher: number): Promise<void> {
+    for (let batch = 0; !this.#isStopped; batch++) {
+      const events = Array.from({ length: 40 }, (_, i) => eventOf(`${publisher}-${batch}-${i}`));
+      const answer = await this.#aggregator.publish(...events);
+      for (const [i, { offset }] of answer.results!.entries()) {
+        this.acknowledged.push({ event: events[i]!, offset });
+      }
+    }
+  }
+}
+
+async function assertStored(
+  aggregator: AggregatorProcess,
+  acknowledged: readonly Acknowledged[],
+): Promise<number> {
+  const { events } = await aggregator.events();
+  const byOffset = new Map(events.map((event) => [event.offset, event]));
+  for (const { event, offset } of acknowledged) {
+    const { received_at: _, ...stored } = byOffset.get(offset) ?? assert.fail(`offset ${offset} is lost`);
+    assert.deepEqual(stored, { ...event, offset });
+  }
+  const stats = await aggregator.stats();
+  assertBalanced(stats);
+  assert.equal(stats.unique_processed, events.length);
+  return events.length;
+}
+
+test(
+  'a copy taken under load starts, has all that was acknowledged before it, and takes the rest when it is sent again [PUB-10]',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const service = await site.start();
+    const load = new Load(service, 4);
+    await until(
+      () => 'some events',
+      () => load.acknowledged.length > 1500,
+    );
+    const before = [...load.acknowledged];
+    mkdirSync(join(site.folder, 'restored'));
+    const restored = join(site.folder, 'restored', 'events.db');
+    const copied = await runBackup(site, [restored], { DEDUPLICATION_DB_PATH: site.databasePath });
+    const during = load.acknowledged.length - before.length;
+    await load.stop();
+    assert.equal(copied.code, 0, copied.stdout + copied.stderr);
+    assert.ok(during > 0, 'nothing was published meanwhile');
+    assert.deepEqual(readdirSync(join(site.folder, 'restored')), ['events.db']);
+    const [, events, lastOffset] = /: (\d+) events up to offset (\d+), as of .*, sound\n$/.exec(
+      copied.stdout,
+    )!;
+    assert.equal(events, lastOffset);
+
+    // The service went on as if nothing had been.
+    const all = load.acknowledged;
+    assert.equal(await assertStored(service, all), all.length);
+    await service.stop();
+
+    const copy = await site.start({ settings: { DEDUPLICATION_DB_PATH: restored } });
+    assert.equal(await assertStored(copy, before), Number(events));
+    let [accepted, duplicates] = [0, 0];
+    for (let at = 0; at < all.length; at += 1000) {
+      const answer = await copy.publish(...all.slice(at, at + 1000).map(({ event }) => event));
+      assert.equal(answer.conflicts, 0);
+      accepted += answer.accepted;
+      duplicates += answer.duplicates;
+    }
+    assert.equal(duplicates, Number(events));
+    assert.equal(accepted, all.length - Number(events));
+    const inCopy = all.filter(({ offset }) => offset <= Number(lastOffset));
+    assert.equal(await assertStored(copy, inCopy), all.length);
+    t.diagnostic(`${before.length} events before, ${during} during, ${events} in the copy`);
+  },
+);
+
+test(
+  'restoring is the same the other way round, and keeps off a running service and a log left behind',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const first = await site.start();
+    const { results } = await first.publish(eventOf('a'), eventOf('b'));
+    assert.equal((await runBackup(site, ['copy.db', '--from', site.databasePath])).code, 0);
+    const restore = ['events.db', '--from', 'copy.db', '--replace'];
+    const running = await runBackup(site, restore);
+    assert.equal(running.code, 2);
+    assert.match(running.stderr, /^backup: .*(-wal|-shm) belongs to another file/);
+    assert.equal((await first.publish(eventOf('c'))).accepted, 1);
+
+    await first.kill();
+    const left = await runBackup(site, restore);
+    assert.equal(left.code, 2);
+    assert.match(left.stderr, /would damage the copy; stop the service on it, and move the file away/);
+
+    mkdirSync(join(site.folder, 'lost'));
+    for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
+      renameSync(join(site.folder, name), join(site.folder, 'lost', name));
+    }
+    assert.equal((await runBackup(site, ['events.db', '--from', 'copy.db'])).code, 0);
+    const second = await site.start();
+    const again = await second.publish(eventOf('b'), eventOf('c'));
+    assert.deepEqual(
+      again.results!.map(({ verdict, offset }) => [verdict, offset]),
+      [
+        ['duplicate', results![1]!.offset],
+        ['accepted', 3],
+      ],
+    );
+  },
+);
+
+test('what backup cannot do it says in one line, with exit code 2', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  await (await site.start()).stop();
+  const from = ['--from', site.databasePath];
+  const cases: [string[], RegExp][] = [
+    [['copy.db', '--from', 'missing.db'], /there is no file missing\.db/],
+    [['copy.db', '--from', MAIN], /is not an SQLite file/],
+    [[site.databasePath, ...from], /belongs to the file that is to be copied/],
+    [['copy.db', '--frm', 'x'], /Unknown option '--frm'/],
+  ];
+  const before = readdirSync(site.folder);
+  await Promise.all(
+    cases.map(async ([args, message]) => {
+      const { code, stdout, stderr } = await runBackup(site, args);
+      assert.equal(code, 2, stdout + stderr);
+      assert.match(stderr, /^backup: [^\n]+\n$/);
+      assert.match(stderr, message);
+    }),
+  );
+  assert.deepEqual(readdirSync(site.folder), before);
+  const usage = await runBackup(site, []);
+  assert.equal(usage.code, 2);
+  assert.match(usage.stdout, /^usage: npm run backup -- FILE/);
+});
+
+const WITH_MOUNTS = ['unshare', '--mount', '--map-root-user'];
+
+/** Why no file system can be mounted here, or null where one can. */
+function mountsMissing(): string | null {
+  const { error, status, stderr } = spawnSync(WITH_MOUNTS[0]!, [...WITH_MOUNTS.slice(1), 'true'], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
+  if (error !== undefined) return `unshare cannot be run: ${error.message}`;
+  return status === 0 ? null : `nothing can be mounted: ${stderr.trim()}`;
+}
+
+const noMounts = mountsMissing();
+const isRequired = process.env['REQUIRE_MOUNTS'] === '1';
+
+test(
+  'a target without space, and one that takes no file, are told in one line and left empty',
+  { ...TIMEOUT, skip: !isRequired && noMounts !== null && noMounts },
+  async (t) => {
+    assert.equal(noMounts, null);
+    const site = new Site(t);
+    const service = await site.start();
+    const load = new Load(service, 2);
+    await until(
+      () => 'some events',
+      () => load.acknowledged.length > 1000,
+    );
+    await load.stop();
+    mkdirSync(join(site.folder, 'disk'));
+    const onDisk = async (options: string): Promise<string> => {
+      const mount = `mount -t tmpfs -o ${options} none disk && "$@"; code=$?; ls -A disk; exit $code`;
+      const backup = [process.execPath, MAIN, 'disk/copy.db', '--from', site.databasePath];
+      const program = site.run([...WITH_MOUNTS, 'sh', '-c', mount, 'sh', ...backup]);
+      const { code } = await program.exit(30_000);
+      assert.equal(code, 2, program.printed());
+      assert.equal(program.stdout, '', 'something was left');
+      assert.match(program.stderr, /^backup: [^\n]+\n$/);
+      return program.stderr;
+    };
+    assert.match(await onDisk('size=16k'), /no space is left in .*disk: the copy needs some \d{5,} bytes/);
+    assert.match(await onDisk('ro'), /cannot write the copy in .*disk: .*read-only file system/);
+    assert.equal((await service.stats()).received, load.acknowledged.length);
+  },
+);
+
+test('a backup that is interrupted leaves nothing of the copy', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const service = await site.start();
+  const load = new Load(service, 2);
+  await until(
+    () => 'some events',
+    () => load.acknowledged.length > 1000,
+  );
+  await load.stop();
+  const isPartial = (): boolean => readdirSync(site.folder).some((name) => name.includes('.partial-'));
+  for (let attempt = 1; ; attempt++) {
+    const copying = startBackup(site, [`copy-${attempt}.db`, '--from', site.databasePath]);
+    await until(
+      () => 'the copy',
+      () => copying.hasExited || isPartial(),
+    );
+    copying.signal('SIGTERM');
+    const { code, signal } = await copying.exit(15_000);
+    // Where it was done already, once more.
+    if (code === 0 && attempt < 5) continue;
+    assert.equal(signal, null, copying.printed());
+    assert.equal(code, 143, copying.printed());
+    assert.match(copying.stderr, /^backup: interrupted by SIGTERM; nothing is left of the copy\n$/);
+    assert.equal(existsSync(join(site.folder, `copy-${attempt}.db`)), false);
+    break;
+  }
+  assert.equal(isPartial(), false);
+});
