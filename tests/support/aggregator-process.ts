@@ -95,9 +95,9 @@ export class Site {
     return program;
   }
 
-  /** Starts any program in the folder. */
-  run(command: readonly string[], env: Settings = {}): Program {
-    return this.#keep(new Program(command, { cwd: this.folder, env }));
+  /** Starts any program in the folder; `onLine` gets every whole line that it prints. */
+  run(command: readonly string[], env: Settings = {}, onLine?: (line: string) => void): Program {
+    return this.#keep(new Program(command, { cwd: this.folder, env, ...(onLine && { onLine }) }));
   }
 
   #aggregator({ settings = {}, under = [] }: StartOptions, onLine?: (line: string) => void): Program {

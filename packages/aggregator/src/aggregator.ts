@@ -8,6 +8,7 @@ import { PublishQueue } from './queue/publish-queue.ts';
 import { START } from './store/event-store.ts';
 import { SqliteStore } from './store/sqlite/store.ts';
 import { Commits } from './subscriptions/commits.ts';
+import { Followers } from './subscriptions/followers.ts';
 import { VERSION } from './version.ts';
 
 /** A running service. */
@@ -42,11 +43,14 @@ export async function startAggregator(
   );
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
-  const api = await buildApi({ queue, consumer, store, log, bodyBytesMax: config.bodyBytesMax, timeouts });
+  const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
+  const { bodyBytesMax } = config;
+  const api = await buildApi({ queue, consumer, store, commits, followers, log, bodyBytesMax, timeouts });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.
     const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
+    followers.close();
     await api.close();
     clearTimeout(cut);
     await consumer.close();

@@ -10,6 +10,7 @@ export interface Config {
   readonly bodyBytesMax: number;
   readonly queueEventsMax: number;
   readonly queueBytesMax: number;
+  readonly followersMax: number;
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -30,6 +31,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     bodyBytesMax: integer(env, 'BODY_BYTES_MAX', 16 * MIB, LIMITS.eventBytesMax, 256 * MIB),
     queueEventsMax: integer(env, 'QUEUE_EVENTS_MAX', 200_000, 1, 10_000_000),
     queueBytesMax: integer(env, 'QUEUE_BYTES_MAX', 128 * MIB, 1, 4096 * MIB),
+    followersMax: integer(env, 'FOLLOWERS_MAX', 2000, 0, 100_000),
   };
   return Object.freeze(config);
 }

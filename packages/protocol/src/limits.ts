@@ -21,4 +21,6 @@ export const LIMITS = {
   problemErrorsMax: 100,
   /** Events of one page of `GET /events?limit=`. */
   pageEventsMax: 10_000,
+  /** Topics, or patterns of topics, of one subscription. */
+  subscriptionTopicsMax: 64,
 } as const;

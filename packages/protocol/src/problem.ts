@@ -10,6 +10,7 @@ export const PROBLEMS = {
   event_not_found: { status: 404, title: 'No such event is stored' },
   method_not_allowed: { status: 405, title: 'The resource does not take this method' },
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
+  cursor_beyond_end: { status: 409, title: 'The log ends before the cursor' },
   body_too_large: { status: 413, title: 'The body is too large' },
   batch_too_large: { status: 413, title: 'The batch has too many events' },
   uri_too_long: { status: 414, title: 'The address is too long' },
@@ -19,6 +20,7 @@ export const PROBLEMS = {
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'The server failed' },
   queue_full: { status: 503, title: 'The queue is full' },
+  followers_full: { status: 503, title: 'There are too many live streams' },
   store_unavailable: { status: 503, title: 'The store cannot commit' },
   shutting_down: { status: 503, title: 'The server is shutting down' },
 } as const satisfies Record<string, { status: number; title: string }>;

@@ -29,4 +29,6 @@ export function compileParameters({ schema }: { schema: unknown }) {
 const READ_AS: Readonly<Record<string, (value: unknown) => unknown>> = {
   integer: (value) => (typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value),
   boolean: (value) => (value === 'true' ? true : value === 'false' ? false : value),
+  // A parameter that may be repeated comes as a list only where it is.
+  array: (value) => (Array.isArray(value) ? value : [value]),
 };

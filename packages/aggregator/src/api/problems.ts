@@ -4,6 +4,7 @@ import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chro
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { QueueFull } from '../queue/publish-queue.ts';
 import { StoreError } from '../store/event-store.ts';
+import { FollowRefused } from '../subscriptions/followers.ts';
 
 /** Seconds after which a refused publish is worth another try: a full queue is written in less. */
 const RETRY_AFTER_S = 1;
@@ -72,6 +73,9 @@ function clientProblem(code: string | undefined): ProblemError {
 
 function knownProblem(error: FastifyError | Error): ProblemError | undefined {
   if (error instanceof ProblemError) return error;
+  if (error instanceof FollowRefused) {
+    return new ProblemError(error.reason === 'full' ? 'followers_full' : 'shutting_down', error.message);
+  }
   if (error instanceof QueueFull) {
     return new ProblemError(
       'queue_full',
@@ -117,7 +121,7 @@ function parameterProblem(error: FastifyError): ProblemError {
     if (typeof extra === 'string') return { index: null, field: extra, message: 'unknown parameter' };
     return {
       index: null,
-      field: fault.instancePath.slice(1) || null,
+      field: fault.instancePath.split('/')[1] ?? null,
       message: fault.message ?? 'is not valid',
     };
   });

@@ -80,6 +80,34 @@ export const eventsQuery = Type.Object(
 );
 export type EventsQuery = Static<typeof eventsQuery>;
 
+export const streamQuery = Type.Object(
+  {
+    topic: Type.Optional(
+      Type.Array(topic, {
+        maxItems: LIMITS.subscriptionTopicsMax,
+        description:
+          'May stand several times: events of any of these topics. A topic is words between dots; `*` is any one ' +
+          'word, `>` as the last word is one or more of what is left.',
+        examples: [['orders.*', 'payments.>']],
+      }),
+    ),
+    after: Type.Optional(
+      Type.String({
+        default: 'latest',
+        description:
+          'An offset, to begin behind it; `earliest`, the whole log; or `latest`, what is to come.',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export const streamHeaders = Type.Object({
+  'last-event-id': Type.Optional(
+    Type.String({ description: 'The id of the last event that was got; wins over `after`.' }),
+  ),
+});
+
 export const eventParams = Type.Object({
   topic,
   event_id: Type.String({ minLength: 1, maxLength: LIMITS.eventIdCharsMax }),

@@ -16,13 +16,16 @@ import type { Logger } from 'pino';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { EventStore } from '../store/event-store.ts';
+import type { Commits } from '../subscriptions/commits.ts';
+import type { Followers } from '../subscriptions/followers.ts';
 import { docsPages, openApi } from './docs.ts';
 import { eventsRoutes } from './events.ts';
 import { compileParameters } from './parameters.ts';
 import { ProblemError, answerClientError, answerError, badPercent } from './problems.ts';
 import { publishRoutes } from './publish.ts';
-import type { Timeouts } from './timeouts.ts';
+import { streamRoutes } from './stream.ts';
 import { systemRoutes } from './system.ts';
+import type { Timeouts } from './timeouts.ts';
 
 export type Api = FastifyInstance<
   RawServerDefault,
@@ -36,6 +39,8 @@ export interface ApiParts {
   readonly queue: PublishQueue;
   readonly consumer: Consumer;
   readonly store: EventStore;
+  readonly commits: Commits;
+  readonly followers: Followers;
   readonly log: Logger;
   /** Bytes of a request body, counted after it was unpacked. */
   readonly bodyBytesMax: number;
@@ -43,14 +48,8 @@ export interface ApiParts {
 }
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
-export async function buildApi({
-  queue,
-  consumer,
-  store,
-  log,
-  bodyBytesMax,
-  timeouts,
-}: ApiParts): Promise<Api> {
+export async function buildApi(parts: ApiParts): Promise<Api> {
+  const { queue, consumer, store, commits, followers, log, bodyBytesMax, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -86,6 +85,7 @@ export async function buildApi({
     body: { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs },
   });
   await api.register(eventsRoutes, { store });
+  await api.register(streamRoutes, { store, commits, followers });
   await api.register(systemRoutes, { store, queue, consumer });
   await api.register(docsPages);
   refuseTheRest(api, methodsByPath);
