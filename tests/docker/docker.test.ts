@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { until } from '../support/program.ts';
 import { command, docker, findCompose, freePort, inspect, logs, removeAll, ROOT } from './engine.ts';
 
 const MINUTE_MS = 60_000;
@@ -95,11 +96,15 @@ function inContainers(composeCommand: readonly string[]): void {
     const status = await docker(['exec', AGGREGATOR, 'cat', '/proc/1/status']);
     assert.match(status, /^CapEff:\t0+$/m);
     assert.match(status, /^NoNewPrivs:\t1$/m);
+    assert.match(status, /^Uid:\t1000\t1000\t1000\t1000$/m);
     await assert.rejects(
       docker(['exec', '--user', '0', AGGREGATOR, 'touch', '/app/a']),
       /Read-only file system/,
     );
     await docker(['exec', AGGREGATOR, 'sh', '-c', 'touch /app/data/a && rm /app/data/a']);
+    // A program that found its way in could be put there, but not run.
+    await docker(['exec', AGGREGATOR, 'sh', '-c', 'cp /bin/true /tmp/a']);
+    await assert.rejects(docker(['exec', AGGREGATOR, '/tmp/a']), { code: 126 });
   });
 
   test('a sort too large for memory has a place to spill to on the read-only file system', async () => {
@@ -138,6 +143,28 @@ function inContainers(composeCommand: readonly string[]): void {
       unique_processed: 8000,
       duplicated_dropped: 2000,
     });
+  });
+
+  test('a backup is taken in the running container or in one beside it, and restored into a volume of its own', async () => {
+    const backup = ['node', 'packages/aggregator/src/backup-main.ts'];
+    const image = `${AGGREGATOR}:latest`;
+    const held = ['--rm', '--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
+    const said = /8000 events up to offset 8000, .*, sound$/;
+    assert.match(await docker(['exec', AGGREGATOR, ...backup, '/app/data/copy.db']), said);
+    const beside = ['run', ...held, '-v', `${VOLUME}:/app/data`, image, ...backup, '/app/data/beside.db'];
+    assert.match(await docker(beside), said);
+
+    const restored = `${PREFIX}-restored`;
+    const volumes = ['-v', `${VOLUME}:/from:ro`, '-v', `${restored}:/app/data`];
+    const restore = [...backup, '/app/data/chronicle.db', '--from', '/from/copy.db'];
+    assert.match(await docker(['run', ...held, ...volumes, image, ...restore]), said);
+    const restoredPort = await freePort();
+    const run = ['run', '-d', '--name', restored, ...held.slice(1), '-p', `${restoredPort}:8000`];
+    await docker([...run, '-v', `${restored}:/app/data`, image]);
+    await healthy(restored);
+    assert.deepEqual(await books(restoredPort), await books(port));
+    await docker(['rm', '--force', restored]);
+    await docker(['exec', AGGREGATOR, 'rm', '/app/data/copy.db', '/app/data/beside.db']);
   });
 
   test('docker stop ends the aggregator with exit code 0, before the engine would kill it', async () => {
@@ -198,6 +225,14 @@ async function assertPublisherPassed(): Promise<void> {
   const log = await logs(PUBLISHER);
   assert.equal(exitCode, '0', log);
   assert.match(log, /^PASS/m);
+}
+
+async function healthy(container: string): Promise<void> {
+  await until(
+    () => `${container} to be healthy`,
+    async () => (await inspect(container, '{{.State.Health.Status}}')) === 'healthy',
+    MINUTE_MS,
+  );
 }
 
 interface Books {
