@@ -44,8 +44,18 @@ export async function startAggregator(
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
-  const { bodyBytesMax } = config;
-  const api = await buildApi({ queue, consumer, store, commits, followers, log, bodyBytesMax, timeouts });
+  const { bodyBytesMax, connectionsMax } = config;
+  const api = await buildApi({
+    queue,
+    consumer,
+    store,
+    commits,
+    followers,
+    log,
+    bodyBytesMax,
+    connectionsMax,
+    timeouts,
+  });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.

@@ -11,6 +11,7 @@ export interface Config {
   readonly queueEventsMax: number;
   readonly queueBytesMax: number;
   readonly followersMax: number;
+  readonly connectionsMax: number;
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -32,6 +33,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     queueEventsMax: integer(env, 'QUEUE_EVENTS_MAX', 200_000, 1, 10_000_000),
     queueBytesMax: integer(env, 'QUEUE_BYTES_MAX', 128 * MIB, 1, 4096 * MIB),
     followersMax: integer(env, 'FOLLOWERS_MAX', 2000, 0, 100_000),
+    connectionsMax: integer(env, 'CONNECTIONS_MAX', 10_000, 1, 1_000_000),
   };
   return Object.freeze(config);
 }

@@ -11,6 +11,8 @@ test('without variables the defaults of the original hold, on loopback', () => {
     bodyBytesMax: 16_777_216,
     queueEventsMax: 200_000,
     queueBytesMax: 134_217_728,
+    followersMax: 2000,
+    connectionsMax: 10_000,
   });
 });
 

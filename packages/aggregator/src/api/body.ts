@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type BrotliOptions,
   type ZlibOptions,
@@ -23,6 +23,30 @@ export interface BodyLimits {
 }
 
 /**
+ * What can be said before a body is read: throws where its coding is not taken, or where it is announced to be larger
+ * than may be, or than there is room for now. A body that is asked for (`Expect: 100-continue`) is sent only after that.
+ */
+export function admit(
+  request: IncomingMessage,
+  response: ServerResponse,
+  budget: ByteBudget,
+  bytesMax: number,
+): void {
+  codingOf(request);
+  const announced = announcedBytes(request);
+  if (announced > bytesMax) throw tooLarge();
+  if (announced > 0 && !budget.fits(announced)) throw full();
+  if (EXPECTS_CONTINUE.test(request.headers.expect ?? '')) response.writeContinue();
+}
+
+const EXPECTS_CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
+
+/** NaN where the length is not announced. */
+function announcedBytes({ headers }: IncomingMessage): number {
+  return Number(headers['content-length'] ?? NaN);
+}
+
+/**
  * In: a request whose body has not been read. Out: what `use` makes of the body, received and unpacked. From its first
  * byte until `use` has returned, the body is counted against the budget, in the sizes that it really has, and refused
  * as soon as it does not fit: a body that waits to be whole is memory, too. Nothing is unpacked before it is whole.
@@ -39,23 +63,15 @@ export async function withBody<T>(
   const coding = codingOf(request);
   const hold = budget.open();
   try {
-    const sent = await receive(request, budget, hold, limits);
+    const sent = await receive(request, hold, limits);
     return use(coding === null ? sent : await unpack(sent, coding, hold, limits.bytesMax));
   } finally {
     hold.release();
   }
 }
 
-function receive(
-  request: IncomingMessage,
-  budget: ByteBudget,
-  hold: Hold,
-  { bytesMax, pauseMs }: BodyLimits,
-): Promise<Buffer> {
-  const announced = Number(request.headers['content-length'] ?? NaN);
-  if (announced > bytesMax) throw tooLarge();
-  // What does not fit now need not be sent first.
-  if (announced > 0 && !budget.fits(announced)) throw full();
+function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: BodyLimits): Promise<Buffer> {
+  const announced = announcedBytes(request);
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let pause: NodeJS.Timeout | undefined;

@@ -1,5 +1,3 @@
-import { STATUS_CODES } from 'node:http';
-import type { Socket } from 'node:net';
 import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chronicleweaver/protocol';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { QueueFull } from '../queue/publish-queue.ts';
@@ -21,7 +19,7 @@ export class ProblemError extends Error {
   }
 }
 
-function problemOf({ code, message, errors }: ProblemError): Problem {
+export function problemOf({ code, message, errors }: ProblemError): Problem {
   const { status, title } = PROBLEMS[code];
   const problem: Problem = { type: 'about:blank', status, title, detail: message, code };
   if (errors !== undefined) problem.errors = errors;
@@ -40,35 +38,7 @@ export function answerError(error: FastifyError | Error, request: FastifyRequest
   // What is left of a body that is too large or too slow is not waited for, so the connection can carry no other
   // request. Of another that was refused the rest is read past: closing over unread bytes would tear down the answer.
   if (status === 413 || status === 408) reply.header('connection', 'close');
-  else if (problem.code !== 'shutting_down') reply.removeHeader('connection');
   reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
-}
-
-/** Answers what never became a request: HTTP that cannot be read, or that did not arrive in time. */
-export function answerClientError({ code }: NodeJS.ErrnoException, socket: Socket): void {
-  if (code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const problem = problemOf(clientProblem(code));
-  const body = JSON.stringify(problem);
-  const head = [
-    `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`,
-    'Connection: close',
-    'Content-Type: application/problem+json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-  ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
-}
-
-function clientProblem(code: string | undefined): ProblemError {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
-    return new ProblemError('request_timeout', 'the request did not arrive in time; send it again');
-  }
-  if (code === 'HPE_HEADER_OVERFLOW') {
-    return new ProblemError('headers_too_large', 'the address and the headers may have 16 KiB together');
-  }
-  return new ProblemError('invalid_request', 'what was sent is not HTTP/1.1');
 }
 
 function knownProblem(error: FastifyError | Error): ProblemError | undefined {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import { EMPTY_BATCH, EVENT_ID, type EventBatch, TOPIC, partText } from '../event/event-batch.ts';
@@ -7,7 +7,7 @@ import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
-import { type BodyLimits, withBody } from './body.ts';
+import { type BodyLimits, admit, withBody } from './body.ts';
 import { compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
@@ -20,13 +20,11 @@ interface PublishParts {
 
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
 export async function publishRoutes(api: Api, { queue, body }: PublishParts): Promise<void> {
-  api.addContentTypeParser(JSON_TYPE, async ({ headers }: FastifyRequest, raw: IncomingMessage) => {
-    if (!isUtf8Type(headers['content-type'] ?? '')) {
-      throw new ProblemError('unsupported_media_type', 'send the events in UTF-8');
-    }
-    // Between here and the queue no other body is read: a batch is never counted nowhere.
-    return withBody(raw, queue.budget, body, batchOf);
-  });
+  // A refusal is handed on like a body and thrown by the handler: where a parser fails, Fastify closes the connection.
+  // Between here and the queue no other body is read: a batch is never counted nowhere.
+  api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
+    withBody(raw, queue.budget, body, batchOf).catch((error: unknown) => error),
+  );
   api.post(
     '/publish',
     {
@@ -40,10 +38,21 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
         body: publishBody,
         response: { 200: publishAnswer, ...problems(400, 408, 413, 415, 422, 503) },
       },
+      onRequest: ({ raw, headers }, reply, done) => {
+        let refusal: Error | undefined;
+        try {
+          checkType(headers);
+          admit(raw, reply.raw, queue.budget, body.bytesMax);
+        } catch (error) {
+          refusal = error as Error;
+        }
+        done(refusal);
+      },
       // The body was checked while it was read, in one pass.
       validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
     },
     async (request) => {
+      if (request.body instanceof Error) throw request.body;
       // Only a body without a type and without a length comes here unread.
       const batch = request.body instanceof Object ? (request.body as EventBatch) : batchOf(Buffer.alloc(0));
       const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
@@ -58,9 +67,16 @@ const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 const CHARSET = /;\s*charset\s*=\s*([^;]*)/gi;
 const UTF8 = /^(?:utf-?8|"utf-?8")\s*$/i;
 
-/** Whether every charset that the type names is UTF-8. */
-function isUtf8Type(type: string): boolean {
-  return type.matchAll(CHARSET).every(([, charset]) => UTF8.test(charset!));
+/** Before the body is asked for. A request without a body needs no type to be told that it has no body. */
+function checkType(headers: IncomingHttpHeaders): void {
+  const type = headers['content-type'] ?? '';
+  const isEmpty = headers['transfer-encoding'] === undefined && !(Number(headers['content-length']) > 0);
+  if (!JSON_TYPE.test(type) && !(type === '' && isEmpty)) {
+    throw new ProblemError('unsupported_media_type', 'send the events as application/json');
+  }
+  if (!type.matchAll(CHARSET).every(([, charset]) => UTF8.test(charset!))) {
+    throw new ProblemError('unsupported_media_type', 'send the events in UTF-8');
+  }
 }
 
 const NOTHING: AppendResult = {

@@ -18,10 +18,11 @@ import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { Commits } from '../subscriptions/commits.ts';
 import type { Followers } from '../subscriptions/followers.ts';
+import { answerClientError, connectionsAllowed, guardConnections } from './connections.ts';
 import { docsPages, openApi } from './docs.ts';
 import { eventsRoutes } from './events.ts';
 import { compileParameters } from './parameters.ts';
-import { ProblemError, answerClientError, answerError, badPercent } from './problems.ts';
+import { ProblemError, answerError, badPercent } from './problems.ts';
 import { publishRoutes } from './publish.ts';
 import { streamRoutes } from './stream.ts';
 import { systemRoutes } from './system.ts';
@@ -44,12 +45,13 @@ export interface ApiParts {
   readonly log: Logger;
   /** Bytes of a request body, counted after it was unpacked. */
   readonly bodyBytesMax: number;
+  readonly connectionsMax: number;
   readonly timeouts: Timeouts;
 }
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
-  const { queue, consumer, store, commits, followers, log, bodyBytesMax, timeouts } = parts;
+  const { queue, consumer, store, commits, followers, log, bodyBytesMax, connectionsMax, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -62,7 +64,12 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
     childLoggerFactory: (logger) => logger,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
-    http: { headersTimeout: timeouts.headersMs, connectionsCheckingInterval: timeouts.checkedEveryMs },
+    http: {
+      headersTimeout: timeouts.headersMs,
+      connectionsCheckingInterval: timeouts.checkedEveryMs,
+      // refuseBadAddresses does, with a problem document.
+      requireHostHeader: false,
+    },
     // A character takes up to 12 characters of an address.
     routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
     frameworkErrors: answerError,
@@ -70,13 +77,14 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
     // refuseOnceClosing does, with a problem document.
     return503OnClosing: false,
   }).withTypeProvider<TypeBoxTypeProvider>();
+  guardConnections(api.server, connectionsAllowed(connectionsMax, log), log);
   for (const method of METHODS) if (!api.supportedMethods.includes(method)) api.addHttpMethod(method);
   api.removeAllContentTypeParsers();
   api.setErrorHandler(answerError);
   api.setValidatorCompiler(compileParameters);
 
   refuseOnceClosing(api);
-  refuseBadQueries(api);
+  refuseBadAddresses(api);
   const methodsByPath = noteRoutes(api);
   await openApi(api);
   await api.register(accepts);
@@ -107,17 +115,24 @@ function refuseOnceClosing(api: Api): void {
   });
 }
 
-/** The router decodes the path and refuses what it cannot; of the query it would leave that as it came. */
-function refuseBadQueries(api: Api): void {
-  api.addHook('onRequest', (request, _reply, done) => {
-    const start = request.url.indexOf('?');
-    if (start < 0 || !request.url.includes('%', start)) return done();
-    try {
-      decodeURIComponent(request.url.slice(start));
-      done();
-    } catch {
-      done(badPercent());
+/**
+ * HTTP/1.1 wants a Host, though nothing here depends on it (RFC 9112, 3.2). The router decodes the path and refuses what
+ * it cannot; of the query it would leave that as it came.
+ */
+function refuseBadAddresses(api: Api): void {
+  api.addHook('onRequest', ({ url, raw }, _reply, done) => {
+    if (raw.headers.host === undefined && raw.httpVersionMinor === 1) {
+      return done(new ProblemError('invalid_request', 'HTTP/1.1 wants a Host header'));
     }
+    const start = url.indexOf('?');
+    if (start < 0 || !url.includes('%', start)) return done();
+    let refusal: Error | undefined;
+    try {
+      decodeURIComponent(url.slice(start));
+    } catch {
+      refusal = badPercent();
+    }
+    done(refusal);
   });
 }
 

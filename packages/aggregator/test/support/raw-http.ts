@@ -14,14 +14,17 @@ export async function exchange(url: string, ...sent: (string | Uint8Array)[]): P
 /** A connection that is written and read piece by piece. It is closed with the test. */
 export class RawConnection {
   readonly #socket: Socket;
-  #received = Buffer.alloc(0);
+  #pieces: Buffer[] = [];
   #closed = false;
   #changed: () => void = () => undefined;
 
   private constructor(t: TestContext, socket: Socket) {
     this.#socket = socket;
     t.after(() => socket.destroy());
-    socket.on('data', (piece: Buffer) => this.#note(Buffer.concat([this.#received, piece])));
+    socket.on('data', (piece: Buffer) => {
+      this.#pieces.push(piece);
+      this.#changed();
+    });
     // How a connection ends is up to the server; that it ended is what `closed` tells.
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -41,6 +44,26 @@ export class RawConnection {
     this.#socket.write(bytes);
   }
 
+  /** Reads nothing until `resume`: what the server sends stays with it and the kernel. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  /** Waits until this is what came next, and passes over it. */
+  async received(text: string): Promise<void> {
+    while (this.#received().length < text.length && !this.#closed) await this.#change();
+    assert.equal(this.#received().toString('latin1', 0, text.length), text);
+    this.#passOver(text.length);
+  }
+
   leave(): void {
     this.#socket.destroy();
   }
@@ -48,12 +71,12 @@ export class RawConnection {
   /** The next response, once it is whole; it must have a Content-Length. */
   async response(): Promise<Response> {
     for (;;) {
-      const { response, end } = responseAt(this.#received, 0) ?? {};
-      if (response !== undefined) {
-        this.#received = this.#received.subarray(end);
-        return response;
+      const found = responseAt(this.#received(), 0);
+      if (found !== null) {
+        this.#passOver(found.end);
+        return found.response;
       }
-      assert.ok(!this.#closed, `closed with ${JSON.stringify(this.#received.toString('latin1'))} received`);
+      assert.ok(!this.#closed, `closed with ${JSON.stringify(this.#received().toString('latin1'))} received`);
       await this.#change();
     }
   }
@@ -61,12 +84,18 @@ export class RawConnection {
   /** Waits until the server has closed the connection; returns what it sent that no response was made of. */
   async closed(): Promise<string> {
     while (!this.#closed) await this.#change();
-    return this.#received.toString('latin1');
+    return this.#received().toString('latin1');
   }
 
-  #note(received: Buffer<ArrayBuffer>): void {
-    this.#received = received;
-    this.#changed();
+  /** What was received and not yet taken. */
+  #received(): Buffer {
+    const [first, ...more] = this.#pieces;
+    if (first === undefined || more.length > 0) this.#pieces = [Buffer.concat(this.#pieces)];
+    return this.#pieces[0]!;
+  }
+
+  #passOver(bytes: number): void {
+    this.#pieces = [this.#received().subarray(bytes)];
   }
 
   #change(): Promise<void> {
