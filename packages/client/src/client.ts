@@ -1,6 +1,7 @@
 import type { EventResult, Payload, StoredEvent } from '@chronicleweaver/protocol';
 import { ChronicleWeaverError, ProblemError } from './errors.ts';
 import { type BufferLimits, PublishBuffer } from './publish-buffer.ts';
+import { type SubscribeQuery, subscribe } from './subscribe.ts';
 import {
   type CallOptions,
   type RequestOptions,
@@ -168,6 +169,20 @@ export class ChronicleWeaver {
       if (typeof page['next'] !== 'number') return;
       after = page['next'];
     }
+  }
+
+  /**
+   * Follows the log live: the events of these topics, in order, each as soon as it is committed. A connection that breaks
+   * is made again, for as long as it takes, and goes on where it was: no event is missed, none comes twice. It ends when
+   * the loop is left, when the signal fires (it then throws its reason), or when the client is closed.
+   * @throws ProblemError where the service refuses; `cursor_beyond_end` where its log is shorter than `after`
+   */
+  subscribe(
+    query: SubscribeQuery = {},
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<StoredEvent, void, void> {
+    this.#ended.signal.throwIfAborted();
+    return subscribe(this.#transport, query, signal);
   }
 
   /** The stored event of this topic under this id, or undefined where there is none. */

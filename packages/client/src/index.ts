@@ -14,5 +14,6 @@ export {
   ProblemError,
 } from './errors.ts';
 export type { BufferLimits } from './publish-buffer.ts';
+export type { SubscribeQuery } from './subscribe.ts';
 export type { CallOptions, Query, RequestOptions, Retry, TransportOptions } from './transport.ts';
 export type { EventResult, FieldError, Payload, StoredEvent, Verdict } from '@chronicleweaver/protocol';

@@ -1,34 +1,45 @@
-/** A signal of several, and what lets go of them again. */
+/** The one signal of a request, and why it fired. */
 export interface Linked {
   readonly signal: AbortSignal;
-  /** Must be called: a signal that outlives many requests would keep a listener for each. */
+  readonly isTimedOut: boolean;
+  /** From now on it fires after so many milliseconds; Infinity is never. */
+  setTimeout(ms: number): void;
+  /** Ends what still hangs on it. Must be called: a signal that outlives many requests would keep a listener for each. */
   release(): void;
 }
 
 /**
- * A signal that fires with the first of these, for the same reason, or `timeoutMs` from now with a TimeoutError.
- * `AbortSignal.any` and `AbortSignal.timeout` would do it, but hold on to each other, and the timer cannot be stopped.
+ * A signal that fires with the first of these, for the same reason, or after a time. `AbortSignal.any` and
+ * `AbortSignal.timeout` would do it, but hold on to each other, and the timer could not be moved.
  */
-export function linkSignals(signals: readonly (AbortSignal | undefined)[], timeoutMs = Infinity): Linked {
+export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): Linked {
   const controller = new AbortController();
-  const undo: (() => void)[] = [];
+  const listeners: (() => void)[] = [];
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isTimedOut = false;
   for (const signal of signals) {
-    if (signal === undefined) continue;
-    const abort = (): void => controller.abort(signal.reason);
-    if (signal.aborted) abort();
-    else {
-      signal.addEventListener('abort', abort);
-      undo.push(() => signal.removeEventListener('abort', abort));
-    }
-  }
-  if (timeoutMs <= TIMER_MS_MAX) {
-    const timer = setTimeout(() => controller.abort(new DOMException('', 'TimeoutError')), timeoutMs);
-    undo.push(() => clearTimeout(timer));
+    const abort = (): void => controller.abort(signal?.reason);
+    if (signal?.aborted === true) abort();
+    signal?.addEventListener('abort', abort);
+    listeners.push(() => signal?.removeEventListener('abort', abort));
   }
   return {
     signal: controller.signal,
+    get isTimedOut() {
+      return isTimedOut;
+    },
+    setTimeout(ms) {
+      clearTimeout(timer);
+      if (ms > TIMER_MS_MAX) return;
+      timer = setTimeout(() => {
+        isTimedOut = true;
+        controller.abort();
+      }, ms);
+    },
     release() {
-      for (const step of undo) step();
+      clearTimeout(timer);
+      for (const remove of listeners) remove();
+      controller.abort();
     },
   };
 }

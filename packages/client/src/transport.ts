@@ -1,6 +1,6 @@
 import type { FieldError } from '@chronicleweaver/protocol';
 import { ChronicleWeaverError, ConnectionError, ProblemError } from './errors.ts';
-import { linkSignals, sleep } from './signals.ts';
+import { type Linked, linkSignals, sleep } from './signals.ts';
 
 /** How requests are made. All but `url` may be left out. */
 export interface TransportOptions {
@@ -91,33 +91,67 @@ export class Transport {
       headers['content-type'] = 'application/json';
       init.body = typeof body === 'string' ? body : JSON.stringify(body);
     }
-    const stop = linkSignals([options.signal, this.#ended]);
-    try {
-      for (let attempts = 1; ; attempts++) {
-        try {
-          return await this.#attempt(url, init, stop.signal, requestMs);
-        } catch (error) {
-          stop.signal.throwIfAborted();
-          if (!(error instanceof ChronicleWeaverError) || !error.retryable) throw error;
-          const waitMs = this.backoffMs(attempts, error);
-          if (performance.now() + waitMs > giveUpAt) {
-            error.message += `; given up after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
-            throw error;
-          }
-          await sleep(waitMs, stop.signal);
-          (options.onRetry ?? this.#onRetry)?.({ error, attempts });
+    for (let attempts = 1; ; attempts++) {
+      try {
+        return await this.#attempt(url, init, options.signal, requestMs);
+      } catch (error) {
+        if (!(error instanceof ChronicleWeaverError) || !error.retryable) throw error;
+        const waitMs = this.#backoffMs(attempts, error);
+        if (performance.now() + waitMs > giveUpAt) {
+          error.message += `; given up after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
+          throw error;
         }
+        await this.#sleep(waitMs, options.signal);
+        (options.onRetry ?? this.#onRetry)?.({ error, attempts });
       }
-    } finally {
-      stop.release();
     }
+  }
+
+  /**
+   * The text of an answer that has no end, as it comes. It is not tried again here: only its reader knows where to go on.
+   * @throws ProblemError, or ConnectionError where it ends, breaks, or says nothing for `quietMs`
+   */
+  async *stream(
+    path: string,
+    query: Query,
+    quietMs: number,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<string> {
+    const linked = linkSignals(signal, this.#ended);
+    const request = `GET ${this.#base}${path}`;
+    try {
+      linked.setTimeout(this.#limits.requestMs);
+      const response = await this.#fetch(this.#address(path, query), {
+        headers: this.#headers,
+        signal: linked.signal,
+      });
+      if (!response.ok || response.body === null) throw problemOf(request, response, await response.text());
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      for (;;) {
+        linked.setTimeout(quietMs);
+        const { done, value } = await reader.read();
+        linked.setTimeout(Infinity);
+        if (done) throw new Error('the stream ended');
+        yield value;
+      }
+    } catch (error) {
+      throw this.#failureOf(request, error, linked, signal);
+    } finally {
+      linked.release();
+    }
+  }
+
+  /** Waits before a further attempt after so many. */
+  async retry(attempts: number, error: ChronicleWeaverError, signal: AbortSignal | undefined): Promise<void> {
+    await this.#sleep(this.#backoffMs(attempts, error), signal);
+    this.#onRetry?.({ error, attempts });
   }
 
   /**
    * How long to wait after so many attempts: any time up to a bound that doubles ("full jitter"), so that clients who
    * failed together do not return together. It comes on top of what the server asked for.
    */
-  backoffMs(attempts: number, error: ChronicleWeaverError): number {
+  #backoffMs(attempts: number, error: ChronicleWeaverError): number {
     const { backoffMinMs, backoffMaxMs } = this.#limits;
     const asked = error instanceof ProblemError ? error.retryAfterMs : 0;
     return asked + Math.random() * Math.min(backoffMaxMs, backoffMinMs * 2 ** (attempts - 1));
@@ -133,12 +167,26 @@ export class Transport {
     return this.#base + path + (text && `?${text}`);
   }
 
-  async #attempt(url: string, init: RequestInit, stop: AbortSignal, requestMs: number): Promise<unknown> {
-    const request = `${init.method} ${url.split('?')[0]}`;
-    const linked = linkSignals([stop], requestMs);
-    const { signal } = linked;
+  async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const linked = linkSignals(signal, this.#ended);
     try {
-      const response = await this.#fetch(url, { ...init, signal });
+      await sleep(ms, linked.signal);
+    } finally {
+      linked.release();
+    }
+  }
+
+  async #attempt(
+    url: string,
+    init: RequestInit,
+    signal: AbortSignal | undefined,
+    requestMs: number,
+  ): Promise<unknown> {
+    const linked = linkSignals(signal, this.#ended);
+    const request = `${init.method} ${url.split('?')[0]}`;
+    try {
+      linked.setTimeout(requestMs);
+      const response = await this.#fetch(url, { ...init, signal: linked.signal });
       const text = await response.text();
       if (!response.ok) throw problemOf(request, response, text);
       if (text === '') return undefined;
@@ -148,14 +196,20 @@ export class Transport {
         throw unexpectedAnswer(request, `${response.status} with what is not JSON`, cause);
       }
     } catch (error) {
-      if (error instanceof ChronicleWeaverError) throw error;
-      if (!stop.aborted && signal.aborted) {
-        throw new ConnectionError('timeout', `${request}: no answer within ${requestMs / 1000} s`, error);
-      }
-      throw new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);
+      throw this.#failureOf(request, error, linked, signal);
     } finally {
       linked.release();
     }
+  }
+
+  /** What to throw for it. */
+  #failureOf(request: string, error: unknown, linked: Linked, signal: AbortSignal | undefined): unknown {
+    if (signal?.aborted === true) return signal.reason;
+    if (this.#ended.aborted) return this.#ended.reason;
+    if (error instanceof ChronicleWeaverError) return error;
+    return linked.isTimedOut
+      ? new ConnectionError('timeout', `${request}: no answer in time`, error)
+      : new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);
   }
 }
 
