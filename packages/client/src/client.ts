@@ -8,6 +8,7 @@ import {
   Transport,
   type TransportOptions,
   isRecord,
+  parsed,
   pathOf,
   unexpectedAnswer,
 } from './transport.ts';
@@ -16,6 +17,11 @@ import {
 export interface ClientOptions extends TransportOptions, Partial<BufferLimits> {
   /** The `source` of events that name none. */
   source?: string | undefined;
+  /**
+   * How the JSON text of an event that was read becomes the event (JSON.parse). Another one can keep numbers that
+   * JavaScript has not, or the text itself: it comes digit for digit as it was published.
+   */
+  parse?: ((text: string) => StoredEvent) | undefined;
 }
 
 /** An event to publish. What is left out is made when it is given to `publish`, once, and stays through all retries. */
@@ -70,6 +76,7 @@ export interface Stats {
 
 /** Events of one page that `read` asks for. */
 const PAGE_EVENTS = 1000;
+const NDJSON = 'application/x-ndjson';
 
 /** `Symbol.asyncDispose`, or in older browsers what compilers put in its place. */
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
@@ -82,12 +89,14 @@ export class ChronicleWeaver {
   readonly #transport: Transport;
   readonly #buffer: PublishBuffer;
   readonly #source: string | undefined;
+  readonly #parse: (text: string) => StoredEvent;
   readonly #ended = new AbortController();
   #isClosing = false;
 
   constructor(options: ClientOptions) {
     this.#transport = new Transport(options, this.#ended.signal);
     this.#source = options.source;
+    this.#parse = options.parse ?? ((text) => JSON.parse(text) as StoredEvent);
     this.#buffer = new PublishBuffer(
       {
         batchEventsMax: options.batchEventsMax ?? 500,
@@ -105,13 +114,13 @@ export class ChronicleWeaver {
   /**
    * Publishes one event or several, together with others that are published at the same time, and resolves with the
    * verdict of each after it is committed and on disk. Several are stored all or none, unless the service says that
-   * they are too large for one request.
+   * they are too large for one request. A string is the JSON text of a whole event and is sent as it is.
    * @throws ProblemError where the service refuses these events; `errors` says which field of which
    */
-  publish(event: NewEvent, options?: CallOptions): Promise<EventResult>;
-  publish(events: readonly NewEvent[], options?: CallOptions): Promise<EventResult[]>;
+  publish(event: NewEvent | string, options?: CallOptions): Promise<EventResult>;
+  publish(events: readonly (NewEvent | string)[], options?: CallOptions): Promise<EventResult[]>;
   async publish(
-    given: NewEvent | readonly NewEvent[],
+    given: NewEvent | string | readonly (NewEvent | string)[],
     { signal }: CallOptions = {},
   ): Promise<EventResult | EventResult[]> {
     if (this.#isClosing) throw closed();
@@ -161,13 +170,20 @@ export class ChronicleWeaver {
   async *read(query: ReadQuery = {}, { signal }: CallOptions = {}): AsyncGenerator<StoredEvent, void, void> {
     let { after, limit = Infinity } = query;
     while (limit > 0) {
-      const pageQuery = { ...query, after, limit: Math.min(limit, PAGE_EVENTS) };
-      const page = await this.request('GET', '/events', { query: pageQuery, signal });
-      if (!isRecord(page) || !Array.isArray(page['events'])) throw unexpectedAnswer('GET /events', 'no page');
-      yield* page['events'] as StoredEvent[];
-      limit -= page['events'].length;
-      if (typeof page['next'] !== 'number') return;
-      after = page['next'];
+      const { text, headers } = await this.#transport.text('GET', '/events', {
+        query: { ...query, after, limit: Math.min(limit, PAGE_EVENTS) },
+        accept: NDJSON,
+        signal,
+      });
+      if (headers.get('content-type')?.startsWith(NDJSON) !== true) {
+        throw unexpectedAnswer('GET /events', 'without events');
+      }
+      const lines = text.split('\n').filter((line) => line !== '');
+      for (const line of lines) yield parsed('GET /events', line, this.#parse);
+      limit -= lines.length;
+      const next = /[?&]after=(\d+)[^>]*>; *rel="next"/.exec(headers.get('link') ?? '');
+      if (next === null) return;
+      after = Number(next[1]);
     }
   }
 
@@ -182,13 +198,14 @@ export class ChronicleWeaver {
     { signal }: CallOptions = {},
   ): AsyncGenerator<StoredEvent, void, void> {
     this.#ended.signal.throwIfAborted();
-    return subscribe(this.#transport, query, signal);
+    return subscribe(this.#transport, this.#parse, query, signal);
   }
 
   /** The stored event of this topic under this id, or undefined where there is none. */
   async find(topic: string, eventId: string, options?: CallOptions): Promise<StoredEvent | undefined> {
     try {
-      return (await this.request('GET', `/events${pathOf(topic, eventId)}`, options)) as StoredEvent;
+      const { text } = await this.#transport.text('GET', `/events${pathOf(topic, eventId)}`, options);
+      return parsed('GET /events', text, this.#parse);
     } catch (error) {
       if (error instanceof ProblemError && error.code === 'event_not_found') return undefined;
       throw error;
@@ -218,7 +235,12 @@ export class ChronicleWeaver {
     return this.#transport.request(method, path, options);
   }
 
-  #textOf(event: NewEvent): string {
+  #textOf(event: NewEvent | string): string {
+    if (typeof event === 'string') {
+      // Text that is not one JSON value could be read as part of the events that travel with it.
+      JSON.parse(event);
+      return event;
+    }
     const { event_id = randomId(), source = this.#source, timestamp = new Date() } = event;
     // What else it has goes along, for the service to refuse it by name.
     return JSON.stringify({ ...event, event_id, source, timestamp });

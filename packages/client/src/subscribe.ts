@@ -1,6 +1,6 @@
 import type { StoredEvent } from '@chronicleweaver/protocol';
 import { ChronicleWeaverError } from './errors.ts';
-import type { Transport } from './transport.ts';
+import { type Transport, parsed } from './transport.ts';
 
 /** Which events to follow, and from where. */
 export interface SubscribeQuery {
@@ -22,6 +22,7 @@ const QUIET_MS = 45_000;
  */
 export async function* subscribe(
   transport: Transport,
+  parse: (text: string) => StoredEvent,
   { topics, after }: SubscribeQuery,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<StoredEvent, void, void> {
@@ -35,7 +36,7 @@ export async function* subscribe(
       for await (const { id, event, data } of messages(chunks)) {
         attempts = 0;
         cursor = id ?? cursor;
-        if (event === 'event') yield JSON.parse(data!) as StoredEvent;
+        if (event === 'event') yield parsed('GET /events/stream', data!, parse);
       }
     } catch (error) {
       if (!(error instanceof ChronicleWeaverError)) throw error;

@@ -81,11 +81,22 @@ export class Transport {
    * Makes the request, again where needed, and returns what its JSON answer says; undefined where it is empty.
    * @throws ProblemError, ConnectionError, or ChronicleWeaverError `unexpected_answer`
    */
-  async request(method: string, path: string, options: RequestOptions = {}): Promise<unknown> {
+  async request(method: string, path: string, options?: RequestOptions): Promise<unknown> {
+    const { text } = await this.text(method, path, options);
+    return text === '' ? undefined : parsed(`${method} ${this.#base}${path}`, text, JSON.parse);
+  }
+
+  /** The same, with the answer as it came. */
+  async text(
+    method: string,
+    path: string,
+    options: RequestOptions & { accept?: string } = {},
+  ): Promise<{ text: string; headers: Headers }> {
     const { requestMs = this.#limits.requestMs, retryMs = this.#limits.retryMs, body, query } = options;
     const giveUpAt = performance.now() + retryMs;
     const url = this.#address(path, query);
-    const headers: Record<string, string> = { accept: 'application/json', ...this.#headers };
+    const { accept = 'application/json' } = options;
+    const headers: Record<string, string> = { accept, ...this.#headers };
     const init: RequestInit = { method, headers };
     if (body !== undefined) {
       headers['content-type'] = 'application/json';
@@ -181,7 +192,7 @@ export class Transport {
     init: RequestInit,
     signal: AbortSignal | undefined,
     requestMs: number,
-  ): Promise<unknown> {
+  ): Promise<{ text: string; headers: Headers }> {
     const linked = linkSignals(signal, this.#ended);
     const request = `${init.method} ${url.split('?')[0]}`;
     try {
@@ -189,12 +200,7 @@ export class Transport {
       const response = await this.#fetch(url, { ...init, signal: linked.signal });
       const text = await response.text();
       if (!response.ok) throw problemOf(request, response, text);
-      if (text === '') return undefined;
-      try {
-        return JSON.parse(text);
-      } catch (cause) {
-        throw unexpectedAnswer(request, `${response.status} with what is not JSON`, cause);
-      }
+      return { text, headers: response.headers };
     } catch (error) {
       throw this.#failureOf(request, error, linked, signal);
     } finally {
@@ -210,6 +216,15 @@ export class Transport {
     return linked.isTimedOut
       ? new ConnectionError('timeout', `${request}: no answer in time`, error)
       : new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);
+  }
+}
+
+/** The text of an answer, parsed. @throws ChronicleWeaverError `unexpected_answer` */
+export function parsed<T>(request: string, text: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (cause) {
+    throw unexpectedAnswer(request, 'with what is not JSON', cause);
   }
 }
 

@@ -174,6 +174,21 @@ test('what cannot be JSON is refused at once and sends nothing', async (t) => {
   assert.equal(server.arrived.length, 0);
 });
 
+test('a string is sent as it is, and refused where it is not the text of one value', async (t) => {
+  const server = await TestServer.start(t);
+  await using chronicle = new ChronicleWeaver({ url: server.url, parse: (text) => ({ text }) as never });
+  const text =
+    '{"timestamp":"2025-10-28","payload":{"9":1e400,"1":0.10,"big":123456789012345678901},"topic":"t","source":"s","event_id":"1"}';
+  const others = ['{},{}', text.slice(1), '', '{"topic":'].map((wrong) =>
+    assert.rejects(chronicle.publish(wrong), SyntaxError),
+  );
+  assert.equal((await chronicle.publish(text)).verdict, 'accepted');
+  await Promise.all(others);
+  const [read] = (await Array.fromAsync(chronicle.read())) as unknown as { text: string }[];
+  assert.equal(read?.text.replace(/,"offset":1,"received_at":"[^"]*"\}$/, '}'), text);
+  assert.deepEqual(await chronicle.find('t', '1'), read);
+});
+
 test('an event is taken as it was when it was given', async (t) => {
   const server = await TestServer.start(t);
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });

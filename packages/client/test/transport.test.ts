@@ -85,7 +85,7 @@ test('Retry-After is waited for, as seconds and as a date', async (t) => {
 
 test('what stays away is given up after the time for retries, and at once where it asks for longer', async (t) => {
   const busy = await ScriptedServer.start(t, () => problem(503, 'queue_full'));
-  await using chronicle = new ChronicleWeaver({ ...FAST, url: busy.url, retryMs: 50 });
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: busy.url, retryMs: 300 });
   await assert.rejects(chronicle.publish(EVENT), {
     name: 'ProblemError',
     code: 'queue_full',
