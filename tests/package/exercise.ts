@@ -41,6 +41,15 @@ export async function exercise(url: string): Promise<string> {
   expect((await chronicle.topics()).length === 2, 'there are two topics');
   expect((await chronicle.stats()).received === 1001, 'the books say so');
 
+  const followed: unknown[] = [];
+  for await (const { payload } of chronicle.subscribe({ topics: ['num*', 'numbers'], after: 'earliest' })) {
+    if (followed.push(payload['n']) === 1000) break;
+  }
+  expect(
+    followed.every((n, i) => n === i),
+    'a subscriber gets all of them in order',
+  );
+
   const reason = new Error('enough');
   const ended = await chronicle
     .publish({ topic: 'orders', payload: {} }, { signal: AbortSignal.abort(reason) })

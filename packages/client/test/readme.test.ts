@@ -18,7 +18,7 @@ function examples(markdown: string): string[] {
 
 test("the READMEs' examples compile and run against a service", { timeout: 120_000 }, async (t) => {
   const found = [...examples(textOf('packages/client/README.md')), ...examples(textOf('README.md'))];
-  assert.ok(found.length >= 6, `${found.length} examples`);
+  assert.ok(found.length >= 7, `${found.length} examples`);
   const server = await TestServer.start(t);
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'node_modules/@chronicleweaver'), { recursive: true });
@@ -47,5 +47,6 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
   assert.equal(printed[1], 'accepted duplicate true\n');
   assert.match(printed[2]!, /^0 of 20000 failed\n$/);
   assert.match(printed[3]!, /^2 .*\{ amount: 12.5 \}\n1 .*\nshop\nimports 20000\norders 2\ntrue\n$/);
-  assert.match(printed[4]!, /^event 0, topic: /);
+  assert.match(printed[4]!, /^1 orders .*\n2 orders .*\n$/);
+  assert.match(printed[5]!, /^event 0, topic: /);
 });
