@@ -4,7 +4,7 @@ import type { EventStore, TopicFilter } from '../store/event-store.ts';
 import { compileTopicFilter } from '../store/topic-filter.ts';
 import type { Commit, Commits } from './commits.ts';
 import { type Channel, Follower } from './follower.ts';
-import { LiveWindow, PIECE_BYTES_MAX, selectFrom } from './live-window.ts';
+import { LiveWindow, selectFrom } from './live-window.ts';
 
 export interface FollowersOptions {
   /** Followers at once. */
@@ -15,12 +15,16 @@ export interface FollowersOptions {
   readonly stalledMs?: number;
   /** Bytes of the newest events that are kept encoded while anybody follows. */
   readonly windowBytesMax?: number;
+  /** Bytes that a follower is given at once, from the window or the store, unless it is one event that is larger. */
+  readonly pieceBytesMax?: number;
 }
 
 /** Proxies close a connection that is silent for a minute, some for half of that. */
 const HEARTBEAT_MS = 15_000;
 const STALLED_MS = 60_000;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
+/** Who has stopped reading holds a piece, so it is small. */
+const PIECE_BYTES_MAX = 64 * 1024;
 
 /** Pages that are read from the store at once, so that whoever else reads has a turn soon. */
 const READS_MAX = 4;
@@ -89,6 +93,7 @@ export class Followers {
       heartbeatMs: HEARTBEAT_MS,
       stalledMs: STALLED_MS,
       windowBytesMax: WINDOW_BYTES_MAX,
+      pieceBytesMax: PIECE_BYTES_MAX,
       ...options,
     };
   }
@@ -168,7 +173,8 @@ export class Followers {
   /** The channel of the filter; with the first one the window begins. */
   #join(filter: TopicFilter): Channel {
     if (this.#window === null) {
-      this.#window = new LiveWindow(this.#commits.lastOffset, this.#options.windowBytesMax);
+      const { windowBytesMax, pieceBytesMax } = this.#options;
+      this.#window = new LiveWindow(this.#commits.lastOffset, windowBytesMax, pieceBytesMax);
       this.#stopListening = this.#commits.listen((commit) => {
         this.#committed.push(commit);
         this.#flushSoon();
@@ -278,7 +284,7 @@ export class Followers {
         after,
         upTo,
         eventsMax: Number.MAX_SAFE_INTEGER,
-        bytesMax: PIECE_BYTES_MAX,
+        bytesMax: this.#options.pieceBytesMax,
         framing: 'stream',
       });
       return { bytes, position: resumeAfter ?? Math.max(after, upTo) };

@@ -3,12 +3,6 @@ import { ACCEPTED } from '../store/event-store.ts';
 import { StoredEventWriter } from '../store/stored-event.ts';
 import type { Commit } from './commits.ts';
 
-/**
- * Bytes of a piece, unless it is one event that is larger. A follower that has stopped reading holds a piece, so it is
- * small; a page of the store is as large.
- */
-export const PIECE_BYTES_MAX = 64 * 1024;
-
 /** Neighbouring events, framed once for all who follow; between the first and the last it has all that anybody wanted. */
 export interface Piece {
   readonly lastOffset: number;
@@ -34,17 +28,22 @@ const PIECE_OVERHEAD_BYTES = 512;
  */
 export class LiveWindow {
   readonly #bytesMax: number;
-  readonly #builder = new PieceBuilder();
+  readonly #builder: PieceBuilder;
   #pieces: Piece[] = [];
   #bytes = 0;
   #after: number;
   #lastOffset: number;
 
-  /** @param after the end of the log when it begins */
-  constructor(after: number, bytesMax: number) {
+  /**
+   * @param after the end of the log when it begins
+   * @param bytesMax of all pieces
+   * @param pieceBytesMax of one, unless it is one event that is larger
+   */
+  constructor(after: number, bytesMax: number, pieceBytesMax: number) {
     this.#after = after;
     this.#lastOffset = after;
     this.#bytesMax = bytesMax;
+    this.#builder = new PieceBuilder(pieceBytesMax);
   }
 
   get after(): number {
@@ -119,13 +118,15 @@ export function selectFrom(piece: Piece, isMeant: IsMeant, above: number): Uint8
 }
 
 class PieceBuilder {
+  readonly #bytesMax: number;
   readonly #writer = new StoredEventWriter();
   #ends: number[] = [];
   #offsets: number[] = [];
   #topicOf: number[] = [];
   #topics = new Map<string, number>();
 
-  constructor() {
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax;
     this.#writer.begin('stream');
   }
 
@@ -134,7 +135,7 @@ class PieceBuilder {
   }
 
   fits(text: Uint8Array): boolean {
-    return this.isEmpty || this.#writer.length + text.length < PIECE_BYTES_MAX;
+    return this.isEmpty || this.#writer.length + text.length < this.#bytesMax;
   }
 
   add(topic: string, text: Uint8Array, offset: number, receivedMs: number): void {
