@@ -180,6 +180,25 @@ test('a transaction that fails leaves file and memory as before, whatever it had
   assert.deepEqual(verifyFile(path, undefined, SMALL).problems, []);
 });
 
+test('an append that finds the file held by another program leaves every key where it was [P-2]', (t) => {
+  const path = join(tempFolder(t), 'held.db');
+  const file = openFile(path);
+  t.after(() => file.close());
+  file.db.exec('PRAGMA busy_timeout = 0');
+  const event = eventWith({ event_id: 'before' });
+  file.appender.append(batchOf(event));
+  const other = new DatabaseSync(path);
+  t.after(() => other.close());
+  other.exec('BEGIN IMMEDIATE');
+  const isBlocked = (error: unknown): boolean => error instanceof StoreError && error.code === 'blocked';
+  assert.throws(() => file.appender.append(batchOf(eventWith({ event_id: 'refused' }))), isBlocked);
+  assert.throws(() => file.appender.probe(), isBlocked);
+  other.exec('ROLLBACK');
+  const { verdicts, offsets } = file.appender.append(batchOf(event, eventWith({ event_id: 'refused' })));
+  assert.deepEqual([...verdicts], [DUPLICATE, ACCEPTED]);
+  assert.deepEqual([...offsets], [1, 2]);
+});
+
 test('an append that finds no space is undone in file and memory, and goes through when there is space [P-3]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const model = new Model(5, 3);

@@ -78,8 +78,9 @@ export class Appender {
     if (this.#failure !== null) throw this.#failure;
     const ledgerBefore = { ...this.#ledger };
     try {
-      this.#begin.run();
+      // First: what is undone below is what came since.
       this.#index.begin();
+      this.#begin.run();
       const result = work(this.#ledger);
       this.#commit.run();
       this.#index.committed();
