@@ -129,6 +129,10 @@ test(
     const first = await site.start();
     await first.publish(EVENTS[0]!);
     assert.ok((await complaint(site, {})).includes(`another process has ${site.databasePath} open`));
+    // A process that stands still holds it, too.
+    first.program.signal('SIGSTOP');
+    assert.ok((await complaint(site, {})).includes(`another process has ${site.databasePath} open`));
+    first.program.signal('SIGCONT');
     assert.equal((await first.publish(...EVENTS)).accepted, 2);
   },
 );

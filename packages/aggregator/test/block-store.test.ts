@@ -125,7 +125,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
       (seed, topics, batchMax) => {
         const model = new Model(seed, topics);
         let path = join(folder, `${files++}.db`);
-        let file = openFile(path, undefined, SMALL);
+        let file = openFile(path, { shape: SMALL });
         while (model.log.length < 600) {
           model.append(file, model.batch(1 + model.random(batchMax)));
           const fate = model.random(12);
@@ -134,7 +134,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
             copyAsKilled(path, next);
             file.close();
             path = next;
-            file = openFile(path, undefined, SMALL);
+            file = openFile(path, { shape: SMALL });
           } else if (fate === 1) {
             file.appender.transaction(() => file.log.merge());
           } else if (fate === 2) {
@@ -155,7 +155,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
 test('a transaction that fails leaves file and memory as before, whatever it had done [P-3]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const model = new Model(7, 5);
-  let file = openFile(path, undefined, SMALL);
+  let file = openFile(path, { shape: SMALL });
   while (model.log.length < 700) {
     const lost = model.batch(1 + model.random(30));
     // A full disk, as SQLite tells it, at the end of an append: its keys, rows and steps are all undone.
@@ -173,7 +173,7 @@ test('a transaction that fails leaves file and memory as before, whatever it had
     if (model.random(4) === 0) file.appender.transaction(() => file.log.merge());
   }
   file.close();
-  file = openFile(path, undefined, SMALL);
+  file = openFile(path, { shape: SMALL });
   model.append(file, model.batch(50));
   file.close();
   assertSame(path, model);
@@ -202,7 +202,7 @@ test('an append that finds the file held by another program leaves every key whe
 test('an append that finds no space is undone in file and memory, and goes through when there is space [P-3]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const model = new Model(5, 3);
-  let file = openFile(path, undefined, SMALL);
+  let file = openFile(path, { shape: SMALL });
   let refused = 0;
   for (let round = 0; round < 120; round++) {
     const events = model.batch(1 + model.random(30)).map((event) => ({
@@ -224,7 +224,7 @@ test('an append that finds no space is undone in file and memory, and goes throu
     else for (let i = 0; i < 3; i++) model.append(file, model.log.slice(0, 1));
     if (round % 3 === 0) {
       file.close();
-      file = openFile(path, undefined, SMALL);
+      file = openFile(path, { shape: SMALL });
     }
   }
   file.close();
@@ -313,15 +313,17 @@ test('a file of the plain store is moved over, also when it is killed in the mid
 
   // Killed after each transaction: what is there then, opened anew, goes on.
   const copies: string[] = [];
-  openFile(path, (moved, total) => {
-    assert.ok(moved <= total);
-    copies.push(join(folder, `killed-${moved}.db`));
-    copyAsKilled(path, copies.at(-1)!);
+  openFile(path, {
+    progress: (moved, total) => {
+      assert.ok(moved <= total);
+      copies.push(join(folder, `killed-${moved}.db`));
+      copyAsKilled(path, copies.at(-1)!);
+    },
   }).close();
   assert.ok(copies.length >= 3);
   for (const copy of [...copies, path]) {
     const progress: number[] = [];
-    const file = openFile(copy, (moved) => progress.push(moved));
+    const file = openFile(copy, { progress: (moved) => progress.push(moved) });
     const { verdicts, offsets } = file.appender.append(
       batchOf(
         events[17]!,
@@ -344,7 +346,7 @@ test('verify finds each kind of damage and names its place, and a rebuild mends 
   const folder = tempFolder(t);
   const sound = join(folder, 'sound.db');
   const model = new Model(11, 3);
-  const file = openFile(sound, undefined, SMALL);
+  const file = openFile(sound, { shape: SMALL });
   while (model.log.length < 400) model.append(file, model.batch(20));
   file.appender.transaction(() => file.log.merge());
   while (file.index.isBusy) file.appender.transaction(() => file.index.step(16));
@@ -382,7 +384,7 @@ test('verify finds each kind of damage and names its place, and a rebuild mends 
 test('were keys of 8 bits, events would be dropped for others, and verify would show that keys are not what they say', (t) => {
   const narrow: FileShape = { ...SMALL, keyBits: 8 };
   const path = join(tempFolder(t), 'narrow.db');
-  const file = openFile(path, undefined, narrow);
+  const file = openFile(path, { shape: narrow });
   const events = Array.from({ length: 1000 }, (_, i) => eventWith({ event_id: `${i}` }));
   let accepted = 0;
   for (let i = 0; i < 1000; i += 50) {

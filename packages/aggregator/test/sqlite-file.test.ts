@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -51,6 +51,45 @@ test('a file that is not ours is refused, told what to do, and left as it was', 
     await assert.rejects(SqliteStore.open(path), unusable(message));
     if (path !== folder) assert.equal(readFileSync(path, 'latin1'), before);
   }
+});
+
+test('a file is the same file by whatever link it is named, so it has one writer [P-2]', async (t) => {
+  const folder = tempFolder(t);
+  const path = join(folder, 'events.db');
+  const first = await SqliteStore.open(path);
+  t.after(() => first.close());
+  const link = join(folder, 'link.db');
+  symlinkSync('events.db', link);
+  const linkedFolder = join(tempFolder(t), 'folder');
+  symlinkSync(folder, linkedFolder);
+  for (const name of [link, join(linkedFolder, 'events.db'), join(linkedFolder, 'link.db')]) {
+    await assert.rejects(SqliteStore.open(name), unusable(/another process has .*events\.db open/), name);
+  }
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('link')),
+    ['link.db'],
+  );
+});
+
+test('a link to a file works as the file, and one that leads nowhere is refused', async (t) => {
+  const folder = tempFolder(t);
+  const link = join(folder, 'link.db');
+  symlinkSync(join(folder, 'events.db'), link);
+  await assert.rejects(SqliteStore.open(link), unusable(/leads nowhere/));
+  await (await SqliteStore.open(join(folder, 'events.db'))).close();
+  const store = await SqliteStore.open(link);
+  assert.ok((await store.stats()).storedBytes > 0);
+  await store.close();
+});
+
+test('a file with a second name is refused, since no lock could be found by both [P-2]', async (t) => {
+  const folder = tempFolder(t);
+  const path = join(folder, 'events.db');
+  await (await SqliteStore.open(path)).close();
+  linkSync(path, join(folder, 'other.db'));
+  await assert.rejects(SqliteStore.open(path), unusable(/2 names \(hard links\).*remove/));
+  unlinkSync(join(folder, 'other.db'));
+  await (await SqliteStore.open(path)).close();
 });
 
 test('an empty file is taken as a new one', async (t) => {

@@ -16,6 +16,9 @@ const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 const GATHER_SHARE_MAX = 0.5;
 const GATHER_MS_MAX = 2;
 
+/** How often the log tells of commits while all of them fail, milliseconds: it may lie on the disk that is full. */
+const FAILURES_LOGGED_EVERY_MS = 10_000;
+
 /** How often dropped events are summed up in the log, milliseconds. */
 const DROPS_LOGGED_EVERY_MS = 10_000;
 
@@ -35,6 +38,9 @@ export class Consumer {
   readonly #log: Logger;
   readonly #finished: Promise<void>;
   #commitsMade = 0;
+  /** Commits that failed since the last that did not. */
+  #failed = 0;
+  #failureLoggedMs = 0;
   #dropped = 0;
   #conflicts = 0;
   #dropsTimer: NodeJS.Timeout | null = null;
@@ -87,17 +93,27 @@ export class Consumer {
     try {
       results = await this.#store.append(batches);
     } catch (error) {
-      this.#log.error({ err: error, publishes: group.length }, 'a commit failed; its publishes were refused');
+      this.#noteFailure(error);
       for (const publish of group) publish.reject(error as Error);
       return;
     }
     this.#commitsMade += 1;
+    if (this.#failed > 0) this.#log.info({ failed: this.#failed }, 'commits succeed again');
+    this.#failed = 0;
     this.#commits.committed(batches, results);
     for (const [i, publish] of group.entries()) {
       const result = results[i]!;
       publish.resolve(result);
       if (result.duplicates > 0) this.#noteDrops(publish, result);
     }
+  }
+
+  #noteFailure(error: unknown): void {
+    this.#failed += 1;
+    const nowMs = performance.now();
+    if (this.#failed > 1 && nowMs < this.#failureLoggedMs + FAILURES_LOGGED_EVERY_MS) return;
+    this.#failureLoggedMs = nowMs;
+    this.#log.error({ err: error, failed: this.#failed }, 'a commit failed; its publishes were refused');
   }
 
   #noteDrops({ batch }: QueuedPublish, result: AppendResult): void {

@@ -144,10 +144,11 @@ export interface StoreStats {
 /**
  * - `blocked`: no space, or the file is held by another; a later append may succeed.
  * - `failed`: the file or the disk cannot be trusted, or the writer has ended; nothing is appended until a restart.
+ * - `damaged`: what is stored cannot be read there; other reads and appends may succeed.
  * - `closed`: the store was closed.
  * - `unusable`: the file cannot be opened as ours; thrown at start only.
  */
-export type StoreErrorCode = 'blocked' | 'failed' | 'closed' | 'unusable';
+export type StoreErrorCode = 'blocked' | 'failed' | 'damaged' | 'closed' | 'unusable';
 
 export class StoreError extends Error {
   readonly code: StoreErrorCode;

@@ -3,6 +3,7 @@ import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event
 import { releasedYoung } from '../../released-memory.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
 import type { BlockLog } from './blocks/block-log.ts';
+import { freeBytes, noSpaceLeft, writeErrorOf } from './errors.ts';
 import { type Ledger, readLedger } from './ledger.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
@@ -24,6 +25,9 @@ interface Topic {
 /** Topics whose rows are kept in memory; past that all are forgotten and read anew. */
 const TOPICS_KEPT_MAX = 50_000;
 
+/** What a transaction writes beside its events, with room to spare: a merge, a share of a seal. */
+const LACKING_BYTES_MIN = 1024 * 1024;
+
 /**
  * The one writer. In: the events of many publishes as one flat group. Out: a verdict and an offset for each, after the
  * commit. One transaction holds the block of the accepted events, the books, the topics' counts, and the small share
@@ -40,6 +44,9 @@ export class Appender {
   readonly #topics = new Map<string, Topic>();
   #ledger: Ledger;
   #failure: StoreError | null = null;
+  /** Bytes that must be free before there is space again; 0 where none was lacking. */
+  #lackingBytes = 0;
+  readonly #stopped: (why: StoreError) => void;
   readonly #findTopic: StatementSync;
   readonly #insertTopic: StatementSync;
   readonly #updateTopic: StatementSync;
@@ -47,11 +54,19 @@ export class Appender {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
 
-  constructor(db: DatabaseSync, hasher: KeyHasher, index: KeyIndex, log: BlockLog) {
+  /** @param stopped called once, when the writer fails for good */
+  constructor(
+    db: DatabaseSync,
+    hasher: KeyHasher,
+    index: KeyIndex,
+    log: BlockLog,
+    stopped: (why: StoreError) => void = () => {},
+  ) {
     this.#db = db;
     this.#hasher = hasher;
     this.#index = index;
     this.#log = log;
+    this.#stopped = stopped;
     this.#findTopic = db.prepare('SELECT topic_id, events, last_offset FROM topic WHERE name = ?');
     this.#insertTopic = db.prepare('INSERT INTO topic (name, events, last_offset) VALUES (?, 0, 0)');
     this.#updateTopic = db.prepare('UPDATE topic SET events = ?, last_offset = ? WHERE topic_id = ?');
@@ -65,12 +80,24 @@ export class Appender {
   append(group: EventBatch): GroupResult {
     // The group, its accepted texts, and what they are packed into.
     releasedYoung(3 * group.bytes.length);
-    return this.transaction(() => this.#appendAll(group));
+    try {
+      const result = this.transaction(() => this.#appendAll(group));
+      this.#lackingBytes = 0;
+      return result;
+    } catch (error) {
+      this.#lackingBytes = 2 * group.bytes.length + LACKING_BYTES_MIN;
+      throw error;
+    }
   }
 
-  /** Writes the books as they are: it commits, or fails, as an append would. */
+  /**
+   * Writes the books as they are: it commits, or fails, as an append would. The books are small and find a place where
+   * an append found none, so after such a one the disk is asked, too.
+   */
   probe(): void {
+    if (this.#lackingBytes > 0 && freeBytes(this.#db.location()!) < this.#lackingBytes) throw noSpaceLeft();
     this.transaction((ledger) => this.#writeLedger(ledger));
+    this.#lackingBytes = 0;
   }
 
   /** Runs the work in one transaction; where it throws, file and memory are as before and a StoreError says why. */
@@ -91,9 +118,12 @@ export class Appender {
       this.#log.rolledBack();
       this.#topics.clear();
       this.#ledger = ledgerBefore;
-      const error = storeErrorOf(cause);
+      const error = writeErrorOf(cause);
       const isAsBefore = this.#rolledBack();
-      if (error.code === 'failed' || !isAsBefore) this.#failure = error;
+      if (error.code === 'failed' || !isAsBefore) {
+        this.#failure = error;
+        this.#stopped(error);
+      }
       throw error;
     }
   }
@@ -214,22 +244,4 @@ export class Appender {
       return false;
     }
   }
-}
-
-/** Primary result codes of SQLite, https://sqlite.org/rescode.html */
-const SQLITE_BUSY = 5;
-const SQLITE_FULL = 13;
-
-function storeErrorOf(cause: unknown): StoreError {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  const code = cause instanceof Error && 'errcode' in cause ? Number(cause.errcode) & 0xff : undefined;
-  if (code === SQLITE_FULL) {
-    return new StoreError('blocked', `no space is left for the database file: ${message}`, { cause });
-  }
-  if (code === SQLITE_BUSY) {
-    return new StoreError('blocked', `another program holds the database file: ${message}`, { cause });
-  }
-  return new StoreError('failed', `the store has stopped writing: ${message}; see the log and restart`, {
-    cause,
-  });
 }

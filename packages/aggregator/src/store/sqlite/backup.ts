@@ -15,8 +15,10 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseSync, backup as copyPages } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../event-store.ts';
-import { lock, openForCopying } from './database.ts';
+import { openForCopying } from './database.ts';
+import { messageOf } from './errors.ts';
 import { readLedger } from './ledger.ts';
+import { lock } from './lock.ts';
 import type { Findings } from './verify.ts';
 import type { FromVerifyThread } from './verify-thread.ts';
 
@@ -306,8 +308,4 @@ function sync(path: string): void {
   } finally {
     closeSync(file);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,8 +1,9 @@
-import { mkdirSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../event-store.ts';
+import { MOVE_IT, openErrorOf } from './errors.ts';
+import { lock } from './lock.ts';
 import { MIGRATIONS } from './migrations.ts';
+import { placeOf } from './place.ts';
 
 /** Marks a file as ours in its header (`PRAGMA application_id`): the letters "ChWv". */
 const APPLICATION_ID = 0x43685776;
@@ -14,12 +15,8 @@ const SQLITE_VERSION_MIN = '3.51.3';
  * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
  * do, on a file that is not ours, a newer file, an SQLite too old, or a place where no file can be made.
  */
-export function openForWriting(path: string): { db: DatabaseSync; release: () => void } {
-  try {
-    mkdirSync(dirname(path), { recursive: true });
-  } catch (cause) {
-    throw new StoreError('unusable', `cannot make the folder of ${path}: ${messageOf(cause)}`, { cause });
-  }
+export function openForWriting(given: string): { db: DatabaseSync; release: () => void } {
+  const path = placeOf(given);
   const db = open(path, false);
   let release: (() => void) | undefined;
   try {
@@ -38,28 +35,9 @@ export function openForWriting(path: string): { db: DatabaseSync; release: () =>
   } catch (error) {
     db.close();
     release?.();
-    throw error instanceof StoreError ? error : unusable(path, error);
+    throw openErrorOf(path, error);
   }
   return { db, release };
-}
-
-/**
- * Makes this process the only one that writes the file: the newest keys are in its memory, so a second writer would
- * keep an event twice. The lock is SQLite's own, on a file beside ours that is otherwise empty: the system drops it
- * when the process dies, however it dies.
- */
-export function lock(path: string): () => void {
-  const lockPath = `${path}-lock`;
-  const db = open(lockPath, false);
-  try {
-    db.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-  } catch (cause) {
-    db.close();
-    throw new StoreError('unusable', `another process has ${path} open; stop it, or use another file`, {
-      cause,
-    });
-  }
-  return () => db.close();
 }
 
 /** Opens the file for reading, beside the writer. */
@@ -85,7 +63,7 @@ export function openForCopying(path: string): DatabaseSync {
     return db;
   } catch (error) {
     db.close();
-    throw error instanceof StoreError ? error : unusable(path, error);
+    throw openErrorOf(path, error);
   }
 }
 
@@ -112,7 +90,7 @@ function open(path: string, readOnly: boolean): DatabaseSync {
   try {
     return new DatabaseSync(path, { readOnly });
   } catch (cause) {
-    throw unusable(path, cause);
+    throw openErrorOf(path, cause);
   }
 }
 
@@ -131,12 +109,6 @@ function refuseForeignFile(db: DatabaseSync, path: string): void {
   }
 }
 
-/** https://sqlite.org/rescode.html */
-const SQLITE_CANTOPEN = 14;
-const SQLITE_NOTADB = 26;
-
-const MOVE_IT = 'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed';
-
 function migrate(db: DatabaseSync): void {
   const version = pragma(db, 'user_version');
   for (let next = version; next < MIGRATIONS.length; next++) {
@@ -153,19 +125,4 @@ function migrate(db: DatabaseSync): void {
 
 function pragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {
   return Number(db.prepare(`PRAGMA ${name}`).get()![name]);
-}
-
-function unusable(path: string, cause: unknown): StoreError {
-  const errcode = cause instanceof Error && 'errcode' in cause ? cause.errcode : undefined;
-  const message =
-    errcode === SQLITE_NOTADB
-      ? `${path} is not an SQLite file: ${MOVE_IT}`
-      : errcode === SQLITE_CANTOPEN
-        ? `cannot open ${path}: user ${process.getuid?.() ?? ''} must be able to write the file and its folder`
-        : `cannot open ${path}: ${messageOf(cause)}`;
-  return new StoreError('unusable', message, { cause });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,9 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
+import type { StoreError } from '../event-store.ts';
 import { Appender } from './append.ts';
 import { eventsOf } from './blocks/block-events.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
 import { BlockLog } from './blocks/block-log.ts';
 import { openForWriting } from './database.ts';
+import { openErrorOf } from './errors.ts';
 import { KeyHasher } from './keys/key-hash.ts';
 import { INDEX_SHAPE, type IndexShape, KeyIndex } from './keys/key-index.ts';
 import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
@@ -26,35 +28,42 @@ export interface FileShape {
 
 const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, keyBits: 128 };
 
+export interface OpenOptions {
+  /** Told while an older file is moved over. */
+  readonly progress?: Progress;
+  readonly shape?: FileShape | undefined;
+  /** Called when the file is open and nothing of it was read. */
+  readonly before?: (db: DatabaseSync) => void;
+  /** Called now and then while the newest keys come back, with the last offset so far. */
+  readonly revived?: (lastOffset: number) => void;
+  /** Called once, when the writer fails for good. */
+  readonly stopped?: (why: StoreError) => void;
+}
+
 /**
- * Opens the file for the one writer: the newest keys come back into memory, and an older file is moved over. `before`
- * is called when the file is open and nothing of it was read.
+ * Opens the file for the one writer: the newest keys come back into memory, and an older file is moved over. Throws a
+ * StoreError `unusable`, with what to do.
  */
-export function openFile(
-  path: string,
-  progress: Progress = () => {},
-  shape: FileShape = FILE_SHAPE,
-  before: (db: DatabaseSync) => void = () => {},
-  revived: (lastOffset: number) => void = () => {},
-): OpenFile {
+export function openFile(path: string, options: OpenOptions = {}): OpenFile {
+  const { progress = () => {}, shape = FILE_SHAPE, before, revived = () => {}, stopped } = options;
   const { db, release } = openForWriting(path);
   const close = (): void => {
     db.close();
     release();
   };
   try {
-    before(db);
+    before?.(db);
     const secret = db.prepare('SELECT secret FROM log').get()!['secret'] as Uint8Array;
     const hasher = new KeyHasher(secret, shape.keyBits);
     const index = new KeyIndex(db, shape.index);
     const log = new BlockLog(db);
-    const appender = new Appender(db, hasher, index, log);
+    const appender = new Appender(db, hasher, index, log, stopped);
     reviveKeys({ db, appender, hasher, index }, revived);
     migratePlain(db, { appender, hasher, index, log }, progress);
     return { db, appender, hasher, index, log, close };
   } catch (error) {
     close();
-    throw error;
+    throw openErrorOf(path, error);
   }
 }
 

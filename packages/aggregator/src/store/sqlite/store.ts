@@ -16,6 +16,7 @@ import {
   type TopicSummary,
 } from '../event-store.ts';
 import type { OutcomesOf, Step, SubscriptionStore } from '../subscription-store.ts';
+import { placeOf } from './place.ts';
 import type { CountedSome } from './read.ts';
 import { ThreadClient } from './thread-client.ts';
 import type { ReaderCalls, Told, WriterCalls } from './thread.ts';
@@ -50,7 +51,8 @@ export class SqliteStore implements EventStore {
   }
 
   /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
-  static async open(path: string, told: (told: Told) => void = () => {}): Promise<SqliteStore> {
+  static async open(given: string, told: (told: Told) => void = () => {}): Promise<SqliteStore> {
+    const path = placeOf(given);
     const { thread: writer, sqliteVersion } = await ThreadClient.open<WriterCalls>(
       { role: 'writer', path },
       told,

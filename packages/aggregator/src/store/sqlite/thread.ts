@@ -4,6 +4,7 @@ import { type PageQuery, StoreError, type TopicFilter } from '../event-store.ts'
 import type { Step } from '../subscription-store.ts';
 import { Background } from './background.ts';
 import { openForReading, sqliteVersion } from './database.ts';
+import { MEND, messageOf, readErrorOf } from './errors.ts';
 import { openFile } from './open-file.ts';
 import { type RangeQuery, Reader } from './read.ts';
 import { SqliteSubscriptions } from './subscriptions.ts';
@@ -47,7 +48,11 @@ export type ReaderCalls = ReturnType<typeof openReader>;
 export const OPENED = 0;
 
 function openWriter(path: string, tell: Tell) {
-  const file = openFile(path, (moved, total) => tell({ moved, total }, 'moving the events of an older file'));
+  const file = openFile(path, {
+    progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
+    stopped: (why) =>
+      tell({ err: why.message }, `nothing is written any more until a restart: ${MEND}`, 'error'),
+  });
   const { db, appender, hasher, index } = file;
   const background = new Background(file, tell);
   const subscriptions = new SqliteSubscriptions(db);
@@ -94,10 +99,10 @@ function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData)
       const value = work();
       port.postMessage({ id, value } satisfies Answer, buffersOf(value));
       return true;
-    } catch (error) {
+    } catch (cause) {
+      const error = readErrorOf(cause);
       const code = error instanceof StoreError ? error.code : 'failed';
-      const message = error instanceof Error ? error.message : String(error);
-      port.postMessage({ id, error: { code, message } } satisfies Answer);
+      port.postMessage({ id, error: { code, message: messageOf(error) } } satisfies Answer);
       return false;
     }
   };

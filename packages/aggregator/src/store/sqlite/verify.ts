@@ -29,7 +29,7 @@ export function verifyFile(path: string, walked: Walked = () => {}, shape?: File
   const findings: Findings = { events: 0, blocks: 0, keys: 0, problems: [], problemsFound: 0 };
   let file: OpenFile;
   try {
-    file = openFile(path, undefined, shape);
+    file = openFile(path, { shape });
   } catch (error) {
     tell(findings, error instanceof Error ? error.message : String(error));
     return findings;
@@ -58,7 +58,7 @@ export function rebuildIndex(path: string, walked: Walked = () => {}, shape?: Fi
     db.exec('BEGIN IMMEDIATE; DELETE FROM key_run; DELETE FROM key_block; DELETE FROM key_filter; COMMIT');
     total = Number(db.prepare('SELECT accepted FROM ledger').get()!['accepted']);
   };
-  openFile(path, undefined, shape, empty, (lastOffset) => walked(lastOffset, total)).close();
+  openFile(path, { shape, before: empty, revived: (lastOffset) => walked(lastOffset, total) }).close();
 }
 
 interface TopicCount {

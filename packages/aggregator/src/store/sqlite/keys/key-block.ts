@@ -1,3 +1,4 @@
+import { damaged } from '../errors.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
 
 /**
@@ -45,7 +46,7 @@ export function findInBlock(block: Int32Array, k0: number, k1: number, k2: numbe
 
 /** The block that a row holds; it must be a whole number of entries. */
 export function blockOf(bytes: Uint8Array): KeyBlock {
-  if (bytes.length % (ENTRY_WORDS * 4) !== 0) throw new Error(`a key block of ${bytes.length} bytes`);
+  if (bytes.length % (ENTRY_WORDS * 4) !== 0) throw damaged(`a key block has ${bytes.length} bytes`);
   const { buffer, byteOffset } = bytes;
   if (byteOffset % 4 === 0 && buffer instanceof ArrayBuffer)
     return new Int32Array(buffer, byteOffset, bytes.length / 4);

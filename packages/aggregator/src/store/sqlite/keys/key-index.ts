@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { damaged } from '../errors.ts';
 import { ENTRY_WORDS, HotTable, digestOf, offsetOf } from './hot-table.ts';
 import { type KeyBlock, blockOf, compareKeys, findInBlock, sortedBlock } from './key-block.ts';
 import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';
@@ -251,8 +252,7 @@ export class KeyIndex {
 
   #read(run: Run, bucket: number): KeyBlock {
     const row = this.#getBlock.get(run.id * PLACES + bucket) as unknown as [Uint8Array] | undefined;
-    if (row === undefined)
-      throw new Error(`bucket ${bucket} of key run ${run.id} is missing: run verify --rebuild`);
+    if (row === undefined) throw damaged(`bucket ${bucket} of key run ${run.id} is missing`);
     return blockOf(row[0]);
   }
 
