@@ -1,5 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
+import { readKeyFile } from './access/key-file.ts';
+import { KeyRing } from './access/key-ring.ts';
 import { buildApi } from './api/server.ts';
 import { TIMEOUTS, type Timeouts } from './api/timeouts.ts';
 import type { Config } from './config.ts';
@@ -15,6 +17,8 @@ import { VERSION } from './version.ts';
 export interface Aggregator {
   /** Like "http://127.0.0.1:8000". */
   readonly url: string;
+  /** Reads the keys anew. Rejects where they cannot be used; then the ones before stay in force. */
+  reload(): Promise<void>;
   /** Takes nothing new, commits and answers what is queued, and lets go of port and file. */
   close(): Promise<void>;
 }
@@ -31,6 +35,8 @@ export async function startAggregator(
   log: Logger,
   timeouts: Timeouts = TIMEOUTS,
 ): Promise<Aggregator> {
+  const { apiKeysFile } = config;
+  const keys = apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(apiKeysFile));
   const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
     log[level](fields, message),
   );
@@ -51,6 +57,7 @@ export async function startAggregator(
     store,
     commits,
     followers,
+    keys,
     log,
     bodyBytesMax,
     connectionsMax,
@@ -83,8 +90,14 @@ export async function startAggregator(
       sqlite: store.sqliteVersion,
       host: address,
       port,
+      keys: keys?.size,
     },
     `ChronicleWeaver takes events at ${url}`,
   );
-  return { url, close };
+  const reload = async (): Promise<void> => {
+    if (keys === undefined || apiKeysFile === undefined) return;
+    keys.replace(await readKeyFile(apiKeysFile));
+    log.info({ keys: keys.size }, 'the keys were read anew');
+  };
+  return { url, reload, close };
 }

@@ -6,6 +6,8 @@ export interface Config {
   readonly host: string;
   readonly port: number;
   readonly databasePath: string;
+  /** Undefined where everyone may do everything. */
+  readonly apiKeysFile: string | undefined;
   readonly logLevel: LogLevel;
   readonly bodyBytesMax: number;
   readonly queueEventsMax: number;
@@ -28,6 +30,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     host: text(env, 'HOST', '127.0.0.1'),
     port: integer(env, 'APP_PORT', 8000, 0, 65_535),
     databasePath: text(env, 'DEDUPLICATION_DB_PATH', 'data/chronicle.db'),
+    apiKeysFile: text(env, 'API_KEYS_FILE', undefined),
     logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
     bodyBytesMax: integer(env, 'BODY_BYTES_MAX', 16 * MIB, LIMITS.eventBytesMax, 256 * MIB),
     queueEventsMax: integer(env, 'QUEUE_EVENTS_MAX', 200_000, 1, 10_000_000),
@@ -55,7 +58,7 @@ export function readEnvFile(): void {
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-function text(env: Env, name: string, fallback: string): string {
+function text<T extends string | undefined>(env: Env, name: string, fallback: T): string | T {
   return env[name] || fallback;
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { pino } from 'pino';
-import { startAggregator } from './aggregator.ts';
+import { type Logger, pino } from 'pino';
+import { type Aggregator, startAggregator } from './aggregator.ts';
+import { KeyFileError } from './access/key-file.ts';
 import { type Config, ConfigError, readConfig, readEnvFile } from './config.ts';
 import { StoreError } from './store/event-store.ts';
 
@@ -22,6 +23,7 @@ async function main(): Promise<void> {
     if (!isUsersToMend(error)) throw error;
     giveUp(error.message);
   });
+  if (config.apiKeysFile !== undefined) rereadOnHangup(starting, log);
   // A start that moves an older file over takes long, and may be killed at any moment.
   const aggregator = await Promise.race([
     starting,
@@ -47,6 +49,18 @@ async function main(): Promise<void> {
   }
 }
 
+/** One after the other, so that what is in force at last is what was there at the last signal. */
+function rereadOnHangup(starting: Promise<Aggregator>, log: Logger): void {
+  let reread: Promise<void> = Promise.resolve();
+  process.on('SIGHUP', () => {
+    reread = reread
+      .then(async () => (await starting).reload())
+      .catch((error: unknown) => {
+        log.error({ err: error }, 'what was read anew cannot be used; what was in force before stays so');
+      });
+  });
+}
+
 function configOrExit(): Config {
   try {
     readEnvFile();
@@ -61,6 +75,7 @@ function configOrExit(): Config {
 function isUsersToMend(error: unknown): error is Error {
   return (
     error instanceof StoreError ||
+    error instanceof KeyFileError ||
     (error instanceof Error &&
       'syscall' in error &&
       (error.syscall === 'listen' || error.syscall === 'getaddrinfo'))

@@ -10,6 +10,7 @@ import * as fc from 'fast-check';
 import { readEvents } from '../src/event/event-reader.ts';
 import { VERSION } from '../src/version.ts';
 import { booksOf } from './support/books.ts';
+import { TestKeys, withKey } from './support/keys.ts';
 import { eventWith, manyEvents } from './support/events.ts';
 import { exchange, requestText } from './support/raw-http.ts';
 import { TestServer, problemIn } from './support/server.ts';
@@ -487,12 +488,32 @@ test('every answer is what its schema in the document says [SYS-4]', async (t) =
   other.close();
   await get('/ready');
 
+  const keys = new TestKeys(t, {
+    narrow: { scopes: ['read'], topics: ['x'] },
+    reader: { scopes: ['read'] },
+    publisher: { scopes: ['publish'] },
+    slow: { scopes: ['read'], rate_limit: { events_per_second: 0.001, burst: 1 } },
+  });
+  const guarded = await TestServer.start(t, { API_KEYS_FILE: keys.path });
+  await check('get', '/stats', await fetch(`${guarded.url}/stats`, { headers: withKey('narrow') }));
+  await fetch(`${guarded.url}/topics`, { headers: withKey('slow') });
   const documented = Object.entries(document.json.paths).flatMap(([path, methods]) =>
     Object.entries(methods).flatMap(([method, { responses }]) =>
-      Object.keys(responses).map((status) => `${method} ${path} ${status}`),
+      Object.keys(responses).map((status) => ({ method, path, status })),
     ),
   );
-  assert.deepEqual([...checked].toSorted(), documented.toSorted());
+  for (const { method, path, status } of documented) {
+    const other = path === '/publish' ? 'reader' : 'publisher';
+    const key = { 401: 'nobody', 403: other, 429: 'slow' }[status];
+    if (key === undefined) continue;
+    const refused = await fetch(guarded.url + path, { method, headers: withKey(key) });
+    assert.equal(refused.status, Number(status), `${method} ${path}`);
+    await check(method, path, refused);
+  }
+  assert.deepEqual(
+    [...checked].toSorted(),
+    documented.map(({ method, path, status }) => `${method} ${path} ${status}`).toSorted(),
+  );
 });
 
 test('every problem code of the protocol stands in the document [SYS-4, ERR-1]', async (t) => {

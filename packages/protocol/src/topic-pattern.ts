@@ -20,13 +20,18 @@ export function topicPatternFault(text: string): string | undefined {
   return undefined;
 }
 
+/** Whether the pattern can match more topics than the one that it spells. */
+export function hasWildcard(pattern: string): boolean {
+  const words = pattern.split('.');
+  return words.includes('*') || words.at(-1) === '>';
+}
+
 /** Whether a topic matches at least one of the patterns; without patterns none does. The patterns must be without fault. */
 export function compileTopicPatterns(patterns: readonly string[]): (topic: string) => boolean {
   const literal = new Set<string>();
   const wild: string[][] = [];
   for (const pattern of patterns) {
-    const words = pattern.split('.');
-    if (words.includes('*') || words.at(-1) === '>') wild.push(words);
+    if (hasWildcard(pattern)) wild.push(pattern.split('.'));
     else literal.add(pattern);
   }
   if (wild.length === 0) return (topic) => literal.has(topic);

@@ -23,9 +23,18 @@ export async function openApi(api: Api): Promise<void> {
         { name: 'events', description: 'Publish and read' },
         { name: 'system', description: 'The service itself' },
       ],
+      components: {
+        securitySchemes: {
+          key: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'Wanted where keys are in force (API_KEYS_FILE); made by `npm run keys -- create`.',
+          },
+        },
+      },
     },
   });
-  api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger());
+  api.get('/openapi.json', { schema: { hide: true }, config: { scope: 'any' } }, () => api.swagger());
 }
 
 const REDOC_FOLDER = dirname(fileURLToPath(import.meta.resolve('redoc/bundles/redoc.standalone.js')));
@@ -62,6 +71,10 @@ const NO_IMAGE = 'data:,';
 
 /** `/docs` (Swagger UI) and `/redoc` (ReDoc), with their own assets. */
 export async function docsPages(api: Api): Promise<void> {
+  // Of the routes that the plugins make, too.
+  api.addHook('onRoute', (route) => {
+    route.config = { scope: 'any', ...route.config };
+  });
   await api.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: POLICY,

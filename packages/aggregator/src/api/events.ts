@@ -3,6 +3,7 @@ import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Type } from 'typebox';
 import { type EventPage, type EventStore, type PageQuery, START } from '../store/event-store.ts';
 import { releasedYoung } from '../released-memory.ts';
+import { requireTopic, visiblePatterns } from './access.ts';
 import { ProblemError } from './problems.ts';
 import {
   type EventsQuery,
@@ -25,6 +26,7 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
   api.get(
     '/events',
     {
+      config: { scope: 'read' },
       schema: {
         summary: 'Read events in order',
         description:
@@ -43,7 +45,8 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
     },
     async (request, reply) => {
       const ndjson = request.accepts().type(['json', 'application/x-ndjson']) === 'application/x-ndjson';
-      const query = pageQueryOf(request.query, ndjson);
+      if (request.query.topic !== undefined) requireTopic(request, request.query.topic);
+      const query = { ...pageQueryOf(request.query, ndjson), topicPatterns: visiblePatterns(request) };
       const { limit } = request.query;
       reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
       if (limit === undefined) {
@@ -65,6 +68,7 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
   api.get(
     '/events/:topic/:event_id',
     {
+      config: { scope: 'read' },
       schema: {
         summary: 'Was this event processed?',
         tags: ['events'],
@@ -80,6 +84,7 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
     },
     async (request, reply) => {
       const { topic, event_id: eventId } = request.params;
+      requireTopic(request, topic);
       const json = await store.find(topic, eventId);
       if (json === undefined) {
         throw new ProblemError(

@@ -7,6 +7,7 @@ import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
+import { requireTopics } from './access.ts';
 import { type BodyLimits, admit, withBody } from './body.ts';
 import { compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
@@ -28,6 +29,7 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
   api.post(
     '/publish',
     {
+      config: { scope: 'publish' },
       schema: {
         summary: 'Publish one event or a batch',
         description:
@@ -55,6 +57,9 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
       if (request.body instanceof Error) throw request.body;
       // Only a body without a type and without a length comes here unread.
       const batch = request.body instanceof Object ? (request.body as EventBatch) : batchOf(Buffer.alloc(0));
+      // The request itself counted as one.
+      if (batch.count > 1) request.principal.charge(batch.count - 1);
+      requireTopics(request, batch);
       const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
       // The body came in pieces, was joined, and was copied into its group.
       releasedYoung(3 * batch.bytes.length);

@@ -150,22 +150,28 @@ export const topicsAnswer = Type.Object(
   { title: 'TopicsAnswer' },
 );
 
+/** A number about all topics at once; the answer to a key with topics of its own has none of these. */
+const whole = (description: string) => Type.Optional(count(`${description} Not for a key with topics.`));
+
 export const statsAnswer = Type.Object(
   {
-    received: count('Events of all answered publishes: unique_processed + duplicated_dropped.'),
+    received: whole('Events of all answered publishes: unique_processed + duplicated_dropped.'),
     unique_processed: count('Events stored.'),
-    duplicated_dropped: count('Events dropped, conflicts among them.'),
+    duplicated_dropped: whole('Events dropped, conflicts among them.'),
     topics: Type.Array(Type.String(), { description: 'All topics ever seen, sorted.' }),
     uptime: count('Seconds since the start of the process.'),
-    conflicts: count('Events dropped whose content differed from that of the stored one.'),
+    conflicts: whole('Events dropped whose content differed from that of the stored one.'),
     last_offset: count('The highest offset given so far.'),
-    stored_bytes: count('Size of the database on disk.'),
-    queued_events: count('Events that wait for their commit.'),
-    queued_bytes: count('Bytes that they and the bodies still on their way hold.'),
-    commits: count('Commits since the start of the process.'),
+    stored_bytes: whole('Size of the database on disk.'),
+    queued_events: whole('Events that wait for their commit.'),
+    queued_bytes: whole('Memory that they hold.'),
+    commits: whole('Commits since the start of the process.'),
     version: Type.String(),
   },
-  { title: 'StatsAnswer' },
+  {
+    title: 'StatsAnswer',
+    description: 'To a key with topics only what is true of those topics alone.',
+  },
 );
 
 export const messageAnswer = Type.Object({ message: Type.String() }, { title: 'Message' });

@@ -18,6 +18,8 @@ import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { Commits } from '../subscriptions/commits.ts';
 import type { Followers } from '../subscriptions/followers.ts';
+import type { KeyRing } from '../access/key-ring.ts';
+import { guardRoutes } from './access.ts';
 import { answerClientError, connectionsAllowed, guardConnections } from './connections.ts';
 import { docsPages, openApi } from './docs.ts';
 import { eventsRoutes } from './events.ts';
@@ -42,6 +44,8 @@ export interface ApiParts {
   readonly store: EventStore;
   readonly commits: Commits;
   readonly followers: Followers;
+  /** Undefined where no keys are in force. */
+  readonly keys: KeyRing | undefined;
   readonly log: Logger;
   /** Bytes of a request body, counted after it was unpacked. */
   readonly bodyBytesMax: number;
@@ -51,7 +55,8 @@ export interface ApiParts {
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
-  const { queue, consumer, store, commits, followers, log, bodyBytesMax, connectionsMax, timeouts } = parts;
+  const { queue, consumer, store, commits, followers, keys, log, bodyBytesMax, connectionsMax, timeouts } =
+    parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -84,6 +89,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   api.setValidatorCompiler(compileParameters);
 
   refuseOnceClosing(api);
+  guardRoutes(api, keys);
   refuseBadAddresses(api);
   const methodsByPath = noteRoutes(api);
   await openApi(api);
@@ -157,7 +163,14 @@ function refuseTheRest(api: Api, methodsByPath: ReadonlyMap<string, ReadonlySet<
       reply.header('allow', allow);
       throw new ProblemError('method_not_allowed', `${url} takes ${allow}, not ${request.method}`);
     };
-    api.route({ url, method: others, schema: { hide: true }, onRequest: refuse, handler: refuse });
+    api.route({
+      url,
+      method: others,
+      schema: { hide: true },
+      config: { scope: 'any' },
+      onRequest: refuse,
+      handler: refuse,
+    });
   }
   const refuse = async (request: FastifyRequest) => {
     throw new ProblemError(

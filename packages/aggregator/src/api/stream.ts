@@ -1,9 +1,10 @@
 import type { Writable } from 'node:stream';
-import { topicPatternFault } from '@chronicleweaver/protocol';
-import type { FastifyReply } from 'fastify';
+import { hasWildcard, topicPatternFault } from '@chronicleweaver/protocol';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { EventStore, TopicFilter } from '../store/event-store.ts';
 import type { Commits } from '../subscriptions/commits.ts';
 import type { Followers } from '../subscriptions/followers.ts';
+import { requireTopic, visiblePatterns } from './access.ts';
 import { ProblemError } from './problems.ts';
 import { problems, streamHeaders, streamQuery } from './schemas.ts';
 import type { Api } from './server.ts';
@@ -36,6 +37,7 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
   api.get(
     '/events/stream',
     {
+      config: { scope: 'read' },
       schema: {
         summary: 'Follow events live',
         description:
@@ -55,7 +57,7 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
     },
     async (request, reply) => {
       const { topic, after = 'latest' } = request.query;
-      const filter = filterOf(topic);
+      const filter = filterOf(request, topic);
       const cursor = cursorOf(after, request.headers['last-event-id']);
       const start = await startOf(cursor);
       if (request.method === 'HEAD') return reply.headers(HEADERS).send('');
@@ -80,8 +82,9 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
 }
 
 /** Who asks for the same topics in another order follows the same channel. */
-function filterOf(topics: readonly string[] | undefined): TopicFilter {
-  if (topics === undefined) return {};
+function filterOf(request: FastifyRequest, topics: readonly string[] | undefined): TopicFilter {
+  const visible = visiblePatterns(request) ?? [];
+  if (topics === undefined) return { topicPatterns: visible };
   const errors = topics.flatMap((topic) => {
     const fault = topicPatternFault(topic);
     return fault === undefined
@@ -95,7 +98,9 @@ function filterOf(topics: readonly string[] | undefined): TopicFilter {
       errors,
     );
   }
-  return { topicPatterns: [[...new Set(topics)].toSorted()] };
+  // Of a pattern the part that may be seen is followed; a topic that may not would be waited for in vain.
+  for (const topic of topics) if (!hasWildcard(topic)) requireTopic(request, topic);
+  return { topicPatterns: [[...new Set(topics)].toSorted(), ...visible] };
 }
 
 /** Last-Event-ID is where the reader was cut off, so it wins over where it began. */

@@ -54,6 +54,11 @@ export class TestServer {
     return this.#aggregator.close();
   }
 
+  /** What SIGHUP does. */
+  reload(): Promise<void> {
+    return this.#aggregator.reload();
+  }
+
   get url(): string {
     return this.#aggregator.url;
   }

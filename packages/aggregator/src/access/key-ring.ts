@@ -1,0 +1,103 @@
+import { hash, timingSafeEqual } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { compileTopicPatterns } from '@chronicleweaver/protocol';
+import { TokenBucket } from 'limiter';
+import type { KeyRecord } from './key-file.ts';
+import type { Principal, Scope } from './principal.ts';
+
+/** Something that a key's owner is still being given: an answer on its way. */
+interface Answer {
+  destroy(): void;
+}
+
+/**
+ * The keys in force. In: the secret that came with a request, and now and then the file's records anew. Out: the key.
+ *
+ * A record that did not change keeps its key, and with it what it has used of its rate. A key that is gone, or may do
+ * something else now, is revoked: it is found no more, and the answers that it is reading are cut.
+ */
+export class KeyRing {
+  #keys: readonly Key[] = [];
+
+  constructor(records: readonly KeyRecord[]) {
+    this.replace(records);
+  }
+
+  get size(): number {
+    return this.#keys.length;
+  }
+
+  /**
+   * The key of this secret. Digests are compared, every one in full and with every key: how long it takes says nothing
+   * about how near a guess came, nor which key it is.
+   */
+  find(secret: string): Key | undefined {
+    const digest = hash('sha256', secret, 'buffer');
+    let found: Key | undefined;
+    for (const key of this.#keys) if (timingSafeEqual(digest, key.digest)) found = key;
+    return found;
+  }
+
+  replace(records: readonly KeyRecord[]): void {
+    const before = this.#keys;
+    this.#keys = records.map(
+      (record) => before.find((key) => isDeepStrictEqual(key.record, record)) ?? new Key(record),
+    );
+    for (const key of before) if (!this.#keys.includes(key)) key.revoke();
+  }
+}
+
+/** One key: a principal, with what it has used of its rate. */
+export class Key implements Principal {
+  readonly record: KeyRecord;
+  readonly digest: Buffer;
+  readonly name: string;
+  readonly scopes: ReadonlySet<Scope>;
+  readonly topicPatterns: readonly string[] | undefined;
+  readonly mayUse: (topic: string) => boolean;
+  readonly #bucket: TokenBucket | undefined;
+  readonly #answers = new Set<Answer>();
+
+  constructor(record: KeyRecord) {
+    this.record = record;
+    this.digest = Buffer.from(record.secret_sha256, 'hex');
+    this.name = record.name;
+    this.scopes = new Set(record.scopes);
+    // Who may use every topic needs no filter.
+    this.topicPatterns = record.topics?.includes('>') ? undefined : record.topics;
+    this.mayUse = this.topicPatterns === undefined ? () => true : compileTopicPatterns(this.topicPatterns);
+    if (record.rate_limit !== undefined) {
+      const { events_per_second: tokensPerInterval, burst: bucketSize } = record.rate_limit;
+      this.#bucket = new TokenBucket({ bucketSize, tokensPerInterval, interval: 'second' });
+      this.#bucket.content = bucketSize;
+    }
+  }
+
+  /** Takes a request where the rate allows one and returns 0; otherwise the milliseconds until it does. */
+  take(): number {
+    const bucket = this.#bucket;
+    return bucket === undefined || bucket.tryRemoveTokens(1) ? 0 : bucket.getWaitTime(1);
+  }
+
+  /**
+   * A publish says how many events it has only when it has been read, so it is taken for one and may leave the bucket
+   * below empty: then the next request waits until that is made up for. So a batch of any size gets through, and the
+   * rate still holds in the long run.
+   */
+  charge = (events: number): void => {
+    if (this.#bucket !== undefined) this.#bucket.content -= events;
+  };
+
+  /** Notes an answer that is to end where the key does; the caller says when it is over. */
+  begun(answer: Answer): void {
+    this.#answers.add(answer);
+  }
+
+  over(answer: Answer): void {
+    this.#answers.delete(answer);
+  }
+
+  revoke(): void {
+    for (const answer of this.#answers) answer.destroy();
+  }
+}

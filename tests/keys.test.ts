@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type AggregatorProcess, LEVEL, Site } from './support/aggregator-process.ts';
+import { until } from './support/program.ts';
+import { pathOf } from './support/repository.ts';
+
+const TIMEOUT = { timeout: 60_000 };
+
+/** Runs `npm run keys` on the file and returns the secret it made, if it made one. */
+async function keys(site: Site, file: string, ...args: string[]): Promise<string> {
+  const program = site.run([process.execPath, pathOf('packages/aggregator/src/keys-main.ts'), ...args], {
+    API_KEYS_FILE: file,
+  });
+  assert.equal((await program.exit(15_000)).code, 0, program.printed());
+  return program.stdout.trim();
+}
+
+async function status(server: AggregatorProcess, secret: string, path = '/topics'): Promise<number> {
+  const response = await fetch(server.url + path, { headers: { authorization: `Bearer ${secret}` } });
+  await response.body?.cancel();
+  return response.status;
+}
+
+/** Sends SIGHUP and waits until the log says at this level what came of it. */
+async function hangUp(server: AggregatorProcess, level: number, said: RegExp): Promise<void> {
+  const before = server.logs.length;
+  server.program.signal('SIGHUP');
+  await until(
+    () => `${said} in the log\n${server.program.printed()}`,
+    () => server.logs.slice(before).some((line) => line.level === level && said.test(line.msg)),
+  );
+}
+
+test(
+  'keys that the command makes and revokes are taken on SIGHUP; a file that is wrong leaves the old ones in force [KEY-8]',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const file = join(site.folder, 'keys.json');
+    const first = await keys(site, file, 'create', 'first', '--scope', 'read');
+    const server = await site.start({ settings: { API_KEYS_FILE: file } });
+    assert.equal(await status(server, first), 200);
+    assert.equal(await status(server, first, '/health'), 200);
+
+    const second = await keys(site, file, 'create', 'second', '--scope', 'read');
+    assert.equal(await status(server, second), 401);
+    await hangUp(server, LEVEL.info, /keys were read anew/);
+    assert.deepEqual([await status(server, first), await status(server, second)], [200, 200]);
+
+    await keys(site, file, 'revoke', 'first');
+    await hangUp(server, LEVEL.info, /keys were read anew/);
+    assert.deepEqual([await status(server, first), await status(server, second)], [401, 200]);
+
+    writeFileSync(file, '{"keys":[{"name":"second"}]}');
+    await hangUp(server, LEVEL.error, /what was in force before stays so/);
+    const { err } = server.logs.at(-1) as unknown as { err: { message: string } };
+    assert.match(err.message, /keys\.json cannot be used: \/keys\/0 /);
+    assert.deepEqual([await status(server, first), await status(server, second)], [401, 200]);
+    await server.stop();
+  },
+);
+
+test('a file of keys that is missing or wrong refuses the start in one line [KEY-8]', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const file = join(site.folder, 'keys.json');
+  for (const [text, said] of [
+    [undefined, /^chronicleweaver: the keys cannot be read: ENOENT[^\n]*keys\.json'\n$/],
+    ['{}', /^chronicleweaver: the keys in \S+keys\.json cannot be used: [^\n]*'keys'\n$/],
+  ] as const) {
+    if (text !== undefined) writeFileSync(file, text);
+    const program = await site.fail({ settings: { API_KEYS_FILE: file } });
+    assert.equal((await program.exited).code, 1);
+    assert.match(program.stderr, said);
+  }
+});
