@@ -16,6 +16,7 @@ export function scenarioOf(batch: number, runs: readonly Measure[]): Scenario {
     eventsPerS: of((run) => run.eventsPerS),
     p50Ms: of((run) => run.p50Ms),
     p99Ms: of((run) => run.p99Ms),
+    maxMs: of((run) => run.maxMs),
     loadCpuShare: of((run) => run.loadCpuShare),
     serverCpuShare: of((run) => run.serverCpuShare),
     eventsPerCpuS: of((run) => run.eventsPerCpuS),

@@ -8,6 +8,7 @@ export interface Measure {
   readonly eventsPerS: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly maxMs: number;
   /** Processor time by wall time: near 1 the load itself was the limit, and the measure says little of the server. */
   readonly loadCpuShare: number;
   readonly serverCpuShare: number;
@@ -31,6 +32,7 @@ export async function measureLoad(
     eventsPerS: events / seconds,
     p50Ms: percentile(latenciesMs, 0.5),
     p99Ms: percentile(latenciesMs, 0.99),
+    maxMs: percentile(latenciesMs, 1),
     loadCpuShare: (loadCpu.user + loadCpu.system) / 1e6 / seconds,
     serverCpuShare: serverCpuS / seconds,
     eventsPerCpuS: events / serverCpuS,

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
-import { linkSync, readFileSync, readdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { StoreError } from '../src/store/event-store.ts';
-import { openForWriting, refuseOldSqlite } from '../src/store/sqlite/database.ts';
+import { openForReading, openForWriting, refuseOldSqlite } from '../src/store/sqlite/database.ts';
 import { SqliteStore } from '../src/store/sqlite/store.ts';
 import { tempFolder } from './support/temp-folder.ts';
 
@@ -19,6 +27,31 @@ test('the writer syncs its log at every commit [P-1]', (t) => {
   });
   assert.equal(db.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
   assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
+});
+
+test('a log that a long read made large gives its space back when the read is over', (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const { db, release } = openForWriting(path);
+  const reader = openForReading(path);
+  t.after(() => {
+    reader.close();
+    db.close();
+    release();
+  });
+  const commit = (bytes: number): void => {
+    db.prepare('UPDATE log SET secret = randomblob(?)').run(bytes);
+  };
+  commit(16);
+  reader.exec('BEGIN');
+  reader.prepare('SELECT * FROM log').get();
+  for (let i = 0; i < 9; i++) commit(8 * 1024 * 1024);
+  const grown = statSync(`${path}-wal`).size;
+  reader.exec('COMMIT');
+  // The first finds the log folded back, the second begins it anew.
+  for (let i = 0; i < 3; i++) commit(16);
+  const kept = statSync(`${path}-wal`).size;
+  assert.ok(grown > 70e6, `it grew to ${grown} bytes only`);
+  assert.ok(kept <= 64 * 1024 * 1024, `it kept ${kept} bytes`);
 });
 
 test('an SQLite that can corrupt the file is refused, from the first good version on it is taken', () => {

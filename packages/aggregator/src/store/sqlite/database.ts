@@ -12,6 +12,12 @@ const APPLICATION_ID = 0x43685776;
 const SQLITE_VERSION_MIN = '3.51.3';
 
 /**
+ * What the log (WAL) keeps of its size, bytes: one that a backup or a long read made larger gives the rest of the disk
+ * back when it begins anew.
+ */
+const LOG_BYTES_KEPT = 64 * 1024 * 1024;
+
+/**
  * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
  * do, on a file that is not ours, a newer file, an SQLite too old, or a place where no file can be made.
  */
@@ -29,6 +35,7 @@ export function openForWriting(given: string): { db: DatabaseSync; release: () =
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
       PRAGMA busy_timeout = 5000;
+      PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
       PRAGMA cache_size = -16384;
     `);
     migrate(db);
