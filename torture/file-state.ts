@@ -12,7 +12,7 @@ export const WORKS = [
 
 export type Work = (typeof WORKS)[number];
 
-/** Events of a tail that fills a merged block (store/sqlite/blocks/block-log.ts). */
+/** Events of fresh blocks that fill a merged one (store/sqlite/blocks/block-log.ts). */
 const MERGEABLE_EVENTS = 4096;
 
 /**
@@ -39,11 +39,11 @@ function worksInTables(path: string, runBuckets: number): Work[] {
   const db = new DatabaseSync(path, { readOnly: true });
   try {
     const holds = (sql: string): boolean => db.prepare(sql).get() !== undefined;
-    if (!holds("SELECT 1 FROM sqlite_schema WHERE name = 'key_run'")) return [];
+    if (!holds("SELECT 1 FROM sqlite_schema WHERE name = 'fresh_block'")) return [];
     const works: Work[] = [];
     if (holds(`SELECT 1 FROM key_run WHERE level = 0 AND filled < ${runBuckets}`)) works.push('seal');
     if (holds('SELECT 1 FROM key_run WHERE merged_into IS NOT NULL')) works.push('key merge');
-    if (holds(`SELECT 1 FROM log, ledger WHERE last_offset - merged_to >= ${MERGEABLE_EVENTS}`))
+    if (holds(`SELECT 1 FROM (SELECT sum(events) AS n FROM fresh_block) WHERE n >= ${MERGEABLE_EVENTS}`))
       works.push('log merge due');
     return works;
   } finally {

@@ -7,6 +7,9 @@ const IDLE_MS = 100;
 /** Keys' worth of sealing and merging in one idle transaction: some milliseconds. */
 const KEYS_WORTH = 4096;
 
+/** Bytes of text worth of merging blocks in one idle transaction: some milliseconds. */
+const BYTES_WORTH = 512 * 1024;
+
 /**
  * What the writer does when nobody publishes: merges the tail of the log and goes on with the index, a small
  * transaction at a time, so that an append that comes meanwhile waits a few milliseconds at most.
@@ -39,7 +42,7 @@ export class Background {
     if (!log.isMergeable && !index.isBusy) return;
     try {
       appender.transaction(() => {
-        if (log.isMergeable) log.merge();
+        if (log.isMergeable) log.mergeSome(BYTES_WORTH);
         else index.step(KEYS_WORTH);
       });
     } catch (error) {

@@ -126,4 +126,24 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (subscription_id, offset)
   ) STRICT, WITHOUT ROWID;
   `,
+
+  // 4: fresh and merged blocks in a table each. A large commit is a merged block at once, so which blocks are merged is
+  // no longer told by how far the log is.
+  `
+  ALTER TABLE block RENAME TO merged_block;
+
+  -- What small commits made; when they fill a block they go and a merged one comes.
+  CREATE TABLE fresh_block (
+    first_offset INTEGER PRIMARY KEY,
+    events       INTEGER NOT NULL,
+    directory    BLOB    NOT NULL,
+    body         BLOB    NOT NULL
+  ) STRICT;
+  INSERT INTO fresh_block SELECT * FROM merged_block WHERE first_offset > (SELECT merged_to FROM log);
+  DELETE FROM merged_block WHERE first_offset > (SELECT merged_to FROM log);
+  ALTER TABLE log DROP COLUMN merged_to;
+
+  -- The log. A look for the last block up to an offset is ORDER BY … LIMIT 1: max() would go through both tables.
+  CREATE VIEW block AS SELECT * FROM merged_block UNION ALL SELECT * FROM fresh_block;
+  `,
 ];

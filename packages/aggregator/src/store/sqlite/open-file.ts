@@ -3,7 +3,7 @@ import type { StoreError } from '../event-store.ts';
 import { Appender } from './append.ts';
 import { eventsOf } from './blocks/block-events.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
-import { BlockLog } from './blocks/block-log.ts';
+import { BlockLog, LOG_SHAPE, type LogShape } from './blocks/block-log.ts';
 import { openForWriting } from './database.ts';
 import { openErrorOf } from './errors.ts';
 import { KeyHasher } from './keys/key-hash.ts';
@@ -23,10 +23,11 @@ export interface OpenFile {
 /** What a test makes smaller. */
 export interface FileShape {
   readonly index: IndexShape;
+  readonly log: LogShape;
   readonly keyBits: 8 | 128;
 }
 
-const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, keyBits: 128 };
+const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, log: LOG_SHAPE, keyBits: 128 };
 
 export interface OpenOptions {
   /** Told while an older file is moved over. */
@@ -56,7 +57,7 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     const secret = db.prepare('SELECT secret FROM log').get()!['secret'] as Uint8Array;
     const hasher = new KeyHasher(secret, shape.keyBits);
     const index = new KeyIndex(db, shape.index);
-    const log = new BlockLog(db);
+    const log = new BlockLog(db, shape.log);
     const appender = new Appender(db, hasher, index, log, stopped);
     reviveKeys({ db, appender, hasher, index }, revived);
     migratePlain(db, { appender, hasher, index, log }, progress);
@@ -78,7 +79,8 @@ function reviveKeys(
   const { sealedTo } = index;
   const rows = db.prepare(`
     SELECT first_offset, directory, body FROM block
-    WHERE first_offset >= (SELECT ifnull(max(first_offset), 0) FROM block WHERE first_offset <= ?) ORDER BY first_offset`);
+    WHERE first_offset >= ifnull((SELECT first_offset FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1), 0)
+    ORDER BY first_offset`);
   for (const row of rows.iterate(sealedTo + 1) as Iterable<unknown> as Iterable<
     BlockRow & { first_offset: number }
   >) {

@@ -186,10 +186,10 @@ export class Reader {
     const lowest = ascending ? query.after + 1 : 1;
     const highest = Math.min(query.upTo, ascending ? query.upTo : query.after - 1);
     if (highest < lowest) return;
-    const cover = this.#prepared('SELECT max(first_offset) AS first FROM block WHERE first_offset <= ?').get(
-      lowest,
-    )!;
-    const from = Number(cover['first'] ?? 1);
+    const cover = this.#prepared(
+      'SELECT first_offset FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
+    ).get(lowest);
+    const from = Number(cover?.['first_offset'] ?? 1);
     const direction = ascending ? 'ASC' : 'DESC';
     if (topicIds === undefined || topicIds.size > TOPICS_SOUGHT_MAX) {
       yield* this.#rows(
@@ -198,18 +198,10 @@ export class Reader {
       );
       return;
     }
-    const mergedTo = Number(this.#prepared('SELECT merged_to FROM log').get()!['merged_to']);
-    const merged = () => this.#blocksWith(topicIds, from, Math.min(highest, mergedTo), query.order);
-    const tail = () =>
-      this.#rows(
-        `SELECT first_offset, events FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
-        [Math.max(from, mergedTo + 1), highest],
-      );
-    yield* ascending ? merged() : tail();
-    yield* ascending ? tail() : merged();
+    yield* this.#blocksWith(topicIds, from, highest, query.order);
   }
 
-  /** The merged blocks from `lowest` to `highest` that hold any of the topics, each sought when it is needed. */
+  /** The blocks from `lowest` to `highest` that may hold any of the topics, each sought when it is needed. */
   *#blocksWith(
     topicIds: ReadonlySet<number>,
     lowest: number,
@@ -218,12 +210,15 @@ export class Reader {
   ): Generator<Block> {
     const ids = JSON.stringify([...topicIds]);
     const end = order === 'asc' ? 'min' : 'max';
-    // The inner one is a seek in the primary key for each topic.
-    const seek = this.#prepared(
-      `SELECT ${end}((SELECT ${end}(first_offset) FROM block_topic
-                      WHERE topic_id = sought.value AND first_offset BETWEEN ? AND ?)) AS first_offset
-       FROM json_each(?) AS sought`,
-    );
+    // The innermost one is a seek in the primary key for each topic. Of fresh blocks, which are few, it is not known.
+    const seek = this.#prepared(`
+      SELECT ${end}(first_offset) AS first_offset FROM (
+        SELECT (SELECT ${end}(first_offset) FROM block_topic
+                WHERE topic_id = sought.value AND first_offset BETWEEN ?1 AND ?2) AS first_offset
+        FROM json_each(?3) AS sought
+        UNION ALL
+        SELECT ${end}(first_offset) FROM fresh_block WHERE first_offset BETWEEN ?1 AND ?2
+      )`);
     let [low, high] = [lowest, highest];
     while (low <= high) {
       const found = seek.get(low, high, ids)!['first_offset'];

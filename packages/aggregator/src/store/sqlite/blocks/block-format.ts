@@ -1,4 +1,5 @@
-import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { zstdDecompressSync } from 'node:zlib';
+import { NumberReader } from './numbers.ts';
 
 /**
  * A block: consecutive events as one row. `directory` says of each event, in offset order, its topic and the length of
@@ -33,26 +34,6 @@ export interface BlockEvents {
 export interface Commit {
   readonly events: number;
   readonly receivedMs: number;
-}
-
-/**
- * Below this a chunk is stored as it is: setting zstd up costs a commit of some single events 40 µs, and the merge that
- * follows packs it anyway.
- */
-const COMPRESS_BYTES_MIN = 8192;
-
-/** Chunks of a merged block hold whole topics, and small topics together until they have this many bytes. */
-const CHUNK_BYTES_MIN = 64 * 1024;
-
-/** Level 1: on log-like events level 3 took a third longer and packed no better (docs/performance.md). */
-const ZSTD_PARAMS = { [constants.ZSTD_c_compressionLevel]: 1 };
-
-export function encodeFresh(events: BlockEvents): BlockRow {
-  return encode(events, 'fresh');
-}
-
-export function encodeMerged(events: BlockEvents): BlockRow {
-  return encode(events, 'merged');
 }
 
 /** A block that is being read. Texts are unpacked chunk by chunk, when first asked for. */
@@ -117,6 +98,11 @@ export class Block {
   /** The topic id of event `index`. */
   topicId(index: number): number {
     return this.topicIds[this.#topics[index]!]!;
+  }
+
+  /** Bytes of the text of event `index`. */
+  textLength(index: number): number {
+    return this.#lengths[index]!;
   }
 
   /** The text of event `index`, a view. */
@@ -204,142 +190,4 @@ function unpacked({ stored, unpackedBytes }: Chunk): Uint8Array {
   if (texts.length !== unpackedBytes)
     throw new Error(`a chunk of ${unpackedBytes} bytes unpacked to ${texts.length}`);
   return texts;
-}
-
-function encode(
-  { topicIds, starts, ends, texts, commits }: BlockEvents,
-  layout: 'fresh' | 'merged',
-): BlockRow {
-  const count = topicIds.length;
-  const ids = [...new Set(topicIds)].toSorted((a, b) => a - b);
-  const placeOf = new Map(ids.map((id, place) => [id, place]));
-  // Ten bytes hold any number; two numbers an event, two a commit, four a topic.
-  const writer = new NumberWriter(10 * (2 * count + 2 * commits.length + 4 * ids.length + 8));
-  writer.put(layout === 'merged' ? 1 : 0);
-  writer.put(commits.length);
-  let ms = 0;
-  for (const { events, receivedMs } of commits) {
-    writer.put(events);
-    writer.put(receivedMs - ms);
-    ms = receivedMs;
-  }
-  writer.put(ids.length);
-  let id = 0;
-  for (const next of ids) {
-    writer.put(next - id);
-    id = next;
-  }
-  if (ids.length > 1) for (let i = 0; i < count; i++) writer.put(placeOf.get(topicIds[i]!)!);
-  for (let i = 0; i < count; i++) writer.put(ends[i]! - starts[i]!);
-
-  const chunks = layout === 'fresh' ? [{ topics: ids.length, raw: texts }] : byTopic();
-  const stored = chunks.map(({ raw }) => packed(raw));
-  writer.put(chunks.length);
-  for (const [i, { topics, raw }] of chunks.entries()) {
-    const bytes = stored[i]!;
-    writer.put(topics);
-    writer.put(bytes.length);
-    writer.put(bytes === raw ? 0 : raw.length);
-  }
-  return { directory: writer.bytes(), body: stored.length === 1 ? stored[0]! : Buffer.concat(stored) };
-
-  /** The texts topic by topic, in chunks of whole topics. */
-  function byTopic(): { topics: number; raw: Uint8Array }[] {
-    const bytesOf = new Int32Array(ids.length);
-    for (let i = 0; i < count; i++) bytesOf[placeOf.get(topicIds[i]!)!]! += ends[i]! - starts[i]!;
-    const next = new Int32Array(ids.length);
-    for (let topic = 1; topic < ids.length; topic++) next[topic] = next[topic - 1]! + bytesOf[topic - 1]!;
-    const all = new Uint8Array(bytesOf.reduce((sum, bytes) => sum + bytes, 0));
-    for (let i = 0; i < count; i++) {
-      const topic = placeOf.get(topicIds[i]!)!;
-      all.set(texts.subarray(starts[i], ends[i]), next[topic]);
-      next[topic]! += ends[i]! - starts[i]!;
-    }
-    const groups: { topics: number; raw: Uint8Array }[] = [];
-    let from = 0;
-    let topics = 0;
-    for (let topic = 0; topic < ids.length; topic++) {
-      topics += 1;
-      // After the loop above, `next` is where each topic ends.
-      if (next[topic]! - from < CHUNK_BYTES_MIN && topic < ids.length - 1) continue;
-      groups.push({ topics, raw: all.subarray(from, next[topic]) });
-      from = next[topic]!;
-      topics = 0;
-    }
-    return groups;
-  }
-}
-
-function packed(raw: Uint8Array): Uint8Array {
-  if (raw.length < COMPRESS_BYTES_MIN) return raw;
-  const compressed = zstdCompressSync(raw, { params: ZSTD_PARAMS, chunkSize: raw.length });
-  return compressed.length < raw.length ? compressed : raw;
-}
-
-/** Writes LEB128 numbers, 0 to 2^53 - 1. */
-class NumberWriter {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytesMax: number) {
-    this.#bytes = new Uint8Array(bytesMax);
-  }
-
-  put(number: number): void {
-    let rest = number;
-    while (rest > 0x7f) {
-      this.#bytes[this.#at++] = (rest % 128) + 128;
-      rest = Math.floor(rest / 128);
-    }
-    this.#bytes[this.#at++] = rest;
-  }
-
-  bytes(): Uint8Array {
-    return this.#bytes.slice(0, this.#at);
-  }
-}
-
-const ENDS_TOO_EARLY = 'the directory of a block ends too early';
-
-class NumberReader {
-  readonly #bytes: Uint8Array;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at === this.#bytes.length;
-  }
-
-  /** Reads as many numbers below 2^31 as there are places. */
-  fill(numbers: Int32Array): void {
-    const bytes = this.#bytes;
-    let at = this.#at;
-    for (let i = 0; i < numbers.length; i++) {
-      let byte = bytes[at++]!;
-      let number = byte & 0x7f;
-      for (let shift = 7; byte > 0x7f; shift += 7) {
-        byte = bytes[at++]!;
-        number |= (byte & 0x7f) << shift;
-      }
-      numbers[i] = number;
-    }
-    // Beyond the end a byte is undefined, which ends a number as 0 does.
-    if (at > bytes.length) throw new Error(ENDS_TOO_EARLY);
-    this.#at = at;
-  }
-
-  next(): number {
-    let number = 0;
-    let scale = 1;
-    for (;;) {
-      const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new Error(ENDS_TOO_EARLY);
-      number += (byte & 0x7f) * scale;
-      if (byte < 0x80) return number;
-      scale *= 128;
-    }
-  }
 }

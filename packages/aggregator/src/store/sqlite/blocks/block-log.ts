@@ -1,167 +1,201 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { Block, type BlockEvents, type BlockRow, encodeFresh, encodeMerged } from './block-format.ts';
+import { type MergedRow, encodeFresh, encodeMerged } from './block-encoder.ts';
+import { Block, type BlockEvents, type BlockRow } from './block-format.ts';
+import { BlockMerge, mergeWork } from './block-merge.ts';
 
-/** Events and bytes of text of one block: what a reader unpacks at most, and what a merge costs at once (some 8 ms). */
-const BLOCK_EVENTS_MAX = 4096;
-const BLOCK_BYTES_MAX = 1024 * 1024;
-
-/** Above these the tail is merged within the appends; below, only when nothing else is to be done. */
-const TAIL_EVENTS_MAX = 131_072;
-const TAIL_BLOCKS_MAX = 2048;
-
-interface BlockRecord extends BlockRow {
-  readonly first_offset: number;
-  readonly events: number;
+/** What a test makes smaller to see every step with few events. */
+export interface LogShape {
+  /** Events and bytes of text of one block: what a reader unpacks at most. */
+  readonly eventsMax: number;
+  readonly bytesMax: number;
+  /**
+   * From so many bytes of text on a commit is written as a merged block at once: it is packed well by itself, and
+   * packing it a second time would cost more than all else that the store does for its events.
+   */
+  readonly mergedAtOnceBytesMin: number;
+  /** A reader of a topic looks into every fresh block, however small. */
+  readonly freshBlocksMax: number;
 }
 
+export const LOG_SHAPE: LogShape = {
+  eventsMax: 4096,
+  bytesMax: 1024 * 1024,
+  mergedAtOnceBytesMin: 256 * 1024,
+  freshBlocksMax: 2048,
+};
+
+/** Twice the work that keeps up: a merge is done when half of the next one has come. */
+const PACE = 2;
+
 /**
- * The log as the writer sees it: blocks of consecutive events, the *merged* ones first, then the *tail* of fresh ones.
+ * The log as the writer sees it: blocks of consecutive events, *fresh* or *merged*, each kind in a table of its own.
  *
- * In: the accepted events of a commit. Merging takes the oldest fresh blocks, as many as fill one, and puts in their
- * place one in which a topic's events lie together; `block_topic` then says that it holds the topic. Offsets never
- * change, and both happen in one transaction, so a reader sees the events before or after it, and the same ones.
+ * In: the accepted events of a commit. Many make a merged block; few make a fresh one, and when those fill a block, the
+ * oldest are merged into one in which a topic's events lie together; `block_topic` then says that it holds the topic.
+ * Offsets never change, and rows are exchanged in one transaction, so a reader sees the events before or after it, and
+ * the same ones.
  *
- * What a transaction changes in memory is kept apart until `committed`, and forgotten by `rolledBack`.
+ * A merge goes on in steps, each append doing the share that its own events owe (block-merge.ts). What a transaction
+ * changes here is kept apart until `committed`, and forgotten by `rolledBack`.
  */
 export class BlockLog {
-  #state: LogState;
-  #next: LogState;
-  readonly #insertBlock: StatementSync;
+  readonly #shape: LogShape;
+  /** Committed, oldest first. */
+  readonly #fresh: FreshBlock[] = [];
+  #freshEvents = 0;
+  #freshBytes = 0;
+  #added: FreshBlock[] = [];
+  #merge: BlockMerge | null = null;
+  /** Whether this transaction has exchanged the rows of `#merge`. */
+  #isExchanged = false;
+  /** Work that the transaction's events owe, in bytes of text. */
+  #debt = 0;
+  readonly #insertFresh: StatementSync;
+  readonly #getFresh: StatementSync;
+  readonly #deleteFresh: StatementSync;
+  readonly #insertMerged: StatementSync;
   readonly #insertBlockTopic: StatementSync;
-  readonly #oldestFresh: StatementSync;
-  readonly #deleteBlocks: StatementSync;
-  readonly #updateMergedTo: StatementSync;
 
-  constructor(db: DatabaseSync) {
-    this.#insertBlock = db.prepare(
-      'INSERT INTO block (first_offset, events, directory, body) VALUES (?, ?, ?, ?)',
+  constructor(db: DatabaseSync, shape: LogShape = LOG_SHAPE) {
+    this.#shape = shape;
+    this.#insertFresh = db.prepare(
+      'INSERT INTO fresh_block (first_offset, events, directory, body) VALUES (?, ?, ?, ?)',
+    );
+    this.#getFresh = db.prepare('SELECT directory, body FROM fresh_block WHERE first_offset = ?');
+    this.#deleteFresh = db.prepare('DELETE FROM fresh_block WHERE first_offset BETWEEN ? AND ?');
+    this.#insertMerged = db.prepare(
+      'INSERT INTO merged_block (first_offset, events, directory, body) VALUES (?, ?, ?, ?)',
     );
     this.#insertBlockTopic = db.prepare('INSERT INTO block_topic (topic_id, first_offset) VALUES (?, ?)');
-    this.#oldestFresh = db.prepare(
-      'SELECT first_offset, events, directory, body FROM block WHERE first_offset > ? ORDER BY first_offset',
+    const rows = db.prepare(
+      'SELECT first_offset, events, length(body) AS bytes FROM fresh_block ORDER BY first_offset',
     );
-    this.#deleteBlocks = db.prepare('DELETE FROM block WHERE first_offset BETWEEN ? AND ?');
-    this.#updateMergedTo = db.prepare('UPDATE log SET merged_to = ?');
-    const mergedTo = Number(db.prepare('SELECT merged_to FROM log').get()!['merged_to']);
-    const tail = db
-      .prepare(
-        'SELECT count(*) AS blocks, ifnull(sum(events), 0) AS events FROM block WHERE first_offset > ?',
-      )
-      .get(mergedTo)!;
-    this.#state = { mergedTo, tailBlocks: Number(tail['blocks']), tailEvents: Number(tail['events']) };
-    this.#next = this.#state;
+    for (const row of rows.iterate()) {
+      this.#keep({
+        firstOffset: Number(row['first_offset']),
+        events: Number(row['events']),
+        storedBytes: Number(row['bytes']),
+      });
+    }
   }
 
-  /** Appends the events of one commit, the first with this offset, as one block, or more where one is too large. */
+  /** Appends the events of one commit, the first with this offset, as one block, or as some where one is too large. */
   append(firstOffset: number, events: BlockEvents, receivedMs: number): void {
-    const count = events.topicIds.length;
-    let from = 0;
-    while (from < count) {
-      const start = events.starts[from]!;
-      let to = from + 1;
-      while (to < count && to - from < BLOCK_EVENTS_MAX && events.ends[to]! - start <= BLOCK_BYTES_MAX)
-        to += 1;
-      const end = events.ends[to - 1]!;
+    const { topicIds, starts, ends, texts } = events;
+    const count = topicIds.length;
+    const first = starts[0]!;
+    const bytes = ends[count - 1]! - first;
+    // Of about the same size, so that no small rest is left.
+    const { eventsMax, bytesMax } = this.#shape;
+    const blocks = Math.ceil(Math.max(count / eventsMax, bytes / bytesMax));
+    for (let from = 0, to = 1, block = 1; from < count; from = to, to += 1, block += 1) {
+      const endMax = first + (bytes * block) / blocks;
+      while (to < count && to - from < eventsMax && ends[to]! <= endMax) to += 1;
       this.insert(firstOffset + from, {
-        topicIds: events.topicIds.subarray(from, to),
-        starts: events.starts.subarray(from, to),
-        ends: events.ends.subarray(from, to),
-        texts: start === 0 && end === events.texts.length ? events.texts : events.texts.subarray(start, end),
+        topicIds: topicIds.subarray(from, to),
+        starts: starts.subarray(from, to),
+        ends: ends.subarray(from, to),
+        texts,
         commits: [{ events: to - from, receivedMs }],
       });
-      from = to;
     }
   }
 
   /** Appends one block. Its texts must lie one behind the other. */
   insert(firstOffset: number, events: BlockEvents): void {
-    const { directory, body } = encodeFresh(events);
     const count = events.topicIds.length;
-    this.#insertBlock.run(firstOffset, count, directory, body);
-    const { mergedTo, tailBlocks, tailEvents } = this.#next;
-    this.#next = { mergedTo, tailBlocks: tailBlocks + 1, tailEvents: tailEvents + count };
-  }
-
-  /** Merges once where the tail has grown so long that it costs readers. */
-  step(): void {
-    if (this.#next.tailEvents > TAIL_EVENTS_MAX || this.#next.tailBlocks > TAIL_BLOCKS_MAX) this.merge();
-  }
-
-  /** Whether the tail fills a merged block. */
-  get isMergeable(): boolean {
-    return this.#state.tailEvents >= BLOCK_EVENTS_MAX || this.#state.tailBlocks > TAIL_BLOCKS_MAX;
-  }
-
-  /** Merges the oldest fresh blocks into one. */
-  merge(): void {
-    const blocks: Block[] = [];
-    let count = 0;
-    let bytes = 0;
-    for (const row of this.#oldestFresh.iterate(
-      this.#next.mergedTo,
-    ) as Iterable<unknown> as Iterable<BlockRecord>) {
-      const block = new Block(row.first_offset, row);
-      count += block.count;
-      bytes += block.textBytes;
-      if (blocks.length > 0 && (count > BLOCK_EVENTS_MAX || bytes > BLOCK_BYTES_MAX)) break;
-      blocks.push(block);
+    const textBytes = events.ends[count - 1]! - events.starts[0]!;
+    if (textBytes >= this.#shape.mergedAtOnceBytesMin) {
+      this.#putMerged(firstOffset, count, encodeMerged(events));
+      return;
     }
-    if (blocks.length === 0) return;
-    const firstOffset = blocks[0]!.firstOffset;
-    const lastOffset = blocks.at(-1)!.lastOffset;
-    const merged = lastOffset - firstOffset + 1;
-    const events = joined(blocks, merged);
-    const { directory, body } = encodeMerged(events);
-    this.#deleteBlocks.run(firstOffset, lastOffset);
-    this.#insertBlock.run(firstOffset, merged, directory, body);
-    for (const topicId of new Set(events.topicIds)) this.#insertBlockTopic.run(topicId, firstOffset);
-    this.#updateMergedTo.run(lastOffset);
-    const { tailBlocks, tailEvents } = this.#next;
-    this.#next = {
-      mergedTo: lastOffset,
-      tailBlocks: tailBlocks - blocks.length,
-      tailEvents: tailEvents - merged,
-    };
+    const { directory, body } = encodeFresh(events);
+    this.#insertFresh.run(firstOffset, count, directory, body);
+    this.#added.push({ firstOffset, events: count, storedBytes: body.length });
+    this.#debt += PACE * mergeWork(textBytes);
+  }
+
+  /** Does the share of merging that the transaction's events owe. To be called once in a transaction, as the last. */
+  step(): void {
+    if (this.isMergeable) this.mergeSome(this.#debt);
+  }
+
+  /** Whether a merge was begun and is not done. */
+  get isMerging(): boolean {
+    return this.#merge !== null;
+  }
+
+  /** Whether a merge goes on, or the fresh blocks fill a merged one. */
+  get isMergeable(): boolean {
+    const { eventsMax, bytesMax, freshBlocksMax } = this.#shape;
+    return (
+      this.#merge !== null ||
+      this.#freshEvents >= eventsMax ||
+      this.#freshBytes >= bytesMax ||
+      this.#fresh.length >= freshBlocksMax
+    );
+  }
+
+  /** Goes on with merging the oldest fresh blocks into one, for so much work in bytes of text, at most to its end. */
+  mergeSome(work: number): void {
+    if (this.#merge === null && this.#fresh.length === 0) return;
+    const merge = (this.#merge ??= new BlockMerge(this.#freshBlocks(), this.#shape));
+    for (let done = 0; merge.row === null && done < work;) done += merge.step();
+    if (merge.row !== null) this.#exchange(merge, merge.row);
   }
 
   committed(): void {
-    this.#state = this.#next;
+    if (this.#isExchanged) {
+      const gone = this.#fresh.splice(0, this.#merge!.blocks.length);
+      for (const { events, storedBytes } of gone) {
+        this.#freshEvents -= events;
+        this.#freshBytes -= storedBytes;
+      }
+      this.#merge = null;
+    }
+    for (const block of this.#added) this.#keep(block);
+    this.#begin();
   }
 
+  /** The merge stays as far as it is: its blocks are as they were. */
   rolledBack(): void {
-    this.#next = this.#state;
+    this.#begin();
   }
-}
 
-interface LogState {
-  /** The last offset of the merged blocks. */
-  readonly mergedTo: number;
-  readonly tailBlocks: number;
-  readonly tailEvents: number;
-}
+  #begin(): void {
+    this.#added = [];
+    this.#isExchanged = false;
+    this.#debt = 0;
+  }
 
-function joined(blocks: readonly Block[], count: number): BlockEvents {
-  const topicIds = new Int32Array(count);
-  const starts = new Int32Array(count);
-  const ends = new Int32Array(count);
-  const texts: Uint8Array[] = [];
-  let event = 0;
-  let end = 0;
-  for (const block of blocks) {
-    for (let i = 0; i < block.count; i++) {
-      const text = block.text(i);
-      topicIds[event] = block.topicId(i);
-      starts[event] = end;
-      end += text.length;
-      ends[event++] = end;
-      texts.push(text);
+  #keep(block: FreshBlock): void {
+    this.#fresh.push(block);
+    this.#freshEvents += block.events;
+    this.#freshBytes += block.storedBytes;
+  }
+
+  /** The fresh blocks in order, each read when it is asked for, also in a later transaction. */
+  *#freshBlocks(): Generator<Block> {
+    for (const { firstOffset } of this.#fresh) {
+      yield new Block(firstOffset, this.#getFresh.get(firstOffset) as unknown as BlockRow);
     }
   }
-  return {
-    topicIds,
-    starts,
-    ends,
-    texts: Buffer.concat(texts, end),
-    commits: blocks.flatMap((block) => block.commits),
-  };
+
+  #exchange(merge: BlockMerge, row: MergedRow): void {
+    const { firstOffset, lastOffset } = merge;
+    this.#deleteFresh.run(firstOffset, lastOffset);
+    this.#putMerged(firstOffset, lastOffset - firstOffset + 1, row);
+    this.#isExchanged = true;
+  }
+
+  #putMerged(firstOffset: number, events: number, { directory, body, topicIds }: MergedRow): void {
+    this.#insertMerged.run(firstOffset, events, directory, body);
+    for (const topicId of topicIds) this.#insertBlockTopic.run(topicId, firstOffset);
+  }
+}
+
+interface FreshBlock {
+  readonly firstOffset: number;
+  readonly events: number;
+  readonly storedBytes: number;
 }

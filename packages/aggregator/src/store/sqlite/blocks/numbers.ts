@@ -1,0 +1,68 @@
+/** Writes LEB128 numbers, 0 to 2^53 - 1. */
+export class NumberWriter {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytesMax: number) {
+    this.#bytes = new Uint8Array(bytesMax);
+  }
+
+  put(number: number): void {
+    let rest = number;
+    while (rest > 0x7f) {
+      this.#bytes[this.#at++] = (rest % 128) + 128;
+      rest = Math.floor(rest / 128);
+    }
+    this.#bytes[this.#at++] = rest;
+  }
+
+  bytes(): Uint8Array {
+    return this.#bytes.slice(0, this.#at);
+  }
+}
+
+const ENDS_TOO_EARLY = 'the directory of a block ends too early';
+
+/** Reads them. Throws where the bytes end within one. */
+export class NumberReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  /** Reads as many numbers below 2^31 as there are places. */
+  fill(numbers: Int32Array): void {
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (let i = 0; i < numbers.length; i++) {
+      let byte = bytes[at++]!;
+      let number = byte & 0x7f;
+      for (let shift = 7; byte > 0x7f; shift += 7) {
+        byte = bytes[at++]!;
+        number |= (byte & 0x7f) << shift;
+      }
+      numbers[i] = number;
+    }
+    // Beyond the end a byte is undefined, which ends a number as 0 does.
+    if (at > bytes.length) throw new Error(ENDS_TOO_EARLY);
+    this.#at = at;
+  }
+
+  next(): number {
+    let number = 0;
+    let scale = 1;
+    for (;;) {
+      const byte = this.#bytes[this.#at++];
+      if (byte === undefined) throw new Error(ENDS_TOO_EARLY);
+      number += (byte & 0x7f) * scale;
+      if (byte < 0x80) return number;
+      scale *= 128;
+    }
+  }
+}
