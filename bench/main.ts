@@ -3,10 +3,12 @@ import { createEventText } from './load/event-text.ts';
 import { describeMachine } from './machine.ts';
 import { OptionError, type Options, USAGE, readOptions } from './options.ts';
 import { claimCores } from './process/cores.ts';
+import { fanOutBar, fanOutLines } from './report/fan-out.ts';
 import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
 import { barLines, headingLines } from './report/heading.ts';
 import { standardBar, standardLines } from './report/standard.ts';
-import type { BarLine, GrowthResults, StandardResults } from './results.ts';
+import type { BarLine, FanOutResults, GrowthResults, StandardResults } from './results.ts';
+import { fanOutRun } from './runs/fan-out.ts';
 import { growthRun } from './runs/growth.ts';
 import { standardRun } from './runs/standard.ts';
 
@@ -45,9 +47,16 @@ async function run(options: Options): Promise<void> {
   const machine = describeMachine(cores, folder, eventText);
   print(headingLines(machine));
 
-  let results: StandardResults | GrowthResults;
+  let results: StandardResults | GrowthResults | FanOutResults;
   let bar: BarLine[];
-  if (options.growthKeys === null) {
+  if (options.fanOut) {
+    const { quick } = options;
+    const fanOut = await fanOutRun(setting, { quick, profileFolder });
+    results = { kind: 'fan-out', machine, fanOut };
+    bar = fanOutBar(fanOut);
+    print(fanOutLines(fanOut));
+    print(barLines(bar, quick ? ' (of 1000 followers; a quick run is too small to judge it)' : ''));
+  } else if (options.growthKeys === null) {
     const { quick, fullReferences } = options;
     results = await standardRun(setting, { quick, fullReferences, machine, profileFolder });
     bar = standardBar(results);

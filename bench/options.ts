@@ -7,6 +7,8 @@ export interface Options {
   /** Keys at which the growth run ends, or null for the standard run. */
   readonly growthKeys: number | null;
   readonly quick: boolean;
+  /** Live followers instead of the standard run. */
+  readonly fanOut: boolean;
   /** Short things are measured so many times; the median counts. */
   readonly runs: number;
   /** Where the files are written, which is the disk that is measured. */
@@ -29,7 +31,8 @@ export const USAGE = `Measures the server over HTTP next to its references: (a) 
 usage: npm run bench -- [flags]
 
   --keys N            the growth run: batches of 1000 until N keys, a line for every 500,000
-  --quick             a small version of the standard run: under a minute, too short for the bar
+  --fan-out           of the standard run only this: 1000 live followers, 1000 events/s
+  --quick             a small version of the standard or the fan-out run: under a minute, too short for the bar
   --runs N            how often short things are measured; medians count (default: 3, with --quick 1)
   --full-references   fill reference (b) to as many keys as the server before it is measured
   --dir FOLDER        the folder, and so the disk, for the files (default: the system's for temporary files)
@@ -48,11 +51,13 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   const flags = parse(args);
   if (flags.help === true) return 'help';
   const quick = flags.quick === true;
-  if (quick && flags.keys !== undefined)
-    throw new OptionError('--quick is of the standard run, not of --keys');
+  if (quick && flags.keys !== undefined) throw new OptionError('--quick is not of --keys');
+  const fanOut = flags['fan-out'] === true;
+  if (fanOut && flags.keys !== undefined) throw new OptionError('--fan-out and --keys are two runs');
   return {
     growthKeys: flags.keys === undefined ? null : integer('--keys', flags.keys, 10_000, 1_000_000_000),
     quick,
+    fanOut,
     runs: flags.runs === undefined ? (quick ? 1 : 3) : integer('--runs', flags.runs, 1, 99),
     folder: resolve(flags.dir ?? tmpdir()),
     pin: flags['no-pin'] !== true,
@@ -70,6 +75,7 @@ function parse(args: readonly string[]) {
       options: {
         keys: { type: 'string' },
         quick: { type: 'boolean' },
+        'fan-out': { type: 'boolean' },
         runs: { type: 'string' },
         'full-references': { type: 'boolean' },
         dir: { type: 'string' },

@@ -80,6 +80,7 @@ export interface StandardResults {
   readonly diskBytesPerEventStopped: number;
   readonly openLoop: Measure & { readonly perSecond: number };
   readonly reading: Reading;
+  readonly fanOut: FanOut;
   readonly appendOnly: AppendOnly;
   readonly afternoon: System;
   readonly sink: System;
@@ -99,6 +100,34 @@ export interface GrowthResults {
   readonly steps: readonly GrowthStep[];
   readonly readyMs: readonly number[];
   readonly diskBytesPerEventStopped: number;
+}
+
+/** One measure of events on their way to live followers; times are from commit to receipt. */
+export interface FanOutRun {
+  readonly events: number;
+  /** Events times followers. */
+  readonly deliveries: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+  /** From the publisher's answer, which may come before or after the follower's event. */
+  readonly p99SinceAnswerMs: number;
+  readonly serverCpuShare: number;
+  readonly loadCpuShare: number;
+}
+
+export interface FanOut {
+  readonly followers: number;
+  readonly perSecond: number;
+  readonly batch: number;
+  readonly runs: readonly FanOutRun[];
+  readonly memory: Memory | null;
+}
+
+export interface FanOutResults {
+  readonly kind: 'fan-out';
+  readonly machine: Machine;
+  readonly fanOut: FanOut;
 }
 
 /** One line of the bar. */

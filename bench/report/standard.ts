@@ -1,5 +1,6 @@
 import type { AppendOnly, BarLine, Scenario, StandardResults, System } from '../results.ts';
 import { median } from '../statistics.ts';
+import { fanOutBar, fanOutLines } from './fan-out.ts';
 import { NONE, fine, megabytes, tableLines, whole } from './table.ts';
 
 /** The text of a standard run. */
@@ -41,6 +42,8 @@ export function standardLines(results: StandardResults): string[] {
     ]),
     '',
     ...otherLines(results),
+    '',
+    ...fanOutLines(results.fanOut),
   ];
 }
 
@@ -142,6 +145,7 @@ export function standardBar(results: StandardResults): BarLine[] {
     below('p99 at 1000 single events/s, ms', 10, openLoop.p99Ms),
     below('disk per stored event, bytes', 100, disk),
     atLeast('GET /events by a bare loop', 1 / 3, reading.eventsPerS / reading.bareEventsPerS),
+    ...fanOutBar(results.fanOut),
   ];
 }
 

@@ -9,6 +9,7 @@ import { say } from '../progress.ts';
 import { type Machine, type Reading, type StandardResults, type System, scenarioOf } from '../results.ts';
 import { median } from '../statistics.ts';
 import { BARE_UNPACK_SCRIPT, chronicleWeaver } from '../systems.ts';
+import { fanOutRun } from './fan-out.ts';
 import { killAndReturn } from './kill-and-return.ts';
 import { AppendOnlyRuns, type Load, type Setting, measureAfternoon, measureSink } from './references.ts';
 
@@ -82,7 +83,17 @@ export async function standardRun(
   const sink = await measureSink(setting, sizes.sinkLoads);
   const fillKeys = fullReferences ? fillKeysOf(sizes) : null;
   const afternoon = await measureAfternoon(setting, sizes.afternoonLoads, fillKeys);
-  return { kind: 'standard', quick, machine, ...ours, appendOnly: appendOnly.results(), afternoon, sink };
+  const fanOut = await fanOutRun(setting, { quick, profileFolder });
+  return {
+    kind: 'standard',
+    quick,
+    machine,
+    ...ours,
+    fanOut,
+    appendOnly: appendOnly.results(),
+    afternoon,
+    sink,
+  };
 }
 
 interface StandardOptions {

@@ -347,6 +347,16 @@ test('where the store cannot be read the stream is cut, and the log says why', a
   assert.match(setting.logged.join(''), /no such page/);
 });
 
+test('a stream whose reader left before it was opened takes no place', async (t) => {
+  withMockedTimers(t);
+  const setting = new Setting();
+  const gone = new HeldStream(HIGH_WATER_BYTES);
+  gone.destroy();
+  await settle();
+  setting.followers.follow({}, 0, () => gone);
+  assert.equal(setting.followers.count, 0);
+});
+
 test('as many may follow as there are places; a close ends all and takes no more [STR-9, STR-10]', async (t) => {
   withMockedTimers(t);
   const setting = new Setting({ followersMax: 2 });

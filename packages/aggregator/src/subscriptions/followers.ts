@@ -114,6 +114,8 @@ export class Followers {
       throw new FollowRefused('full', `${followersMax} live streams are open, which is all there may be`);
     }
     const out = open();
+    // Its reader left while it was being opened, and no end will be told.
+    if (out.destroyed) return;
     const channel = this.#join(filter);
     const follower: Follower = new Follower(channel, after, out, () => this.#leave(follower));
     this.#all.add(follower);
