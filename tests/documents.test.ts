@@ -58,6 +58,36 @@ test("the README's table of the publisher's settings names what it reads, with i
   }
 });
 
+/** What the service says in its log, but for what is for debugging; of a message that varies, what comes first. */
+function loggedMessages(): { file: string; message: string }[] {
+  return filesOf('packages/aggregator/src/**/*.ts').flatMap((file) =>
+    [...textOf(file).matchAll(LOG_CALL)].map(([, quoted, templated]) => ({
+      file,
+      message: quoted ?? templated!,
+    })),
+  );
+}
+
+/** `log.info({ … }, 'message')` and `tell({ … }, 'message')`, with or without the fields. */
+const LOG_CALL =
+  /\b#?(?:log\.(?:info|warn|error)|tell)\(\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\},\s*)?(?:'([^'\n]+)'|`([^`$]+))/g;
+
+test('every message of the log stands in docs/operations.md with what to do', () => {
+  const logged = loggedMessages();
+  assert.ok(logged.length > 15, `${logged.length} messages were found`);
+  const rows = tableRows(textOf('docs/operations.md'), '`duplicates dropped`');
+  const told = rows.flatMap(([messages = '']) =>
+    [...messages.matchAll(/`([^`]+)`/g)].map(([, text]) => text!),
+  );
+  // A message may be told by its beginning.
+  const tells = (text: string, message: string): boolean =>
+    text.endsWith('…') ? message.startsWith(text.slice(0, -1).trim()) : message.trim() === text;
+  const untold = logged.filter(({ message }) => !told.some((text) => tells(text, message)));
+  assert.deepEqual(untold, []);
+  const unsaid = told.filter((text) => !logged.some(({ message }) => tells(text, message)));
+  assert.deepEqual(unsaid, [], 'docs/operations.md explains what nothing says any more');
+});
+
 /** Where the links of a Markdown text lead, but for those to other hosts and within the page. */
 function linksIn(markdown: string): string[] {
   const prose = markdown.replaceAll(/^(```|~~~)[\s\S]*?^\1/gm, '').replaceAll(/`[^`\n]*`/g, '');
