@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
 import { Program, until } from './program.ts';
 import { pathOf, textOf } from './repository.ts';
@@ -41,6 +40,11 @@ export interface StatsAnswer {
   commits: number;
 }
 
+/** What says when to clean up: a test, or whatever else has an end. */
+export interface Ending {
+  after(work: () => unknown): void;
+}
+
 const START_COMMAND = startCommand();
 
 /**
@@ -52,7 +56,7 @@ export class Site {
   readonly databasePath: string;
   readonly #programs: Program[] = [];
 
-  constructor(t: TestContext) {
+  constructor(t: Ending) {
     this.folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
     this.databasePath = join(this.folder, 'events.db');
     folders.add(this.folder);

@@ -13,6 +13,7 @@ import {
 } from 'node:zlib';
 import type { ByteBudget, Hold } from '../queue/byte-budget.ts';
 import { QueueFull } from '../queue/publish-queue.ts';
+import { LoopTurns } from './loop-turns.ts';
 import { ProblemError } from './problems.ts';
 
 export interface BodyLimits {
@@ -51,8 +52,7 @@ function announcedBytes({ headers }: IncomingMessage): number {
  * byte until `use` has returned, the body is counted against the budget, in the sizes that it really has, and refused
  * as soon as it does not fit: a body that waits to be whole is memory, too. Nothing is unpacked before it is whole.
  *
- * Throws a ProblemError or QueueFull; what is left of a refused body is then read past, unless the answer says that the
- * connection closes.
+ * Throws a ProblemError or QueueFull; what is left of a refused body is then read past.
  */
 export async function withBody<T>(
   request: IncomingMessage,
@@ -64,10 +64,35 @@ export async function withBody<T>(
   const hold = budget.open();
   try {
     const sent = await receive(request, hold, limits);
-    return use(coding === null ? sent : await unpack(sent, coding, hold, limits.bytesMax));
+    const body = coding === null ? sent : await unpack(sent, coding, hold, limits.bytesMax);
+    if (body.length > SMALL_BYTES && !using.take(body.length)) {
+      await new Promise<void>((resolve) => using.later(body.length, resolve));
+    }
+    return use(body);
   } finally {
     hold.release();
   }
+}
+
+/** A turn's worth of bodies that come in, and of bodies that are read: each a few milliseconds. */
+const receiving = new LoopTurns(4 * 1024 * 1024);
+const using = new LoopTurns(1024 * 1024);
+/** There are not enough of these in a turn to matter. */
+const SMALL_BYTES = 64 * 1024;
+
+/** Reads past what is left of a refused body. */
+export function readPast(request: IncomingMessage): void {
+  request
+    .on('data', (piece: Buffer) => takeTurn(request, piece))
+    .on('error', () => undefined)
+    .resume();
+}
+
+/** Has a body come on in the next turn where this one is spent. */
+function takeTurn(request: IncomingMessage, { length }: Buffer): void {
+  if (receiving.take(length)) return;
+  request.pause();
+  receiving.later(length, () => request.resume());
 }
 
 function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: BodyLimits): Promise<Buffer> {
@@ -82,8 +107,7 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
     };
     const refuse = (error: Error): void => {
       stop();
-      // Without a listener this reads past the rest.
-      request.on('error', () => undefined).resume();
+      readPast(request);
       reject(error);
     };
     const cut = (): void =>
@@ -92,6 +116,7 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
       if (hold.bytes + piece.length > bytesMax) return refuse(tooLarge());
       if (!hold.grow(piece.length)) return refuse(full());
       pieces.push(piece);
+      takeTurn(request, piece);
       // Most bodies come in one piece and need no timer.
       if (pause !== undefined) pause.refresh();
       else if (hold.bytes !== announced) pause = setTimeout(() => refuse(tooSlow(pauseMs)), pauseMs);

@@ -8,7 +8,7 @@ import type { AppendResult } from '../store/event-store.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopics } from './access.ts';
-import { type BodyLimits, admit, withBody } from './body.ts';
+import { type BodyLimits, admit, readPast, withBody } from './body.ts';
 import { compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
@@ -47,6 +47,7 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
           admit(raw, reply.raw, queue.budget, body.bytesMax);
         } catch (error) {
           refusal = error as Error;
+          readPast(raw);
         }
         done(refusal);
       },

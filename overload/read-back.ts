@@ -1,0 +1,50 @@
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { createInterface } from 'node:readline';
+import { type Batches, eventNumbers } from './batch.ts';
+import type { Published } from './publisher.ts';
+
+/**
+ * Reads everything that is stored and compares it, byte for byte, with what was acknowledged: every event of every
+ * batch that was answered with 200, once, and none of a batch that was refused. Returns how many events that were.
+ */
+export async function readBack(
+  port: number,
+  batches: Batches,
+  published: readonly Published[],
+): Promise<number> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    get({ port, path: '/events', headers: { accept: 'application/x-ndjson' } }, resolve).on('error', reject);
+  });
+  if (response.statusCode !== 200) throw new Error(`GET /events was answered with ${response.statusCode}`);
+  // Events of each batch that were found, by its publisher.
+  const found = published.map(() => new Map<number, Set<number>>());
+  let events = 0;
+  for await (const line of createInterface({ input: response })) {
+    const numbers = eventNumbers(line);
+    if (numbers === null) throw new Error(`not an event of this run: ${line.slice(0, 200)}`);
+    const [publisher, batch, index] = numbers;
+    const sent = batches.event(publisher, batch, index);
+    if (!line.startsWith(`${sent.slice(0, -1)},"offset":`)) throw new Error(`not as it was sent: ${line}`);
+    const ofBatch = found[publisher]?.get(batch) ?? new Set();
+    if (ofBatch.has(index)) throw new Error(`stored twice: ${line}`);
+    ofBatch.add(index);
+    found[publisher]?.set(batch, ofBatch);
+    events += 1;
+  }
+  for (const { publisher, acknowledged } of published) {
+    const stored = found[publisher] ?? new Map<number, Set<number>>();
+    for (let batch = 0; batch < acknowledged; batch++) {
+      const count = stored.get(batch)?.size ?? 0;
+      if (count !== batches.eventsPerBatch) {
+        throw new Error(`of the acknowledged batch ${publisher}-${batch}, ${count} events are stored`);
+      }
+    }
+    if (stored.size !== acknowledged) {
+      throw new Error(
+        `publisher ${publisher}: ${stored.size} batches are stored, ${acknowledged} acknowledged`,
+      );
+    }
+  }
+  return events;
+}

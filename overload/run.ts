@@ -1,0 +1,97 @@
+import { Agent } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { memoryOf } from '../bench/process/proc.ts';
+import { type AggregatorProcess, type Ending, Site } from '../tests/support/aggregator-process.ts';
+import { SeededRandom } from '../tests/support/random.ts';
+import { straceMissing } from '../tests/support/strace.ts';
+import { Batches } from './batch.ts';
+import { type HealthSeen, HealthWatch } from './health.ts';
+import type { Options } from './options.ts';
+import { type Answers, publishUntil } from './publisher.ts';
+import { readBack } from './read-back.ts';
+import { Strangers } from './strangers.ts';
+
+export interface OverloadSeen {
+  readonly answers: Answers;
+  readonly health: HealthSeen;
+  /** Resident memory of the service, highest. */
+  readonly peakBytes: number;
+  readonly strangersClosed: number;
+  readonly eventsStored: number;
+}
+
+/**
+ * A real service on a disk whose syncs are slow, more publishers than it can serve, and strangers who only hold
+ * connections. Resolves when all was read back and is what it must be; throws at the first answer that is not, and where
+ * the service does not stop cleanly.
+ */
+export async function runOverload(options: Options): Promise<OverloadSeen> {
+  const missing = straceMissing();
+  if (missing !== null) throw new Error(missing);
+  const endings: (() => unknown)[] = [];
+  const ending: Ending = { after: (work) => endings.push(work) };
+  try {
+    const site = new Site(ending);
+    const aggregator = await site.start({ under: slowSyncs(options.syncMs) });
+    const seen = await overload(aggregator, options);
+    await aggregator.stop();
+    return seen;
+  } finally {
+    for (const end of endings.toReversed()) await end();
+  }
+}
+
+/** Only the thread that syncs is stopped; every other call of the service runs at full speed. */
+function slowSyncs(syncMs: number): string[] {
+  const inject = `inject=fsync,fdatasync:delay_exit=${syncMs * 1000}`;
+  return [
+    'strace',
+    '-D',
+    '-f',
+    '--seccomp-bpf',
+    '-o',
+    '/dev/null',
+    '-e',
+    'trace=fsync,fdatasync',
+    '-e',
+    inject,
+    '--',
+  ];
+}
+
+async function overload(aggregator: AggregatorProcess, options: Options): Promise<OverloadSeen> {
+  const { port } = aggregator;
+  const batches = new Batches(options.seed, options.batchBytes);
+  const answers: Answers = { acknowledged: 0, refused: 0, acknowledgedMs: [], refusedMs: [] };
+  const done = AbortSignal.timeout(options.seconds * 1000);
+  const agent = new Agent({ keepAlive: true });
+  const strangers = new Strangers(port);
+  const health = new HealthWatch(port);
+  const random = new SeededRandom(options.seed);
+  try {
+    strangers.silent(options.strangers);
+    strangers.slowHeaders(options.strangers);
+    strangers.halfBodies(Math.min(2, options.strangers), 8 * 1024 * 1024);
+    const readers = sleep((options.seconds * 1000) / 4, undefined, { signal: done }).then(() =>
+      strangers.readersThatDoNotRead(options.strangers),
+    );
+    const published = await Promise.all(
+      Array.from({ length: options.publishers }, (_, i) =>
+        publishUntil(done, i, batches, answers, random.fork(i), { agent, port }),
+      ),
+    );
+    await readers;
+    const healthSeen = await health.end();
+    const peakBytes = memoryOf(aggregator.program.pid)?.peakBytes ?? NaN;
+    strangers.leave();
+    const eventsStored = await readBack(port, batches, published);
+    const stats = await aggregator.stats();
+    if (stats.received !== eventsStored || stats.unique_processed !== eventsStored) {
+      throw new Error(`${eventsStored} events are stored, the books say ${JSON.stringify(stats)}`);
+    }
+    return { answers, health: healthSeen, peakBytes, strangersClosed: strangers.closed, eventsStored };
+  } finally {
+    strangers.leave();
+    agent.destroy();
+  }
+}
