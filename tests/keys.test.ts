@@ -46,11 +46,11 @@ test(
 
     const second = await keys(site, file, 'create', 'second', '--scope', 'read');
     assert.equal(await status(server, second), 401);
-    await hangUp(server, LEVEL.info, /keys were read anew/);
+    await hangUp(server, LEVEL.info, /were read anew/);
     assert.deepEqual([await status(server, first), await status(server, second)], [200, 200]);
 
     await keys(site, file, 'revoke', 'first');
-    await hangUp(server, LEVEL.info, /keys were read anew/);
+    await hangUp(server, LEVEL.info, /were read anew/);
     assert.deepEqual([await status(server, first), await status(server, second)], [401, 200]);
 
     writeFileSync(file, '{"keys":[{"name":"second"}]}');
@@ -61,6 +61,13 @@ test(
     await server.stop();
   },
 );
+
+test('SIGHUP without anything to read anew leaves the service as it is', TIMEOUT, async (t) => {
+  const server = await new Site(t).start();
+  await hangUp(server, LEVEL.info, /were read anew/);
+  assert.equal(await status(server, 'none'), 200);
+  await server.stop();
+});
 
 test('a file of keys that is missing or wrong refuses the start in one line [KEY-8]', TIMEOUT, async (t) => {
   const site = new Site(t);

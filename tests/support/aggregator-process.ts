@@ -145,7 +145,7 @@ export class AggregatorProcess {
     const line = this.logs.find((line) => 'port' in line);
     assert.ok(line !== undefined, `the service did not come up\n${this.program.printed()}`);
     this.#port = Number(line['port']);
-    this.#url = `http://${String(line['host'])}:${this.#port}`;
+    this.#url = /https?:\/\/\S+$/.exec(line.msg)?.[0] ?? assert.fail(`no address in ${line.msg}`);
   }
 
   /** Ends it as an operator does, and expects a clean end. */

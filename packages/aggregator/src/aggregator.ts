@@ -1,9 +1,11 @@
-import type { AddressInfo } from 'node:net';
+import { Server as HttpsServer } from 'node:https';
+import { type AddressInfo, BlockList, isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 import { readKeyFile } from './access/key-file.ts';
 import { KeyRing } from './access/key-ring.ts';
 import { buildApi } from './api/server.ts';
 import { TIMEOUTS, type Timeouts } from './api/timeouts.ts';
+import { type TlsIdentity, readTlsIdentity } from './api/tls.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
@@ -17,10 +19,18 @@ import { VERSION } from './version.ts';
 export interface Aggregator {
   /** Like "http://127.0.0.1:8000". */
   readonly url: string;
-  /** Reads the keys anew. Rejects where they cannot be used; then the ones before stay in force. */
+  /** Reads keys and certificate anew. Rejects where one of them cannot be used; then those before stay in force. */
   reload(): Promise<void>;
   /** Takes nothing new, commits and answers what is queued, and lets go of port and file. */
   close(): Promise<void>;
+}
+
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet('127.0.0.0', 8);
+LOOPBACK.addAddress('::1', 'ipv6');
+
+function isLoopback(address: string): boolean {
+  return LOOPBACK.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }
 
 /** How long requests may go on after the close began before their connections are cut, milliseconds. */
@@ -35,8 +45,9 @@ export async function startAggregator(
   log: Logger,
   timeouts: Timeouts = TIMEOUTS,
 ): Promise<Aggregator> {
-  const { apiKeysFile } = config;
-  const keys = apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(apiKeysFile));
+  const keys =
+    config.apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(config.apiKeysFile));
+  const tls = config.tls && (await readTlsIdentity(config.tls));
   const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
     log[level](fields, message),
   );
@@ -58,6 +69,7 @@ export async function startAggregator(
     commits,
     followers,
     keys,
+    tls,
     log,
     bodyBytesMax,
     connectionsMax,
@@ -81,7 +93,7 @@ export async function startAggregator(
     throw error;
   }
   const { address, port, family } = api.server.address() as AddressInfo;
-  const url = `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  const url = `${tls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   log.info(
     {
       version: VERSION,
@@ -91,13 +103,47 @@ export async function startAggregator(
       host: address,
       port,
       keys: keys?.size,
+      certificateValidTo: tls?.validTo,
     },
     `ChronicleWeaver takes events at ${url}`,
   );
+  if (!isLoopback(address)) warnOfOpenness(keys, tls, log);
+  if (tls !== undefined) warnOfExpiry(tls, log);
+
   const reload = async (): Promise<void> => {
-    if (keys === undefined || apiKeysFile === undefined) return;
-    keys.replace(await readKeyFile(apiKeysFile));
-    log.info({ keys: keys.size }, 'the keys were read anew');
+    // All is read before any of it counts.
+    const records = config.apiKeysFile === undefined ? undefined : await readKeyFile(config.apiKeysFile);
+    const identity = config.tls && (await readTlsIdentity(config.tls));
+    if (records !== undefined) keys?.replace(records);
+    if (identity !== undefined && api.server instanceof HttpsServer) {
+      api.server.setSecureContext({ cert: identity.cert, key: identity.key });
+      warnOfExpiry(identity, log);
+    }
+    log.info(
+      { keys: keys?.size, certificateValidTo: identity?.validTo },
+      'keys and certificate were read anew',
+    );
   };
   return { url, reload, close };
+}
+
+function warnOfOpenness(keys: KeyRing | undefined, tls: TlsIdentity | undefined, log: Logger): void {
+  if (keys === undefined) {
+    log.warn(
+      'everyone who reaches this address may publish and read everything: name a file of keys in API_KEYS_FILE, or ' +
+        'listen with HOST=127.0.0.1',
+    );
+  } else if (tls === undefined) {
+    log.warn(
+      'keys and events come to this address in clear: set TLS_CERT_FILE and TLS_KEY_FILE, or put what speaks TLS before it',
+    );
+  }
+}
+
+function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
+  if (validTo.getTime() > Date.now()) return;
+  log.warn(
+    { certificateValidTo: validTo },
+    'the certificate in TLS_CERT_FILE has run out; clients will refuse it',
+  );
 }

@@ -8,12 +8,20 @@ export interface Config {
   readonly databasePath: string;
   /** Undefined where everyone may do everything. */
   readonly apiKeysFile: string | undefined;
+  /** Undefined where plain HTTP is spoken. */
+  readonly tls: TlsFiles | undefined;
   readonly logLevel: LogLevel;
   readonly bodyBytesMax: number;
   readonly queueEventsMax: number;
   readonly queueBytesMax: number;
   readonly followersMax: number;
   readonly connectionsMax: number;
+}
+
+/** Paths of a certificate chain and of its private key, both PEM. */
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -31,6 +39,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     port: integer(env, 'APP_PORT', 8000, 0, 65_535),
     databasePath: text(env, 'DEDUPLICATION_DB_PATH', 'data/chronicle.db'),
     apiKeysFile: text(env, 'API_KEYS_FILE', undefined),
+    tls: tlsFiles(env),
     logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
     bodyBytesMax: integer(env, 'BODY_BYTES_MAX', 16 * MIB, LIMITS.eventBytesMax, 256 * MIB),
     queueEventsMax: integer(env, 'QUEUE_EVENTS_MAX', 200_000, 1, 10_000_000),
@@ -60,6 +69,15 @@ type Env = Readonly<Record<string, string | undefined>>;
 
 function text<T extends string | undefined>(env: Env, name: string, fallback: T): string | T {
   return env[name] || fallback;
+}
+
+function tlsFiles(env: Env): TlsFiles | undefined {
+  const certFile = text(env, 'TLS_CERT_FILE', undefined);
+  const keyFile = text(env, 'TLS_KEY_FILE', undefined);
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  if (certFile === undefined && keyFile === undefined) return undefined;
+  const [given, missing] = certFile === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY'];
+  throw new ConfigError(`TLS_${given}_FILE is set and TLS_${missing}_FILE is not; HTTPS takes both`);
 }
 
 function integer(env: Env, name: string, fallback: number, min: number, max: number): number {

@@ -23,7 +23,9 @@ async function main(): Promise<void> {
     if (!isUsersToMend(error)) throw error;
     giveUp(error.message);
   });
-  if (config.apiKeysFile !== undefined) rereadOnHangup(starting, log);
+  // A terminal that closes ends what has nothing to read anew; a service manager's reload never does.
+  const hasFiles = config.apiKeysFile !== undefined || config.tls !== undefined;
+  if (hasFiles || !process.stdout.isTTY) rereadOnHangup(starting, log);
   // A start that moves an older file over takes long, and may be killed at any moment.
   const aggregator = await Promise.race([
     starting,
@@ -76,6 +78,7 @@ function isUsersToMend(error: unknown): error is Error {
   return (
     error instanceof StoreError ||
     error instanceof KeyFileError ||
+    error instanceof ConfigError ||
     (error instanceof Error &&
       'syscall' in error &&
       (error.syscall === 'listen' || error.syscall === 'getaddrinfo'))

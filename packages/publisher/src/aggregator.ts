@@ -1,5 +1,6 @@
 import { ChronicleWeaver, ChronicleWeaverError } from '@chronicleweaver/client';
 import type { EventResult, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
+import type { Options } from './options.ts';
 
 /**
  * The aggregator as this publisher sees it: the client's requests, each tried again while that can help, but with every
@@ -9,10 +10,16 @@ export class Aggregator {
   readonly #client: ChronicleWeaver;
   readonly #limits: TimeLimits;
 
-  constructor(baseUrl: string, limits: Partial<TimeLimits> = {}) {
+  constructor({ baseUrl, key }: Pick<Options, 'baseUrl' | 'key'>, limits: Partial<TimeLimits> = {}) {
     this.#limits = { ...TIME_LIMITS, ...limits };
     const { requestMs, retryMs } = this.#limits;
-    this.#client = new ChronicleWeaver({ url: baseUrl, requestMs, retryMs, backoffMaxMs: BACKOFF_MAX_MS });
+    this.#client = new ChronicleWeaver({
+      url: baseUrl,
+      key,
+      requestMs,
+      retryMs,
+      backoffMaxMs: BACKOFF_MAX_MS,
+    });
   }
 
   /**
@@ -63,7 +70,8 @@ export class Aggregator {
   /** @throws ChronicleWeaverError */
   async stats(signal: AbortSignal): Promise<Stats> {
     const answer = await this.#client.request('GET', '/stats', { signal });
-    if (!isStats(answer)) throw unexpected('GET /stats', 'its counts');
+    if (!isStats(answer))
+      throw unexpected('GET /stats', 'its counts; a key with topics of its own does not get them');
     return answer;
   }
 

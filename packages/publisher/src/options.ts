@@ -4,8 +4,10 @@ import { LIMITS } from '@chronicleweaver/protocol';
 
 /** What one run is to do: checked, complete, and the only thing the other files know of flags and variables. */
 export interface Options {
-  /** Address of the aggregator without a path, such as `http://localhost:8000`. */
+  /** Address of the aggregator, such as `http://localhost:8000`, without a slash at its end. */
   baseUrl: string;
+  /** The secret of an API key, where the aggregator wants one. */
+  key?: string | undefined;
   /** Events sent in all, duplicates included. */
   count: number;
   /** Share of `count` that repeats an earlier event, from 0 to below 1. */
@@ -48,12 +50,15 @@ export function readOptions(args: readonly string[], env: Readonly<NodeJS.Proces
     const read = setting.read(text);
     if (read !== undefined) return read;
     const name = given === undefined ? setting.variable : `--${flag}`;
-    throw new OptionError(`${name} takes ${setting.takes}, not ${JSON.stringify(text)}`);
+    const got = setting.isSecret === true ? '' : `, not ${JSON.stringify(text)}`;
+    throw new OptionError(`${name} takes ${setting.takes}${got}`);
   };
 
   const host = value('host', SETTINGS.host);
+  const port = value('port', SETTINGS.port);
   return {
-    baseUrl: `http://${host}:${value('port', SETTINGS.port)}`,
+    baseUrl: value('url', SETTINGS.url) ?? `http://${host}:${port}`,
+    key: value('key', SETTINGS.key),
     count: value('count', SETTINGS.count),
     duplicateRatio: value('duplicate-ratio', SETTINGS['duplicate-ratio']),
     batchSize: value('batch-size', SETTINGS['batch-size']),
@@ -99,9 +104,20 @@ interface Setting<T> {
   default: string;
   fallback: () => T;
   read: (text: string) => T | undefined;
+  /** Whether its value must not be shown. */
+  isSecret?: boolean;
 }
 
 const SETTINGS = {
+  url: {
+    variable: 'AGGREGATOR_URL',
+    about:
+      'where the aggregator is, in place of host and port; NODE_EXTRA_CA_CERTS names a file of authorities to trust',
+    takes: 'an http or https address without query',
+    default: 'made of host and port',
+    fallback: () => undefined,
+    read: readUrl,
+  },
   host: {
     variable: 'AGGREGATOR_HOST',
     about: 'where the aggregator is',
@@ -111,6 +127,15 @@ const SETTINGS = {
     read: readHost,
   },
   port: wholeNumber('AGGREGATOR_PORT', 'its port', 1, 65_535, 8000),
+  key: {
+    variable: 'API_KEY',
+    about: 'the secret of an API key with the scopes publish and read and every topic',
+    takes: 'the letters, digits and - . _ ~ + / = of a secret',
+    default: 'none',
+    fallback: () => undefined,
+    read: (text) => (/^[\w~+/.-]+=*$/.test(text) ? text : undefined),
+    isSecret: true,
+  },
   count: wholeNumber('PUBLISH_COUNT', 'events to send, duplicates included', 1, 10_000_000, 5000),
   'duplicate-ratio': {
     variable: 'PUBLISH_DUPLICATE_RATIO',
@@ -132,7 +157,7 @@ const SETTINGS = {
     read: readRunId,
   },
   'retry-seconds': wholeNumber('PUBLISH_RETRY_SECONDS', 'seconds to retry a request for', 0, 86_400, 60),
-} satisfies Record<string, Setting<number> | Setting<string>>;
+} satisfies Record<string, Setting<number> | Setting<string> | Setting<string | undefined>>;
 
 function wholeNumber(
   variable: string,
@@ -164,6 +189,12 @@ function readHost(text: string): string | undefined {
   const host = text.includes(':') && !text.startsWith('[') ? `[${text}]` : text;
   if (/[/?#@\\\s]/.test(host) || !URL.canParse(`http://${host}:1/`)) return undefined;
   return host;
+}
+
+function readUrl(text: string): string | undefined {
+  const url = URL.parse(text);
+  const isPlain = url !== null && !url.search && !url.hash && !url.username && !url.password;
+  return isPlain && /^https?:$/.test(url.protocol) ? url.href.replace(/\/+$/, '') : undefined;
 }
 
 function readRunId(text: string): string | undefined {

@@ -20,7 +20,7 @@ export async function runPublisher(
   progressStream: NodeJS.WritableStream & { isTTY?: boolean },
   timeLimits: Partial<TimeLimits> = {},
 ): Promise<Report> {
-  const aggregator = new Aggregator(options.baseUrl, { retryMs: options.retryMs, ...timeLimits });
+  const aggregator = new Aggregator(options, { retryMs: options.retryMs, ...timeLimits });
   const plan = createPlan(options);
   const tally = createTally(plan);
   const checks: Check[] = [];

@@ -9,6 +9,7 @@ test('without flags and variables it is 5000 events, a fifth duplicates, to loca
   assert.match(runId, /^[0-9a-f-]{36}$/);
   assert.deepEqual(rest, {
     baseUrl: 'http://localhost:8000',
+    key: undefined,
     count: 5000,
     duplicateRatio: 0.2,
     batchSize: 100,
@@ -23,6 +24,7 @@ test('every variable counts, and every flag wins over its variable', () => {
   const env = {
     AGGREGATOR_HOST: 'aggregator',
     AGGREGATOR_PORT: '8080',
+    API_KEY: 'cw_of-variable',
     PUBLISH_COUNT: '10',
     PUBLISH_DUPLICATE_RATIO: '.5',
     PUBLISH_BATCH_SIZE: '2',
@@ -33,6 +35,7 @@ test('every variable counts, and every flag wins over its variable', () => {
   };
   assert.deepEqual(readOptions([], env), {
     baseUrl: 'http://aggregator:8080',
+    key: 'cw_of-variable',
     count: 10,
     duplicateRatio: 0.5,
     batchSize: 2,
@@ -44,9 +47,10 @@ test('every variable counts, and every flag wins over its variable', () => {
   });
   const flags =
     '--host=::1 --port 9000 --count=20 --duplicate-ratio 0 --batch-size=6 --concurrency=7 --topics=8 --run-id=a.b ' +
-    '--retry-seconds=0 --json';
+    '--retry-seconds=0 --json --key cw_of-flag';
   assert.deepEqual(readOptions(flags.split(' '), env), {
     baseUrl: 'http://[::1]:9000',
+    key: 'cw_of-flag',
     count: 20,
     duplicateRatio: 0,
     batchSize: 6,
@@ -56,6 +60,29 @@ test('every variable counts, and every flag wins over its variable', () => {
     retryMs: 0,
     json: true,
   });
+});
+
+test('an address takes the place of host and port', () => {
+  const baseUrlOf = (env: NodeJS.ProcessEnv, ...args: string[]): string => {
+    const options = readOptions(args, env);
+    return options === 'help' ? assert.fail() : options.baseUrl;
+  };
+  const env = { AGGREGATOR_URL: 'https://log.example.org/', AGGREGATOR_HOST: 'other', AGGREGATOR_PORT: '1' };
+  assert.equal(baseUrlOf(env), 'https://log.example.org');
+  assert.equal(baseUrlOf(env, '--url=http://[::1]:9000/log/'), 'http://[::1]:9000/log');
+  for (const url of ['log.example.org', 'ftp://x', 'https://x/?a=b', 'https://user:pass@x', 'https://']) {
+    assert.throws(() => readOptions(['--url', url], {}), /--url takes an http or https address/);
+  }
+});
+
+test('a key that is wrong is not shown', () => {
+  assert.throws(
+    () => readOptions([], { API_KEY: 'pass word' }),
+    (error) =>
+      error instanceof OptionError &&
+      !error.message.includes('word') &&
+      error.message.startsWith('API_KEY takes'),
+  );
 });
 
 test('an empty variable counts as unset', () => {

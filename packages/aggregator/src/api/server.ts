@@ -29,6 +29,7 @@ import { publishRoutes } from './publish.ts';
 import { streamRoutes } from './stream.ts';
 import { systemRoutes } from './system.ts';
 import type { Timeouts } from './timeouts.ts';
+import type { TlsIdentity } from './tls.ts';
 
 export type Api = FastifyInstance<
   RawServerDefault,
@@ -46,6 +47,8 @@ export interface ApiParts {
   readonly followers: Followers;
   /** Undefined where no keys are in force. */
   readonly keys: KeyRing | undefined;
+  /** Undefined where plain HTTP is to be spoken. */
+  readonly tls: TlsIdentity | undefined;
   readonly log: Logger;
   /** Bytes of a request body, counted after it was unpacked. */
   readonly bodyBytesMax: number;
@@ -55,33 +58,48 @@ export interface ApiParts {
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
-  const { queue, consumer, store, commits, followers, keys, log, bodyBytesMax, connectionsMax, timeouts } =
-    parts;
+  const {
+    queue,
+    consumer,
+    store,
+    commits,
+    followers,
+    keys,
+    tls,
+    log,
+    bodyBytesMax,
+    connectionsMax,
+    timeouts,
+  } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
     { level: log.isLevelEnabled('warn') ? 'warn' : log.level },
   );
-  const api: Api = Fastify({
+  const http = {
+    headersTimeout: timeouts.headersMs,
+    connectionsCheckingInterval: timeouts.checkedEveryMs,
+    // refuseBadAddresses does, with a problem document.
+    requireHostHeader: false,
+  };
+  const https = tls && { ...http, cert: tls.cert, key: tls.key, handshakeTimeout: timeouts.headersMs };
+  const options = {
     loggerInstance: frameworkLog,
     logController: new LogController({ disableRequestLogging: true }),
     // No request is logged as such, so none needs a logger of its own: 2 µs each.
-    childLoggerFactory: (logger) => logger,
+    childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
-    http: {
-      headersTimeout: timeouts.headersMs,
-      connectionsCheckingInterval: timeouts.checkedEveryMs,
-      // refuseBadAddresses does, with a problem document.
-      requireHostHeader: false,
-    },
     // A character takes up to 12 characters of an address.
     routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
     frameworkErrors: answerError,
     clientErrorHandler: answerClientError,
     // refuseOnceClosing does, with a problem document.
     return503OnClosing: false,
-  }).withTypeProvider<TypeBoxTypeProvider>();
+  };
+  // Fastify's types tell the two servers apart; nothing else here does.
+  const served = https === undefined ? { ...options, http } : ({ ...options, https } as typeof options);
+  const api: Api = Fastify(served).withTypeProvider<TypeBoxTypeProvider>();
   guardConnections(api.server, connectionsAllowed(connectionsMax, log), log);
   for (const method of METHODS) if (!api.supportedMethods.includes(method)) api.addHttpMethod(method);
   api.removeAllContentTypeParsers();
