@@ -191,13 +191,14 @@ test('a cursor behind the end of the log is told, with where the log ends [STR-6
   await atTheEnd.until(1);
 });
 
-test('more followers than there may be are refused, and one that leaves makes room [STR-9]', async (t) => {
+test('more followers than there may be are refused, and one that leaves makes room [STR-9, SYS-3]', async (t) => {
   const server = await TestServer.start(t, { FOLLOWERS_MAX: '2' });
   const first = await follow(server);
   const second = await follow(server);
   const refused = await fetch(`${server.url}/events/stream`);
   assert.match(refused.headers.get('retry-after') ?? '', /^\d+$/);
   await problemIn(refused, 503, 'followers_full');
+  assert.equal((await server.get<{ followers: number }>('/stats')).followers, 2);
   // What asks for the head alone takes no place.
   assert.equal((await fetch(`${server.url}/events/stream`, { method: 'HEAD' })).status, 200);
   await first.cut();

@@ -62,6 +62,7 @@ test('the statistics tell all counts, of all time [SYS-3, P-5]', async (t) => {
     queued_events: 0,
     queued_bytes: 0,
     commits: 0,
+    followers: 0,
     version: VERSION,
   });
   assert.ok(Number.isInteger(empty['uptime']) && Number(empty['stored_bytes']) > 0);

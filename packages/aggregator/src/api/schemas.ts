@@ -166,6 +166,7 @@ export const statsAnswer = Type.Object(
     queued_events: whole('Events that wait for their commit.'),
     queued_bytes: whole('Memory that they hold.'),
     commits: whole('Commits since the start of the process.'),
+    followers: whole('Live streams that are open.'),
     version: Type.String(),
   },
   {

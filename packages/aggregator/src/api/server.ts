@@ -118,7 +118,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   });
   await api.register(eventsRoutes, { store });
   await api.register(streamRoutes, { store, commits, followers });
-  await api.register(systemRoutes, { store, queue, consumer });
+  await api.register(systemRoutes, { store, queue, consumer, followers });
   await api.register(docsPages);
   refuseTheRest(api, methodsByPath);
   return api;

@@ -1,6 +1,7 @@
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { EventStore } from '../store/event-store.ts';
+import type { Followers } from '../subscriptions/followers.ts';
 import { VERSION } from '../version.ts';
 import { visiblePatterns } from './access.ts';
 import { messageAnswer, problems, statsAnswer, topicsAnswer } from './schemas.ts';
@@ -10,10 +11,11 @@ interface Parts {
   readonly store: EventStore;
   readonly queue: PublishQueue;
   readonly consumer: Consumer;
+  readonly followers: Followers;
 }
 
 /** What the service says of itself: `/`, `/health`, `/ready`, `/topics`, `/stats`. */
-export async function systemRoutes(api: Api, { store, queue, consumer }: Parts): Promise<void> {
+export async function systemRoutes(api: Api, { store, queue, consumer, followers }: Parts): Promise<void> {
   const tags = ['system'];
 
   api.get(
@@ -90,6 +92,7 @@ export async function systemRoutes(api: Api, { store, queue, consumer }: Parts):
         queued_events: queue.events,
         queued_bytes: queue.bytes,
         commits: consumer.commits,
+        followers: followers.count,
         ...ofProcess,
       };
     },
