@@ -7,9 +7,11 @@ import { fanOutBar, fanOutLines } from './report/fan-out.ts';
 import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
 import { barLines, headingLines } from './report/heading.ts';
 import { standardBar, standardLines } from './report/standard.ts';
-import type { BarLine, FanOutResults, GrowthResults, StandardResults } from './results.ts';
+import { stallsBar, stallsLines } from './report/stalls.ts';
+import type { BarLine, FanOutResults, GrowthResults, StallsResults, StandardResults } from './results.ts';
 import { fanOutRun } from './runs/fan-out.ts';
 import { growthRun } from './runs/growth.ts';
+import { stallsRun } from './runs/stalls.ts';
 import { standardRun } from './runs/standard.ts';
 
 process.exitCode = await main();
@@ -47,7 +49,7 @@ async function run(options: Options): Promise<void> {
   const machine = describeMachine(cores, folder, eventText);
   print(headingLines(machine));
 
-  let results: StandardResults | GrowthResults | FanOutResults;
+  let results: StandardResults | GrowthResults | FanOutResults | StallsResults;
   let bar: BarLine[];
   if (options.fanOut) {
     const { quick } = options;
@@ -56,6 +58,11 @@ async function run(options: Options): Promise<void> {
     bar = fanOutBar(fanOut);
     print(fanOutLines(fanOut));
     print(barLines(bar, quick ? ' (of 1000 followers; a quick run is too small to judge it)' : ''));
+  } else if (options.stalls) {
+    results = await stallsRun(setting, { quick: options.quick, machine });
+    bar = stallsBar(results);
+    print(stallsLines(results));
+    print(barLines(bar, options.quick ? ' (of a full run; in a quick one p99.9 is the worst of a few)' : ''));
   } else if (options.growthKeys === null) {
     const { quick, fullReferences } = options;
     results = await standardRun(setting, { quick, fullReferences, machine, profileFolder });

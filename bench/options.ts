@@ -6,6 +6,8 @@ import { parseArgs } from 'node:util';
 export interface Options {
   /** Keys at which the growth run ends, or null for the standard run. */
   readonly growthKeys: number | null;
+  /** Commits in the store alone, and what holds them up, in place of the standard run. */
+  readonly stalls: boolean;
   readonly quick: boolean;
   /** Live followers instead of the standard run. */
   readonly fanOut: boolean;
@@ -32,7 +34,8 @@ usage: npm run bench -- [flags]
 
   --keys N            the growth run: batches of 1000 until N keys, a line for every 500,000
   --fan-out           of the standard run only this: 1000 live followers, 1000 events/s
-  --quick             a small version of the standard or the fan-out run: under a minute, too short for the bar
+  --stalls            how long commits take in the store alone, and for how long sealing and merging hold them up
+  --quick             a small version of any run but --keys: under a minute, too short for the bar
   --runs N            how often short things are measured; medians count (default: 3, with --quick 1)
   --full-references   fill reference (b) to as many keys as the server before it is measured
   --dir FOLDER        the folder, and so the disk, for the files (default: the system's for temporary files)
@@ -51,11 +54,14 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   const flags = parse(args);
   if (flags.help === true) return 'help';
   const quick = flags.quick === true;
-  if (quick && flags.keys !== undefined) throw new OptionError('--quick is not of --keys');
   const fanOut = flags['fan-out'] === true;
-  if (fanOut && flags.keys !== undefined) throw new OptionError('--fan-out and --keys are two runs');
+  const stalls = flags.stalls === true;
+  if ([flags.keys !== undefined, fanOut, stalls].filter(Boolean).length > 1)
+    throw new OptionError('--keys, --fan-out and --stalls are runs of their own: name one');
+  if (quick && flags.keys !== undefined) throw new OptionError('--quick is not of --keys');
   return {
     growthKeys: flags.keys === undefined ? null : integer('--keys', flags.keys, 10_000, 1_000_000_000),
+    stalls,
     quick,
     fanOut,
     runs: flags.runs === undefined ? (quick ? 1 : 3) : integer('--runs', flags.runs, 1, 99),
@@ -74,6 +80,7 @@ function parse(args: readonly string[]) {
       args: [...args],
       options: {
         keys: { type: 'string' },
+        stalls: { type: 'boolean' },
         quick: { type: 'boolean' },
         'fan-out': { type: 'boolean' },
         runs: { type: 'string' },

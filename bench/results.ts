@@ -130,6 +130,42 @@ export interface FanOutResults {
   readonly fanOut: FanOut;
 }
 
+/** So many commits of so many events each. */
+export interface StallLoad {
+  readonly batch: number;
+  readonly commits: number;
+}
+
+interface Spread {
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+}
+
+/** Some of the commits of a load: those that had this beside their own events. */
+export interface StallRow {
+  readonly what: string;
+  readonly commits: number;
+  readonly tookMs: Spread;
+  /** How long the steps of sealing and merging took of that, and their processor time. */
+  readonly heldMs: Spread;
+  readonly heldCpuMs: Spread;
+}
+
+export interface StallSize {
+  readonly batch: number;
+  /** The first is of all commits. */
+  readonly rows: readonly StallRow[];
+}
+
+export interface StallsResults {
+  readonly kind: 'stalls';
+  readonly quick: boolean;
+  readonly machine: Machine;
+  readonly sizes: readonly StallSize[];
+}
+
 /** One line of the bar. */
 export interface BarLine {
   readonly what: string;

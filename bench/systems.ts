@@ -40,6 +40,7 @@ export function sink(folder: string, cores: Cores): ServerCommand {
 }
 
 export const APPEND_ONLY_SCRIPT = pathOf('references/append-only.ts');
+export const APPENDS_SCRIPT = pathOf('load/appends.ts');
 export const BARE_UNPACK_SCRIPT = pathOf('references/bare-unpack.ts');
 
 function pathOf(relative: string): string {

@@ -117,7 +117,8 @@ export class BlockLog {
 
   /** Does the share of merging that the transaction's events owe. To be called once in a transaction, as the last. */
   step(): void {
-    if (this.isMergeable) this.mergeSome(this.#debt);
+    // At least one step: where only large commits come, which owe none, a merge that was begun is done too.
+    if (this.isMergeable) this.mergeSome(Math.max(1, this.#debt));
   }
 
   /** Whether a merge was begun and is not done. */

@@ -227,7 +227,17 @@ export class KeyIndex {
 
   /** Whether there is work that `step` would do. */
   get isBusy(): boolean {
-    return this.#sealing !== null || this.#runs.some((run) => !isWhole(run));
+    return this.isSealing || this.isMerging;
+  }
+
+  /** Whether a full table is being written as a run. */
+  get isSealing(): boolean {
+    return this.#sealing !== null;
+  }
+
+  /** Whether runs are being merged into another. */
+  get isMerging(): boolean {
+    return this.#runs.some((run) => !isWhole(run));
   }
 
   /** The transaction since `begin` is durable. */
