@@ -47,7 +47,7 @@ async function hangUp(server: AggregatorProcess, level: number): Promise<void> {
 }
 
 test(
-  'with a certificate it speaks HTTPS, takes a new one on SIGHUP, and keeps it when the next is wrong',
+  'with a certificate it speaks HTTPS, takes a new one on SIGHUP, and keeps it when the next is wrong [SYS-8]',
   TIMEOUT,
   async (t) => {
     const first = selfSigned();
@@ -74,23 +74,27 @@ test(
   },
 );
 
-test('what does not speak TLS is let go of at once, and others are served meanwhile', TIMEOUT, async (t) => {
-  const identity = selfSigned();
-  const { site, tls } = siteWith(t, identity);
-  const server = await site.start({ settings: tls });
-  for (const bytes of ['GET /health HTTP/1.1\r\nhost: x\r\n\r\n', '\u0016\u0003\u0001\u0000\u0005hello']) {
-    await new Promise<void>((resolve, reject) => {
-      const socket = connect(server.port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
-      socket.setTimeout(10_000, () => socket.destroy(new Error('the connection was left open')));
-      socket.on('error', (error) =>
-        'code' in error && error.code === 'ECONNRESET' ? resolve() : reject(error),
-      );
-      socket.on('close', () => resolve()).resume();
-    });
-  }
-  assert.equal((await get(`${server.url}/health`, identity.cert)).status, 200);
-  await server.stop();
-});
+test(
+  'what does not speak TLS is let go of at once, and others are served meanwhile [SYS-8]',
+  TIMEOUT,
+  async (t) => {
+    const identity = selfSigned();
+    const { site, tls } = siteWith(t, identity);
+    const server = await site.start({ settings: tls });
+    for (const bytes of ['GET /health HTTP/1.1\r\nhost: x\r\n\r\n', '\u0016\u0003\u0001\u0000\u0005hello']) {
+      await new Promise<void>((resolve, reject) => {
+        const socket = connect(server.port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
+        socket.setTimeout(10_000, () => socket.destroy(new Error('the connection was left open')));
+        socket.on('error', (error) =>
+          'code' in error && error.code === 'ECONNRESET' ? resolve() : reject(error),
+        );
+        socket.on('close', () => resolve()).resume();
+      });
+    }
+    assert.equal((await get(`${server.url}/health`, identity.cert)).status, 200);
+    await server.stop();
+  },
+);
 
 test('a certificate that cannot be served refuses the start in one line', TIMEOUT, async (t) => {
   const { site, tls } = siteWith(t, selfSigned());

@@ -2,7 +2,7 @@ import { LIMITS, type FieldError } from '@chronicleweaver/protocol';
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { Key, type KeyRing } from '../access/key-ring.ts';
 import { ANYONE, type Principal, STRANGER, type Scope } from '../access/principal.ts';
-import { type EventBatch, TOPIC, partText } from '../event/event-batch.ts';
+import { type EventBatch, SPANS_PER_EVENT, TOPIC, partText } from '../event/event-batch.ts';
 import { ProblemError } from './problems.ts';
 import { problems } from './schemas.ts';
 import type { Api } from './server.ts';
@@ -120,16 +120,21 @@ export function requireTopics({ principal }: FastifyRequest, batch: EventBatch):
   if (principal.topicPatterns === undefined) return;
   const errors: FieldError[] = [];
   let errorsFound = 0;
-  let lastTopic: string | undefined;
-  let isAllowed = true;
+  // A batch has many events and few topics. Bytes as Latin-1 tell them apart, and are the quickest to read.
+  const isAllowed = new Map<string, boolean>();
+  const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength);
   for (let index = 0; index < batch.count; index++) {
-    const topic = partText(batch, index, TOPIC);
-    // Events of a topic mostly come one behind the other.
-    if (topic !== lastTopic) isAllowed = principal.mayUse(topic);
-    lastTopic = topic;
-    if (isAllowed) continue;
+    const at = index * SPANS_PER_EVENT + TOPIC;
+    const topicBytes = bytes.toString('latin1', batch.spans[at], batch.spans[at + 1]);
+    let allowed = isAllowed.get(topicBytes);
+    if (allowed === undefined) {
+      allowed = principal.mayUse(partText(batch, index, TOPIC));
+      isAllowed.set(topicBytes, allowed);
+    }
+    if (allowed) continue;
     errorsFound += 1;
     if (errors.length < LIMITS.problemErrorsMax) {
+      const topic = partText(batch, index, TOPIC);
       const message = `the key ${principal.name} may not use the topic ${JSON.stringify(topic)}`;
       errors.push({ index, field: 'topic', message });
     }
