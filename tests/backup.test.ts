@@ -192,7 +192,7 @@ test('what backup cannot do it says in one line, with exit code 2', TIMEOUT, asy
   assert.deepEqual(readdirSync(site.folder), before);
   const usage = await runBackup(site, []);
   assert.equal(usage.code, 2);
-  assert.match(usage.stdout, /^usage: npm run backup -- FILE/);
+  assert.match(usage.stdout, /^usage: chronicleweaver backup FILE/);
 });
 
 const WITH_MOUNTS = ['unshare', '--mount', '--map-root-user'];

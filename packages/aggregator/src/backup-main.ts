@@ -4,7 +4,7 @@ import { ConfigError, readConfig, readEnvFile } from './config.ts';
 import { type Progress, createProgress } from './progress.ts';
 import { type Backup, BackupError, backup } from './store/sqlite/backup.ts';
 
-const USAGE = `usage: npm run backup -- FILE [--from PATH] [--no-verify] [--replace]
+const USAGE = `usage: chronicleweaver backup FILE [--from PATH] [--no-verify] [--replace] [--json]
 
 Copies the service's file to FILE while the service runs, or while it does not: one state of it, synced, walked from
 end to end, and only then given its name. Restoring is the same the other way round (docs/operations.md).
@@ -12,6 +12,7 @@ end to end, and only then given its name. Restoring is the same the other way ro
   --from PATH   the file to copy; by default DEDUPLICATION_DB_PATH
   --no-verify   do not walk the copy, which takes a second for some 100,000 events
   --replace     put the copy in the place of a file that is there
+  --json        one line of JSON, for programs
 
 Exit code: 0 done, 1 the copy was not sound and was thrown away, 2 there could be none, 130 and 143 interrupted.
 `;
@@ -22,6 +23,7 @@ async function main(): Promise<number> {
       from: { type: 'string' },
       'no-verify': { type: 'boolean' },
       replace: { type: 'boolean' },
+      json: { type: 'boolean' },
       help: { type: 'boolean' },
     },
     allowPositionals: true,
@@ -46,7 +48,10 @@ async function main(): Promise<number> {
       signal: interrupted.signal,
     });
     bars.stop();
-    process.stdout.write(reportOf(made, to, values['no-verify'] !== true));
+    const isVerified = values['no-verify'] !== true;
+    process.stdout.write(
+      values.json === true ? jsonOf(made, to, isVerified) : reportOf(made, to, isVerified),
+    );
     return 0;
   } finally {
     bars.stop();
@@ -62,6 +67,11 @@ function reportOf(
     `${to}: ${events} events up to offset ${lastOffset}, as of ${new Date(takenMs).toISOString()}, ${bytes} bytes, ` +
     `copied in ${(copyMs / 1000).toFixed(1)} s, ${isVerified ? 'sound' : 'not verified'}\n`
   );
+}
+
+function jsonOf({ bytes, events, lastOffset, takenMs }: Backup, file: string, verified: boolean): string {
+  const taken_at = new Date(takenMs).toISOString();
+  return `${JSON.stringify({ file, events, last_offset: lastOffset, taken_at, bytes, verified })}\n`;
 }
 
 /** One progress after the other, as the steps come. */

@@ -1,20 +1,21 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { rebuildIndex, verifyFile } from './store/sqlite/verify.ts';
+import { type Findings, rebuildIndex, verifyFile } from './store/sqlite/verify.ts';
 
-const USAGE = `usage: npm run verify -- FILE [--rebuild]
+const USAGE = `usage: chronicleweaver verify FILE [--rebuild] [--json]
 
 Walks a database file of the service from end to end and says what is wrong with it, and where. The service must not
 run on it meanwhile.
 
   --rebuild   first make the key index anew from the events
+  --json      one line of JSON, for programs
 
 Exit code: 0 sound, 1 something is wrong, 2 it could not be looked at.
 `;
 
 function main(): number {
   const { values, positionals } = parseArgs({
-    options: { rebuild: { type: 'boolean' }, help: { type: 'boolean' } },
+    options: { rebuild: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
     allowPositionals: true,
   });
   const [path, ...others] = positionals;
@@ -28,19 +29,28 @@ function main(): number {
   }
   if (values.rebuild === true) {
     rebuildIndex(path, progress('rebuilding'));
-    process.stdout.write('the key index was made anew\n');
+    if (values.json !== true) process.stdout.write('the key index was made anew\n');
   }
   const findings = verifyFile(path, progress('walking'));
-  for (const problem of findings.problems) process.stdout.write(`${problem}\n`);
-  const more = findings.problemsFound - findings.problems.length;
-  if (more > 0) process.stdout.write(`and ${more} more\n`);
-  const walked = `${findings.events} events in ${findings.blocks} blocks, ${findings.keys} keys`;
-  process.stdout.write(
-    findings.problemsFound === 0 ? `sound: ${walked}\n` : `${findings.problemsFound} problems: ${walked}\n`,
-  );
+  process.stdout.write(values.json === true ? jsonOf(findings) : reportOf(findings));
   return findings.problemsFound === 0 ? 0 : 1;
 }
 
+function jsonOf({ events, blocks, keys, problems, problemsFound }: Findings): string {
+  const sound = problemsFound === 0;
+  return `${JSON.stringify({ sound, events, blocks, keys, problems_found: problemsFound, problems })}\n`;
+}
+
+function reportOf({ events, blocks, keys, problems, problemsFound }: Findings): string {
+  const walked = `${events} events in ${blocks} blocks, ${keys} keys`;
+  const more = problemsFound - problems.length;
+  const lines = [
+    ...problems,
+    ...(more > 0 ? [`and ${more} more`] : []),
+    problemsFound === 0 ? `sound: ${walked}` : `${problemsFound} problems: ${walked}`,
+  ];
+  return `${lines.join('\n')}\n`;
+}
 /** A line a second at most, on standard error. */
 function progress(what: string): (done: number, total: number) => void {
   let nextMs = Date.now() + 1000;

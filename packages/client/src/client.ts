@@ -60,12 +60,15 @@ export interface TopicInfo {
   last_offset: number;
 }
 
-/** The service's books: `received = unique_processed + duplicated_dropped`. Conflicts are counted in the dropped, too. */
+/**
+ * The service's books: `received = unique_processed + duplicated_dropped`, conflicts counted in the dropped, too. To a key
+ * that may see some topics only, the service tells what is true of these alone, and not what is optional here.
+ */
 export interface Stats {
-  received: number;
+  received?: number;
   unique_processed: number;
-  duplicated_dropped: number;
-  conflicts: number;
+  duplicated_dropped?: number;
+  conflicts?: number;
   topics: string[];
   /** Seconds since the service started. */
   uptime: number;
@@ -224,7 +227,7 @@ export class ChronicleWeaver {
   /** The service's books and how it stands. */
   async stats(options?: CallOptions): Promise<Stats> {
     const answer = await this.request('GET', '/stats', options);
-    if (!isRecord(answer) || typeof answer['received'] !== 'number') {
+    if (!isRecord(answer) || typeof answer['unique_processed'] !== 'number') {
       throw unexpectedAnswer('GET /stats', 'no counts');
     }
     return answer as Stats;

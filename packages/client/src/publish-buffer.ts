@@ -172,7 +172,7 @@ export class PublishBuffer {
 
   /** Rejects the calls that are at fault and returns the parts that are worth sending again, in the batches to send. */
   #divide(parts: readonly Part[], error: unknown): Part[][] {
-    if (error instanceof ProblemError && CONTENT_REFUSED.has(error.status)) {
+    if (error instanceof ProblemError) {
       const others: Part[] = [];
       let at = 0;
       for (const part of parts) {
@@ -187,7 +187,7 @@ export class PublishBuffer {
         else others.push(part);
       }
       if (others.length < parts.length) return others.length > 0 ? [others] : [];
-      if (parts.length > 1) return halves(parts);
+      if (parts.length > 1 && CONTENT_REFUSED.has(error.status)) return halves(parts);
       const { call, from, to } = parts[0]!;
       const middle = (from + to) >> 1;
       if (error.status === 413 && middle > from) {

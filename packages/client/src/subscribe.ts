@@ -1,6 +1,6 @@
 import type { StoredEvent } from '@chronicleweaver/protocol';
-import { ChronicleWeaverError } from './errors.ts';
-import { type Transport, parsed } from './transport.ts';
+import type { ChronicleWeaverError } from './errors.ts';
+import { type Transport, isRetryable, parsed } from './transport.ts';
 
 /** Which events to follow, and from where. */
 export interface SubscribeQuery {
@@ -39,9 +39,8 @@ export async function* subscribe(
         if (event === 'event') yield parsed('GET /events/stream', data!, parse);
       }
     } catch (error) {
-      if (!(error instanceof ChronicleWeaverError)) throw error;
-      if (error.code === 'closed') return;
-      if (!error.retryable) throw error;
+      if (transport.isEnded && signal?.aborted !== true) return;
+      if (signal?.aborted === true || !isRetryable(error)) throw error;
       failure = error;
     }
   }

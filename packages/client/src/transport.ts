@@ -106,7 +106,8 @@ export class Transport {
       try {
         return await this.#attempt(url, init, options.signal, requestMs);
       } catch (error) {
-        if (!(error instanceof ChronicleWeaverError) || !error.retryable) throw error;
+        // The reason of a signal may be an error of another request.
+        if (options.signal?.aborted === true || !isRetryable(error)) throw error;
         const waitMs = this.#backoffMs(attempts, error);
         if (performance.now() + waitMs > giveUpAt) {
           error.message += `; given up after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
@@ -150,6 +151,11 @@ export class Transport {
     } finally {
       linked.release();
     }
+  }
+
+  /** Whether the client was closed. */
+  get isEnded(): boolean {
+    return this.#ended.aborted;
   }
 
   /** Waits before a further attempt after so many. */
@@ -217,6 +223,10 @@ export class Transport {
       ? new ConnectionError('timeout', `${request}: no answer in time`, error)
       : new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);
   }
+}
+
+export function isRetryable(error: unknown): error is ChronicleWeaverError {
+  return error instanceof ChronicleWeaverError && error.retryable;
 }
 
 /** The text of an answer, parsed. @throws ChronicleWeaverError `unexpected_answer` */

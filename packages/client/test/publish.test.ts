@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { TestKeys } from '../../aggregator/test/support/keys.ts';
 import { TestServer } from '../../aggregator/test/support/server.ts';
 import { ChronicleWeaver, type NewEvent, ProblemError } from '../src/index.ts';
 import { ScriptedServer, accepted, eventsIn, problem } from './support/scripted-server.ts';
@@ -307,4 +308,23 @@ test('other than 413 and 422, a refusal is told to all who travelled together', 
     assert.equal(one.status === 'rejected' && (one.reason as ProblemError).code, 'unauthorized');
   }
   assert.equal(server.arrived.length, 1);
+});
+
+test('a key is sent, and an event of a topic that it may not use fails alone [KEY-1, KEY-5]', async (t) => {
+  const keys = new TestKeys(t, { shop: { scopes: ['publish', 'read'], topics: ['orders'] } });
+  const server = await TestServer.start(t, { API_KEYS_FILE: keys.path });
+  await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', key: 'secret-of-shop' });
+  const [first, other, last] = await Promise.allSettled([
+    chronicle.publish(order(1)),
+    chronicle.publish({ ...order(2), topic: 'users' }),
+    chronicle.publish(order(3)),
+  ]);
+  assert.equal(first.status === 'fulfilled' && first.value.offset, 1);
+  assert.equal(last.status === 'fulfilled' && last.value.offset, 2);
+  assert.ok(other.status === 'rejected' && other.reason instanceof ProblemError);
+  assert.deepEqual([other.reason.status, other.reason.code], [403, 'forbidden_topic']);
+  assert.equal((await chronicle.stats()).unique_processed, 2);
+
+  await using stranger = new ChronicleWeaver({ url: server.url, source: 'shop' });
+  await assert.rejects(stranger.publish(order(4)), { code: 'unauthorized', status: 401 });
 });

@@ -46,7 +46,7 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
   assert.match(printed[0]!, /^accepted at 1\n$/);
   assert.equal(printed[1], 'accepted duplicate true\n');
   assert.match(printed[2]!, /^0 of 20000 failed\n$/);
-  assert.match(printed[3]!, /^2 .*\{ amount: 12.5 \}\n1 .*\nshop\nimports 20000\norders 2\ntrue\n$/);
+  assert.match(printed[3]!, /^2 .*\{ amount: 12.5 \}\n1 .*\nshop\nimports 20000\norders 2\n20002 20002\n$/);
   assert.match(printed[4]!, /^1 orders .*\n2 orders .*\n$/);
   assert.match(printed[5]!, /^event 0, topic: /);
 });

@@ -49,7 +49,7 @@ test('no other refusal is tried again', async (t) => {
 
 test('waits double, each is drawn from all of its span, and none passes the cap', async (t) => {
   const server = await ScriptedServer.start(t, ({ number }) =>
-    number < 7 ? { status: 503 } : { body: { received: 0 } },
+    number < 7 ? { status: 503 } : { body: { unique_processed: 0 } },
   );
   const drawn: number[] = [];
   t.mock.method(Math, 'random', () => {
@@ -74,7 +74,9 @@ test('Retry-After is waited for, as seconds and as a date', async (t) => {
   const headers = [() => '1', () => new Date(Date.now() + 2000).toUTCString()];
   const waits = headers.map(async (header) => {
     const server = await ScriptedServer.start(t, ({ number }) =>
-      number === 1 ? { status: 503, headers: { 'retry-after': header() } } : { body: { received: 0 } },
+      number === 1
+        ? { status: 503, headers: { 'retry-after': header() } }
+        : { body: { unique_processed: 0 } },
     );
     await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
     await chronicle.stats();
@@ -144,7 +146,7 @@ test('an error page of a proxy is told by its beginning', async (t) => {
 });
 
 test('a path in the url, a key and further headers go with every request', async (t) => {
-  const server = await ScriptedServer.start(t, () => ({ body: { received: 0 } }));
+  const server = await ScriptedServer.start(t, () => ({ body: { unique_processed: 0 } }));
   await using chronicle = new ChronicleWeaver({
     url: `${server.url}/logs/`,
     key: 'secret',
@@ -173,4 +175,22 @@ test('a signal ends a request that hangs, and a wait for the next attempt', asyn
   while (busy.arrived.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   waiting.abort(reason);
   await assert.rejects(retrying, reason);
+});
+
+test('a signal whose reason is an error of another request is not taken for one of this', async (t) => {
+  const hanging = await ScriptedServer.start(t, () => 'silence');
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: hanging.url });
+  const reason = new ConnectionError('unreachable', 'another request');
+  const stop = new AbortController();
+  const calls = [
+    chronicle.stats({ signal: stop.signal }),
+    chronicle.publish(EVENT, { signal: stop.signal }),
+    chronicle.subscribe({}, { signal: stop.signal }).next(),
+  ];
+  while (hanging.arrived.length < 3) await new Promise((resolve) => setTimeout(resolve, 1));
+  stop.abort(reason);
+  for (const one of await Promise.allSettled(calls))
+    assert.equal(one.status === 'rejected' && one.reason, reason);
+  assert.equal(reason.message, 'another request');
+  assert.equal(hanging.arrived.length, 3);
 });

@@ -75,7 +75,7 @@ export function usage(): string {
   const lines = [
     'Sends events, a part of them twice, and checks that the aggregator stored each exactly once.',
     '',
-    'usage: npm run publisher -- [flags]',
+    'usage: chronicleweaver stress [flags]',
     '',
   ];
   for (const [flag, setting] of Object.entries(SETTINGS)) {

@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util';
 import { type KeyRecord, KeyFileError, changeKeyFile, newSecret, readKeyFile } from './key-file.ts';
 import { SCOPES, type Scope } from './principal.ts';
 
-const USAGE = `usage: npm run keys -- create NAME --scope SCOPE [--scope SCOPE] [--topic PATTERN]... [--rate N [--burst N]]
-       npm run keys -- list [--json]
-       npm run keys -- revoke NAME
+const USAGE = `usage: chronicleweaver keys create NAME --scope SCOPE [--scope SCOPE] [--topic PATTERN]... [--rate N [--burst N]]
+       chronicleweaver keys list [--json]
+       chronicleweaver keys revoke NAME
 
 Makes, shows and takes back the keys in the file that API_KEYS_FILE or --file names.
 

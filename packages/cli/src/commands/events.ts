@@ -1,0 +1,28 @@
+import { Option } from '@commander-js/extra-typings';
+import { eventLine } from '../event-text.ts';
+import { asTexts, connect, serviceCommand, wholeNumber } from '../service.ts';
+import type { Terminal } from '../terminal.ts';
+
+/** `chronicleweaver events`: what is stored, a page at a time, so that any amount runs through a pipe. */
+export function eventsCommand(terminal: Terminal) {
+  return serviceCommand('events', 'Print stored events', [
+    'events --topic orders --order desc --limit 10',
+    'events --from 2025-10-28 --to 2025-10-29 --json > day.ndjson',
+  ])
+    .option('--topic <topic>', 'only this topic')
+    .option('--source <source>', 'only from this source')
+    .option('--from <time>', 'only with a timestamp at or after this one, ISO 8601')
+    .option('--to <time>', 'only with a timestamp before this one')
+    .option('--after <offset>', 'only behind this offset, in the order asked for', wholeNumber(0))
+    .addOption(
+      new Option('--order <order>', 'by offset').choices(['asc', 'desc'] as const).default('asc' as const),
+    )
+    .option('--limit <count>', 'at most so many', wholeNumber(1))
+    .action(async ({ topic, source, from, to, after, order, limit, ...service }) => {
+      const { signal } = terminal;
+      const query = { topic, source, from, to, after, order, limit };
+      for await (const event of asTexts(connect(service).read(query, { signal }))) {
+        await terminal.line(service.json ? event.text : eventLine(terminal, event));
+      }
+    });
+}

@@ -1,0 +1,22 @@
+import { type EventText, eventPage } from '../event-text.ts';
+import { connect, serviceCommand } from '../service.ts';
+import { Stopped, type Terminal } from '../terminal.ts';
+
+/** `chronicleweaver find`: was this event processed? The exit code says it, too. */
+export function findCommand(terminal: Terminal) {
+  return serviceCommand('find', 'Print the event of a topic under an id', ['find orders order-4711-placed'])
+    .argument('<topic>')
+    .argument('<event_id>')
+    .addHelpText('after', '\nExit code: 0 it is there, 1 it is not.')
+    .action(async (topic, eventId, options) => {
+      const found = await connect(options).find(topic, eventId, { signal: terminal.signal });
+      if (found === undefined) {
+        terminal.note(
+          `chronicleweaver: topic ${JSON.stringify(topic)} has no event ${JSON.stringify(eventId)}`,
+        );
+        throw new Stopped(1);
+      }
+      const event = found as unknown as EventText;
+      await terminal.line(options.json ? event.text : eventPage(event));
+    });
+}
