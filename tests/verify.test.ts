@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { manyEvents } from '../packages/aggregator/test/support/events.ts';
+import { Group } from '../packages/aggregator/test/support/group.ts';
+import { verifyFile } from '../packages/aggregator/src/store/sqlite/verify.ts';
 import { tempFolder } from '../packages/aggregator/test/support/temp-folder.ts';
 
 const MAIN = resolve(import.meta.dirname, '../packages/aggregator/src/verify-main.ts');
@@ -56,6 +58,47 @@ test('verify calls a file sound that the service wrote, and names what is wrong 
   const rebuilt = await verify(server.databasePath, '--rebuild');
   assert.equal(rebuilt.code, 0, rebuilt.stdout + rebuilt.stderr);
   assert.match(rebuilt.stdout, /made anew\nsound: 2100 events/);
+});
+
+test('verify names what is wrong with the books of a group', async (t) => {
+  const server = await TestServer.start(t);
+  await server.publish(...manyEvents(20));
+  const group = new Group(server.url, 'g');
+  await group.make({ max_deliveries: 2 });
+  const events = await group.pull({ max: 10 });
+  await group.acknowledge(events.slice(0, 3));
+  await group.giveBack(events.slice(3, 5));
+  await group.giveBack(await group.pull({ max: 2 }));
+  assert.equal((await group.view()).dead, 2);
+  await server.close();
+  const sound = await verify(server.databasePath);
+  assert.equal(sound.code, 0, sound.stdout);
+
+  const faults: [string, RegExp][] = [
+    ['UPDATE subscription SET position = 21', /"g": position 21 is beyond the last offset 20/],
+    ['UPDATE subscription SET position = 7', /"g": offset 8 is outstanding above the position 7/],
+    ['DELETE FROM outstanding WHERE offset = 8', /"g": the books say 5 events are outstanding, there are 4/],
+    ['DELETE FROM dead_letter WHERE offset = 4', /"g": the books say 2 events are dead, there are 1/],
+    ['UPDATE dead_letter SET offset = 8 WHERE offset = 4', /"g": offset 8 is both outstanding and dead/],
+    ['UPDATE outstanding SET take = 9 WHERE offset = 8', /"g": offset 8 is leased by take 9 of 2/],
+    [
+      'UPDATE outstanding SET is_last = 1 WHERE offset = 8',
+      /"g": offset 8 after 1 of 2 deliveries is at its last/,
+    ],
+    ['UPDATE subscription SET redeliveries = 99', /"g": of 12 deliveries 99 are redeliveries/],
+    [
+      'DELETE FROM subscription',
+      /offset 6 is outstanding for subscription 1, which is not there[^]*offset 4 is dead/,
+    ],
+  ];
+  for (const [i, [damage, told]] of faults.entries()) {
+    const damaged = join(tempFolder(t), `${i}.db`);
+    copyFileSync(server.databasePath, damaged);
+    const db = new DatabaseSync(damaged);
+    db.exec(damage);
+    db.close();
+    assert.match(verifyFile(damaged).problems.join('\n'), told, damage);
+  }
 });
 
 test('verify makes no file, reads no file of another program, and keeps off one that is in use', async (t) => {

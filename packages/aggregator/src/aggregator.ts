@@ -9,10 +9,11 @@ import { type TlsIdentity, readTlsIdentity } from './api/tls.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
-import { START } from './store/event-store.ts';
+import { type EventStore, START } from './store/event-store.ts';
 import { SqliteStore } from './store/sqlite/store.ts';
 import { Commits } from './subscriptions/commits.ts';
 import { Followers } from './subscriptions/followers.ts';
+import { Subscriptions } from './subscriptions/subscriptions.ts';
 import { VERSION } from './version.ts';
 
 /** A running service. */
@@ -51,36 +52,24 @@ export async function startAggregator(
   const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
     log[level](fields, message),
   );
-  const commits = await store.snapshot({ order: 'asc', after: START.asc }).then(
-    ({ lastOffset }) => new Commits(lastOffset),
-    async (error: unknown) => {
-      await store.close();
-      throw error;
-    },
-  );
+  const [commits, subscriptions] = await subscribing(store).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
   const { bodyBytesMax, connectionsMax } = config;
-  const api = await buildApi({
-    queue,
-    consumer,
-    store,
-    commits,
-    followers,
-    keys,
-    tls,
-    log,
-    bodyBytesMax,
-    connectionsMax,
-    timeouts,
-  });
+  const parts = { queue, consumer, store, commits, followers, subscriptions, keys, tls, log };
+  const api = await buildApi({ ...parts, bodyBytesMax, connectionsMax, timeouts });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.
     const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
     followers.close();
+    const pullsAnswered = subscriptions.close();
     await api.close();
+    await pullsAnswered;
     clearTimeout(cut);
     await consumer.close();
     await store.close();
@@ -146,4 +135,10 @@ function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
     { certificateValidTo: validTo },
     'the certificate in TLS_CERT_FILE has run out; clients will refuse it',
   );
+}
+
+async function subscribing(store: EventStore): Promise<[Commits, Subscriptions]> {
+  const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
+  const commits = new Commits(lastOffset);
+  return [commits, await Subscriptions.open(store, commits)];
 }

@@ -331,9 +331,9 @@ for (const [name, open] of Object.entries(STORES)) {
       const { dead, leased, returned, cursor } = await subscription.state();
       assert.deepEqual({ dead, leased, returned, cursor }, { dead: 3, leased: 0, returned: 0, cursor: 4 });
       const letters = [
-        { offset: 1, deliveries: 2, deadMs: givenBackMs, reason: 'given_back' },
-        { offset: 2, deliveries: 2, deadMs: givenBackMs + LEASE_MS, reason: 'lease_expired' },
-        { offset: 3, deliveries: 2, deadMs: givenBackMs, reason: 'given_back' },
+        { offset: 1, bytes: 100, deliveries: 2, deadMs: givenBackMs, reason: 'given_back' },
+        { offset: 2, bytes: 100, deliveries: 2, deadMs: givenBackMs + LEASE_MS, reason: 'lease_expired' },
+        { offset: 3, bytes: 100, deliveries: 2, deadMs: givenBackMs, reason: 'given_back' },
       ];
       assert.deepEqual(await subscription.step('dead', subscription.id, 0, 9), letters);
       assert.deepEqual(await subscription.step('dead', subscription.id, 1, 1), [letters[1]]);

@@ -2,5 +2,5 @@ export { type Event, type Payload, type StoredEvent, eventSchema } from './event
 export { LIMITS } from './limits.ts';
 export { type FieldError, PROBLEMS, type Problem, type ProblemCode } from './problem.ts';
 export { TIMESTAMP_EXPECTED, parseTimestamp } from './timestamp.ts';
-export { compileTopicPatterns, hasWildcard, topicPatternFault } from './topic-pattern.ts';
+export { compileTopicPatterns, hasWildcard, topicPatternCovers, topicPatternFault } from './topic-pattern.ts';
 export { type EventResult, type PublishAnswer, VERDICTS, type Verdict } from './verdict.ts';

@@ -23,4 +23,23 @@ export const LIMITS = {
   pageEventsMax: 10_000,
   /** Topics, or patterns of topics, of one subscription. */
   subscriptionTopicsMax: 64,
+  /** Characters of a subscription's name: letters, digits and `._-`, so that it stands in an address as it is. */
+  subscriptionNameCharsMax: 128,
+  /** Subscriptions of one service. Each costs some kilobytes, and a look at each commit while somebody waits for it. */
+  subscriptionsMax: 1000,
+  /** Milliseconds that an event is leased for. Below, the answer may be on its way for longer; above, use `extend`. */
+  leaseMsMin: 100,
+  leaseMsMax: 43_200_000,
+  /** Deliveries of one event before it is dead. */
+  deliveriesMax: 1000,
+  /** Events of one pull. */
+  pullEventsMax: 1000,
+  /** Milliseconds that a pull may wait: less than the minute after which proxies commonly let go. */
+  pullWaitMsMax: 55_000,
+  /** Leases of one acknowledgement. */
+  leaseIdsMax: 10_000,
+  /** Milliseconds after which an event that was given back comes again, at most. */
+  delayMsMax: 43_200_000,
+  /** Events of one page of dead ones, and offsets of one replay. */
+  deadEventsMax: 1000,
 } as const;

@@ -11,9 +11,14 @@ export const PROBLEMS = {
   forbidden_topic: { status: 403, title: 'The key may not use this topic' },
   not_found: { status: 404, title: 'There is no such resource' },
   event_not_found: { status: 404, title: 'No such event is stored' },
+  subscription_not_found: { status: 404, title: 'There is no such subscription' },
   method_not_allowed: { status: 405, title: 'The resource does not take this method' },
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   cursor_beyond_end: { status: 409, title: 'The log ends before the cursor' },
+  subscription_differs: { status: 409, title: 'The subscription is there with another definition' },
+  subscriptions_full: { status: 409, title: 'There are as many subscriptions as there may be' },
+  lease_expired: { status: 409, title: 'A lease is no longer held' },
+  lease_unknown: { status: 409, title: 'A lease was never given' },
   body_too_large: { status: 413, title: 'The body is too large' },
   batch_too_large: { status: 413, title: 'The batch has too many events' },
   uri_too_long: { status: 414, title: 'The address is too long' },
@@ -32,13 +37,15 @@ export const PROBLEMS = {
 export type ProblemCode = keyof typeof PROBLEMS;
 
 /**
- * One thing that is wrong. `index` is the event's place in the batch from 0, or null where it is not about one event;
- * `field` is the field or parameter, or null where it is about the whole.
+ * One thing that is wrong. `index` is the place in the batch or list from 0, or null where it is not about one entry;
+ * `field` is the field or parameter, or null where it is about the whole. `code` is there where entries of one list can
+ * be wrong in several ways.
  */
 export interface FieldError {
   index: number | null;
   field: string | null;
   message: string;
+  code?: ProblemCode;
 }
 
 /** A problem document, `application/problem+json`. */
@@ -49,4 +56,6 @@ export interface Problem {
   detail: string;
   code: ProblemCode;
   errors?: FieldError[];
+  /** Of a request about leases: how many were good, for which it was done. */
+  done?: number;
 }

@@ -42,6 +42,18 @@ export function compileTopicPatterns(patterns: readonly string[]): (topic: strin
   };
 }
 
+/** Whether every topic that `narrow` takes is taken by `wide`, too. Both must be without fault. */
+export function topicPatternCovers(wide: string, narrow: string): boolean {
+  const wideWords = wide.split('.');
+  const words = narrow.split('.');
+  const isOpen = wideWords.at(-1) === '>';
+  const fixed = isOpen ? wideWords.length - 1 : wideWords.length;
+  if (isOpen ? words.length <= fixed : words.length !== fixed) return false;
+  return wideWords
+    .slice(0, fixed)
+    .every((word, i) => (word === '*' ? words[i] !== '>' || i < words.length - 1 : word === words[i]));
+}
+
 /** No word of a pattern can take words in two ways, so one pass decides: there is nothing to blow up. */
 function takes(pattern: readonly string[], words: readonly string[]): boolean {
   const isOpen = pattern.at(-1) === '>';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { compileTopicPatterns, topicPatternFault } from '../src/index.ts';
+import { compileTopicPatterns, topicPatternCovers, topicPatternFault } from '../src/index.ts';
 
 test('`*` takes one word, `>` the rest, anything else only itself', () => {
   const cases: [pattern: string, taken: string[], refused: string[]][] = [
@@ -54,6 +54,34 @@ test('patterns take what the recursive definition takes', () => {
       assert.equal(compileTopicPatterns(patterns)(topic), expected);
     }),
     { numRuns: 5000 },
+  );
+});
+
+test('a pattern covers another where it takes all that the other takes', () => {
+  for (const [wide, covered, others] of [
+    ['>', ['a', 'a.b', '*', '*.a', '>', 'a.>'], []],
+    ['a.>', ['a.b', 'a.*', 'a.b.>', 'a.>'], ['a', '*', '>', '*.b', 'b.>']],
+    ['*', ['a', '*'], ['a.b', '>']],
+    ['a.*', ['a.b', 'a.*'], ['a.>', 'a', 'a.b.c', '*.*']],
+    ['a.b', ['a.b'], ['a.*', 'a.>', 'a']],
+  ] as const) {
+    for (const narrow of covered) assert.ok(topicPatternCovers(wide, narrow), `${wide} covers ${narrow}`);
+    for (const narrow of others)
+      assert.ok(!topicPatternCovers(wide, narrow), `${wide} does not cover ${narrow}`);
+  }
+  const word = fc.constantFrom('a', 'b', '', '*', '>');
+  const pattern = fc
+    .array(word, { minLength: 1, maxLength: 4 })
+    .map((words) => words.join('.'))
+    .filter((text) => topicPatternFault(text) === undefined);
+  fc.assert(
+    fc.property(pattern, pattern, (wide, narrow) => {
+      // A word that stands in neither tells a wildcard from what is spelled.
+      const some = narrow.replaceAll('*', 'z');
+      const topics = some.endsWith('>') ? [some.replace(/>$/, 'z'), some.replace(/>$/, 'z.z')] : [some];
+      assert.equal(topicPatternCovers(wide, narrow), topics.every(compileTopicPatterns([wide])));
+    }),
+    { numRuns: 3000 },
   );
 });
 

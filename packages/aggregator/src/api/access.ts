@@ -1,4 +1,4 @@
-import { LIMITS, type FieldError } from '@chronicleweaver/protocol';
+import { LIMITS, type FieldError, topicPatternCovers } from '@chronicleweaver/protocol';
 import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import { Key, type KeyRing } from '../access/key-ring.ts';
 import { ANYONE, type Principal, STRANGER, type Scope } from '../access/principal.ts';
@@ -113,6 +113,15 @@ export function requireTopic({ principal }: FastifyRequest, topic: string): void
       `the key ${principal.name} may not use the topic ${JSON.stringify(topic)}`,
     );
   }
+}
+
+/** Which of the patterns take topics that the key may not use, as places in the list. */
+export function foreignPatterns({ principal }: FastifyRequest, patterns: readonly string[]): number[] {
+  const { topicPatterns } = principal;
+  if (topicPatterns === undefined) return [];
+  const isForeign = (narrow: string): boolean =>
+    !topicPatterns.some((wide) => topicPatternCovers(wide, narrow));
+  return [...patterns.keys()].filter((place) => isForeign(patterns[place]!));
 }
 
 /** The same for the topic of every event. */

@@ -21,6 +21,7 @@ export async function openApi(api: Api): Promise<void> {
       },
       tags: [
         { name: 'events', description: 'Publish and read' },
+        { name: 'subscriptions', description: 'Groups of workers that share events' },
         { name: 'system', description: 'The service itself' },
       ],
       components: {

@@ -2,6 +2,7 @@ import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chro
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { QueueFull } from '../queue/publish-queue.ts';
 import { StoreError } from '../store/event-store.ts';
+import { SubscriptionGone } from '../subscriptions/dispatcher.ts';
 import { FollowRefused } from '../subscriptions/followers.ts';
 
 /** Seconds after which a refused publish is worth another try: a full queue is written in less. */
@@ -11,18 +12,21 @@ const RETRY_AFTER_S = 1;
 export class ProblemError extends Error {
   readonly code: ProblemCode;
   readonly errors: FieldError[] | undefined;
+  readonly done: number | undefined;
 
-  constructor(code: ProblemCode, detail: string, errors?: FieldError[]) {
+  constructor(code: ProblemCode, detail: string, errors?: FieldError[], done?: number) {
     super(detail);
     this.code = code;
     this.errors = errors;
+    this.done = done;
   }
 }
 
-export function problemOf({ code, message, errors }: ProblemError): Problem {
+export function problemOf({ code, message, errors, done }: ProblemError): Problem {
   const { status, title } = PROBLEMS[code];
   const problem: Problem = { type: 'about:blank', status, title, detail: message, code };
   if (errors !== undefined) problem.errors = errors;
+  if (done !== undefined) problem.done = done;
   return problem;
 }
 
@@ -46,6 +50,12 @@ function knownProblem(error: FastifyError | Error): ProblemError | undefined {
   if (error instanceof FollowRefused) {
     return new ProblemError(error.reason === 'full' ? 'followers_full' : 'shutting_down', error.message);
   }
+  if (error instanceof SubscriptionGone) {
+    return new ProblemError(
+      'subscription_not_found',
+      `${error.message}; PUT /subscriptions/{name} makes one`,
+    );
+  }
   if (error instanceof QueueFull) {
     return new ProblemError(
       'queue_full',
@@ -65,7 +75,7 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
   if (error.validation !== undefined) return parameterProblem(error);
   switch (error.code) {
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new ProblemError('unsupported_media_type', 'send the events as application/json');
+      return new ProblemError('unsupported_media_type', 'send the body as application/json');
     case 'FST_ERR_BAD_URL':
       return badPercent();
     case 'FST_STATIC_FORBIDDEN_PATH':
@@ -88,10 +98,11 @@ export function badPercent(): ProblemError {
 function parameterProblem(error: FastifyError): ProblemError {
   const errors = error.validation!.map((fault): FieldError => {
     const extra = fault.params['additionalProperty'];
+    const [, field = null, place] = fault.instancePath.split('/');
     if (typeof extra === 'string') return { index: null, field: extra, message: 'unknown parameter' };
     return {
-      index: null,
-      field: fault.instancePath.split('/')[1] ?? null,
+      index: place === undefined ? null : Number(place),
+      field,
       message: fault.message ?? 'is not valid',
     };
   });

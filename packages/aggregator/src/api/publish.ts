@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import { EMPTY_BATCH, EVENT_ID, type EventBatch, TOPIC, partText } from '../event/event-batch.ts';
@@ -8,7 +8,8 @@ import type { AppendResult } from '../store/event-store.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopics } from './access.ts';
-import { type BodyLimits, admit, readPast, withBody } from './body.ts';
+import { type BodyLimits, withBody } from './body.ts';
+import { JSON_TYPE, refusalOf } from './json-type.ts';
 import { compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
@@ -40,16 +41,8 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
         body: publishBody,
         response: { 200: publishAnswer, ...problems(400, 408, 413, 415, 422, 503) },
       },
-      onRequest: ({ raw, headers }, reply, done) => {
-        let refusal: Error | undefined;
-        try {
-          checkType(headers);
-          admit(raw, reply.raw, queue.budget, body.bytesMax);
-        } catch (error) {
-          refusal = error as Error;
-          readPast(raw);
-        }
-        done(refusal);
+      onRequest: ({ raw }, reply, done) => {
+        done(refusalOf(raw, reply.raw, queue.budget, body.bytesMax));
       },
       // The body was checked while it was read, in one pass.
       validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
@@ -67,22 +60,6 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
       return answerOf(batch, result, request.query.results === true);
     },
   );
-}
-
-const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
-const CHARSET = /;\s*charset\s*=\s*([^;]*)/gi;
-const UTF8 = /^(?:utf-?8|"utf-?8")\s*$/i;
-
-/** Before the body is asked for. A request without a body needs no type to be told that it has no body. */
-function checkType(headers: IncomingHttpHeaders): void {
-  const type = headers['content-type'] ?? '';
-  const isEmpty = headers['transfer-encoding'] === undefined && !(Number(headers['content-length']) > 0);
-  if (!JSON_TYPE.test(type) && !(type === '' && isEmpty)) {
-    throw new ProblemError('unsupported_media_type', 'send the events as application/json');
-  }
-  if (!type.matchAll(CHARSET).every(([, charset]) => UTF8.test(charset!))) {
-    throw new ProblemError('unsupported_media_type', 'send the events in UTF-8');
-  }
 }
 
 const NOTHING: AppendResult = {

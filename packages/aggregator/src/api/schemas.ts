@@ -115,7 +115,7 @@ export const eventParams = Type.Object({
 
 const { $id: _id, title: _title, ...sentEvent } = eventSchema;
 
-export const storedEvent = Type.Unsafe({
+const storedEventSchema = {
   ...sentEvent,
   title: 'StoredEvent',
   required: [...sentEvent.required, 'offset', 'received_at'],
@@ -125,7 +125,24 @@ export const storedEvent = Type.Unsafe({
     received_at: { type: 'string', format: 'date-time', description: 'When it was committed, UTC.' },
   },
   examples: [{ ...sentEvent.examples[0], offset: 1, received_at: '2025-10-28T10:00:01.000Z' }],
-});
+} as const;
+
+export const storedEvent = Type.Unsafe(storedEventSchema);
+
+/** A stored event with further members; `example` gives a value for each. */
+export function storedEventWith(
+  title: string,
+  properties: Readonly<Record<string, object>>,
+  example: Readonly<Record<string, unknown>>,
+) {
+  return Type.Unsafe({
+    ...storedEventSchema,
+    title,
+    required: [...storedEventSchema.required, ...Object.keys(properties)],
+    properties: { ...storedEventSchema.properties, ...properties },
+    examples: [{ ...storedEventSchema.examples[0], ...example }],
+  });
+}
 
 export const eventsAnswer = Type.Object(
   {
@@ -188,13 +205,15 @@ const problem = Type.Object(
       Type.Array(
         Type.Object({
           index: Type.Union([Type.Integer(), Type.Null()], {
-            description: "The event's place in the batch, from 0.",
+            description: 'The place in the batch or list, from 0.',
           }),
           field: Type.Union([Type.String(), Type.Null()]),
           message: Type.String(),
+          code: Type.Optional(Type.Enum(Object.keys(PROBLEMS))),
         }),
       ),
     ),
+    done: Type.Optional(count('Of a request about leases: how many were good, for which it was done.')),
   },
   { title: 'Problem', description: 'RFC 9457' },
 );

@@ -18,6 +18,7 @@ import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { Commits } from '../subscriptions/commits.ts';
 import type { Followers } from '../subscriptions/followers.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { KeyRing } from '../access/key-ring.ts';
 import { guardRoutes } from './access.ts';
 import { answerClientError, connectionsAllowed, guardConnections } from './connections.ts';
@@ -27,6 +28,7 @@ import { compileParameters } from './parameters.ts';
 import { ProblemError, answerError, badPercent } from './problems.ts';
 import { publishRoutes } from './publish.ts';
 import { streamRoutes } from './stream.ts';
+import { subscriptionRoutes } from './subscriptions.ts';
 import { systemRoutes } from './system.ts';
 import type { Timeouts } from './timeouts.ts';
 import type { TlsIdentity } from './tls.ts';
@@ -45,6 +47,7 @@ export interface ApiParts {
   readonly store: EventStore;
   readonly commits: Commits;
   readonly followers: Followers;
+  readonly subscriptions: Subscriptions;
   /** Undefined where no keys are in force. */
   readonly keys: KeyRing | undefined;
   /** Undefined where plain HTTP is to be spoken. */
@@ -58,19 +61,8 @@ export interface ApiParts {
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
-  const {
-    queue,
-    consumer,
-    store,
-    commits,
-    followers,
-    keys,
-    tls,
-    log,
-    bodyBytesMax,
-    connectionsMax,
-    timeouts,
-  } = parts;
+  const { queue, consumer, store, commits, followers, subscriptions, keys, tls, log } = parts;
+  const { bodyBytesMax, connectionsMax, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -112,12 +104,11 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   const methodsByPath = noteRoutes(api);
   await openApi(api);
   await api.register(accepts);
-  await api.register(publishRoutes, {
-    queue,
-    body: { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs },
-  });
+  const body = { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs };
+  await api.register(publishRoutes, { queue, body });
   await api.register(eventsRoutes, { store });
   await api.register(streamRoutes, { store, commits, followers });
+  await api.register(subscriptionRoutes, { subscriptions, budget: queue.budget, body });
   await api.register(systemRoutes, { store, queue, consumer, followers });
   await api.register(docsPages);
   refuseTheRest(api, methodsByPath);

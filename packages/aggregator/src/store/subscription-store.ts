@@ -73,7 +73,7 @@ type Rest<A extends unknown[]> = A extends [unknown, ...infer R] ? R : never;
 
 /** A step by its name, and its arguments but for the time. */
 export type Step = { [N in StepName]: readonly [N, ...Rest<Parameters<SubscriptionSteps[N]>>] }[StepName];
-type OutcomeOf<S extends Step> = ReturnType<SubscriptionSteps[S[0]]>;
+export type OutcomeOf<S extends Step> = ReturnType<SubscriptionSteps[S[0]]>;
 export type OutcomesOf<S extends readonly Step[]> = { [I in keyof S]: OutcomeOf<S[I]> };
 
 /** What a subscription is; it never changes. */
@@ -182,6 +182,8 @@ export interface SubscriptionState {
 
 export interface DeadLetter {
   readonly offset: number;
+  /** Of its text. */
+  readonly bytes: number;
   readonly deliveries: number;
   readonly deadMs: number;
   /** How its last lease ended. */

@@ -39,10 +39,6 @@ interface Outstanding {
   dueMs: number;
 }
 
-interface Dead extends DeadLetter {
-  readonly bytes: number;
-}
-
 interface Subscription {
   readonly id: number;
   readonly definition: Definition;
@@ -53,7 +49,7 @@ interface Subscription {
   /** Leases of takes up to this one are void. */
   voidTakes: number;
   readonly outstanding: Map<number, Outstanding>;
-  readonly dead: Map<number, Dead>;
+  readonly dead: Map<number, DeadLetter>;
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
@@ -254,10 +250,7 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
     const subscription = this.#at(nowMs, id);
     if (subscription === undefined) return null;
     const behind = ascending(subscription.dead.keys()).filter((offset) => offset > after);
-    return behind.slice(0, eventsMax).map((offset) => {
-      const { bytes: _, ...letter } = subscription.dead.get(offset)!;
-      return letter;
-    });
+    return behind.slice(0, eventsMax).map((offset) => subscription.dead.get(offset)!);
   }
 
   /** The subscription, with those events dead that the clock has made so. */

@@ -252,12 +252,13 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     if (this.#at(nowMs, id) === undefined) return null;
     const rows = this.#prepared(
       `
-      SELECT offset, deliveries, dead_ms, reason FROM dead_letter
+      SELECT offset, bytes, deliveries, dead_ms, reason FROM dead_letter
       WHERE subscription_id = ? AND offset > ? ORDER BY offset LIMIT ?
     `,
     ).all(id, after, eventsMax);
     return rows.map((row) => ({
       offset: Number(row['offset']),
+      bytes: Number(row['bytes']),
       deliveries: Number(row['deliveries']),
       deadMs: Number(row['dead_ms']),
       reason: row['reason'] as DeadReason,

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { EVENT_ID, TOPIC, partText } from '../../event/event-batch.ts';
 import { eventsOf } from './blocks/block-events.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
+import { subscriptionProblems } from './verify-subscriptions.ts';
 import { type FileShape, type OpenFile, openFile } from './open-file.ts';
 
 /** What a walk through a file found. The file is sound where `problems` is empty. */
@@ -23,7 +24,7 @@ export type Walked = (events: number, total: number) => void;
 /**
  * Walks a file from end to end: that SQLite finds its pages sound, that the log has no gap and every text is an event,
  * that every event is found by its key at its offset, so none is there twice, that no key is without an event, that
- * filters, directories, topics and books agree with the events. Changes nothing but what every start does.
+ * filters, directories, topics and books agree with the events, that the subscriptions' books hold. Changes nothing but what every start does.
  */
 export function verifyFile(path: string, walked: Walked = () => {}, shape?: FileShape): Findings {
   const findings: Findings = { events: 0, blocks: 0, keys: 0, problems: [], problemsFound: 0 };
@@ -40,6 +41,7 @@ export function verifyFile(path: string, walked: Walked = () => {}, shape?: File
     }
     const topics = walkLog(file, findings, walked);
     checkBooks(file.db, findings, topics);
+    for (const problem of subscriptionProblems(file.db)) tell(findings, problem);
     findings.keys = file.index.keys;
     for (const problem of file.index.problems()) tell(findings, problem);
     if (file.index.keys !== findings.events) {
