@@ -2,9 +2,11 @@ import type { Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { EventStore, TopicFilter } from '../store/event-store.ts';
 import { compileTopicFilter } from '../store/topic-filter.ts';
+import { CatchUp } from './catch-up.ts';
 import type { Commit, Commits } from './commits.ts';
 import { type Channel, Follower } from './follower.ts';
-import { LiveWindow, selectFrom } from './live-window.ts';
+import { LiveWindow, type Piece, selectFrom } from './live-window.ts';
+import { TopicRoutes } from './topic-routes.ts';
 
 export interface FollowersOptions {
   /** Followers at once. */
@@ -26,11 +28,8 @@ const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 /** Who has stopped reading holds a piece, so it is small. */
 const PIECE_BYTES_MAX = 64 * 1024;
 
-/** Pages that are read from the store at once, so that whoever else reads has a turn soon. */
-const READS_MAX = 4;
-
-/** Topics whose channels are known; past that all are forgotten and found anew. */
-const ROUTES_MAX = 1024;
+/** Between two flushes, however long the first one took. */
+const FLUSH_WAIT_MS_MAX = 100;
 
 /** A stream cannot be opened: there are as many as there may be, or the service is stopping. */
 export class FollowRefused extends Error {
@@ -63,18 +62,13 @@ export class FollowRefused extends Error {
  * follower what its stream holds.
  */
 export class Followers {
-  readonly #store: EventStore;
   readonly #commits: Commits;
   readonly #log: Logger;
   readonly #options: Required<FollowersOptions>;
   readonly #all = new Set<Follower>();
   readonly #channels = new Map<string, Channel>();
-  /** By topic, the channels that it is meant for. */
-  readonly #routes = new Map<string, readonly Channel[]>();
-  /** Pages that are being read, so that those who come back together read together. */
-  readonly #pages = new Map<string, Promise<Page>>();
-  readonly #readers: (() => void)[] = [];
-  #reads = 0;
+  readonly #routes = new TopicRoutes<Channel>();
+  readonly #catchUp: CatchUp;
   /** While anybody follows. */
   #window: LiveWindow | null = null;
   #stopListening: (() => void) | null = null;
@@ -86,7 +80,6 @@ export class Followers {
   #isClosed = false;
 
   constructor(store: EventStore, commits: Commits, log: Logger, options: FollowersOptions) {
-    this.#store = store;
     this.#commits = commits;
     this.#log = log;
     this.#options = {
@@ -96,6 +89,7 @@ export class Followers {
       pieceBytesMax: PIECE_BYTES_MAX,
       ...options,
     };
+    this.#catchUp = new CatchUp(store, commits, this.#options.pieceBytesMax);
   }
 
   /** How many follow now. */
@@ -139,7 +133,8 @@ export class Followers {
         follower.channel.live.add(follower);
         return;
       } else {
-        const { bytes, position } = await this.#page(follower.channel, follower.position);
+        const { filter, key } = follower.channel;
+        const { bytes, position } = await this.#catchUp.page(filter, key, follower.position);
         follower.give(bytes, position);
       }
     }
@@ -161,7 +156,7 @@ export class Followers {
   #giveFromWindow(follower: Follower): void {
     const { isMeant } = follower.channel;
     for (const piece of this.#live().above(follower.position)) {
-      follower.give(selectFrom(piece, isMeant, follower.position), piece.lastOffset);
+      follower.give(selectFrom(piece, piece.topics.map(isMeant), follower.position), piece.lastOffset);
       if (follower.isFull) return;
     }
     follower.give(null, Math.max(follower.position, this.#live().lastOffset));
@@ -190,7 +185,7 @@ export class Followers {
       const since = this.#window.lastOffset;
       channel = { key, filter, isMeant, since, live: new Set(), followers: 0 };
       this.#channels.set(key, channel);
-      this.#routes.clear();
+      this.#routes.add(filter, channel);
     }
     return channel;
   }
@@ -202,7 +197,7 @@ export class Followers {
     channel.followers -= 1;
     if (channel.followers === 0) {
       this.#channels.delete(channel.key);
-      this.#routes.clear();
+      this.#routes.delete(channel.filter, channel);
     }
     if (this.#all.size > 0) return;
     this.#stopListening?.();
@@ -216,35 +211,30 @@ export class Followers {
   /** As long after the last flush as that one took. */
   #flushSoon(): void {
     if (this.#flushTimer !== null) return;
-    const waitMs = this.#flushedAtMs + this.#flushTookMs - performance.now();
-    this.#flushTimer = setTimeout(() => this.#flush(), Math.max(0, waitMs));
+    const restMs = Math.min(this.#flushTookMs, FLUSH_WAIT_MS_MAX);
+    const waitMs = Math.max(0, this.#flushedAtMs + restMs - performance.now());
+    this.#flushTimer = setTimeout(() => this.#flush(), waitMs);
   }
 
   #flush(): void {
     const startMs = performance.now();
     const window = this.#live();
-    const committed = this.#committed;
+    const routes = new Map<string, readonly Channel[]>();
+    const route = (topic: string): readonly Channel[] => {
+      let channels = routes.get(topic);
+      if (channels === undefined) routes.set(topic, (channels = this.#route(topic)));
+      return channels;
+    };
+    const pieces = window.push(this.#committed, (topic) => route(topic).length > 0);
     this.#committed = [];
     this.#flushTimer = null;
-    const pieces = window.push(committed, (topic) => this.#route(topic).length > 0);
-    const meant = new Set(pieces.flatMap(({ topics }) => topics.flatMap((topic) => this.#route(topic))));
+    const shares = sharesOf(pieces, route);
     for (const channel of this.#channels.values()) {
-      const shares = meant.has(channel)
-        ? pieces.map((piece) => ({ piece, bytes: selectFrom(piece, channel.isMeant, 0) }))
-        : [];
       for (const follower of channel.live) {
-        for (const { piece, bytes } of shares) {
-          if (follower.isFull) break;
-          const { position } = follower;
-          if (position >= piece.lastOffset) continue;
-          // One that joined amid the piece has the beginning of it from the store.
-          const own = position < piece.offsets[0]! ? bytes : selectFrom(piece, channel.isMeant, position);
-          follower.give(own, piece.lastOffset);
-        }
-        if (follower.isFull) {
-          channel.live.delete(follower);
-          this.#own(follower);
-        } else follower.give(null, Math.max(follower.position, window.lastOffset));
+        this.#giveLive(follower, shares.get(channel) ?? []);
+        if (!follower.isFull) continue;
+        channel.live.delete(follower);
+        this.#own(follower);
       }
     }
     // A response writes at the end of the turn, and that is most of the work.
@@ -254,47 +244,21 @@ export class Followers {
     });
   }
 
-  #route(topic: string): readonly Channel[] {
-    let channels = this.#routes.get(topic);
-    if (channels === undefined) {
-      if (this.#routes.size >= ROUTES_MAX) this.#routes.clear();
-      channels = [...this.#channels.values()].filter(({ isMeant }) => isMeant(topic));
-      this.#routes.set(topic, channels);
+  #giveLive(follower: Follower, shares: readonly Share[]): void {
+    for (const { piece, meant, bytes } of shares) {
+      if (follower.isFull) return;
+      const { position } = follower;
+      if (position >= piece.lastOffset) continue;
+      // One that joined amid the piece has the beginning of it from the store.
+      const own = position < piece.offsets[0]! ? bytes : selectFrom(piece, meant, position);
+      follower.give(own, piece.lastOffset);
     }
-    return channels;
+    if (!follower.isFull) follower.give(null, Math.max(follower.position, this.#live().lastOffset));
   }
 
-  /** What comes next for a channel above the position, from the store. */
-  #page(channel: Channel, after: number): Promise<Page> {
-    const key = `${after} ${channel.key}`;
-    let page = this.#pages.get(key);
-    if (page === undefined) {
-      page = this.#read(channel.filter, after).finally(() => this.#pages.delete(key));
-      this.#pages.set(key, page);
-    }
-    return page;
-  }
-
-  async #read(filter: TopicFilter, after: number): Promise<Page> {
-    if (this.#reads === READS_MAX) await new Promise<void>((resolve) => this.#readers.push(resolve));
-    else this.#reads += 1;
-    try {
-      const upTo = this.#commits.lastOffset;
-      const { bytes, resumeAfter } = await this.#store.read({
-        ...filter,
-        order: 'asc',
-        after,
-        upTo,
-        eventsMax: Number.MAX_SAFE_INTEGER,
-        bytesMax: this.#options.pieceBytesMax,
-        framing: 'stream',
-      });
-      return { bytes, position: resumeAfter ?? Math.max(after, upTo) };
-    } finally {
-      const next = this.#readers.shift();
-      if (next === undefined) this.#reads -= 1;
-      else next();
-    }
+  /** The channels that the topic is meant for. */
+  #route(topic: string): Channel[] {
+    return [...this.#routes.candidates(topic)].filter(({ isMeant }) => isMeant(topic));
   }
 
   /** A comment, and the position as an id without an event: a reader that waits for a rare topic resumes from there. */
@@ -316,7 +280,35 @@ export class Followers {
   }
 }
 
-interface Page {
-  readonly bytes: Uint8Array;
-  readonly position: number;
+/** What a channel gets of a piece. */
+interface Share {
+  readonly piece: Piece;
+  /** Of each topic of the piece, whether the channel means it. */
+  readonly meant: readonly boolean[];
+  readonly bytes: Uint8Array | null;
+}
+
+/** By channel, its shares in order. Only those are there who have one: of many channels few are meant at once. */
+function sharesOf(
+  pieces: readonly Piece[],
+  route: (topic: string) => readonly Channel[],
+): Map<Channel, Share[]> {
+  const shares = new Map<Channel, Share[]>();
+  for (const piece of pieces) {
+    const meantBy = new Map<Channel, boolean[]>();
+    for (const [place, topic] of piece.topics.entries()) {
+      for (const channel of route(topic)) {
+        let meant = meantBy.get(channel);
+        if (meant === undefined) meantBy.set(channel, (meant = piece.topics.map(() => false)));
+        meant[place] = true;
+      }
+    }
+    for (const [channel, meant] of meantBy) {
+      const share = { piece, meant, bytes: selectFrom(piece, meant, 0) };
+      const before = shares.get(channel);
+      if (before === undefined) shares.set(channel, [share]);
+      else before.push(share);
+    }
+  }
+  return shares;
 }

@@ -15,10 +15,13 @@ export interface Piece {
   readonly topics: readonly string[];
 }
 
-type IsMeant = (topic: string) => boolean;
-
-/** What a piece costs beside its bytes. */
+/** About what a piece costs beside its bytes, and each of its events. */
 const PIECE_OVERHEAD_BYTES = 512;
+const EVENT_OVERHEAD_BYTES = 32;
+
+function bytesOf({ bytes, ends }: Piece): number {
+  return bytes.length + PIECE_OVERHEAD_BYTES + ends.length * EVENT_OVERHEAD_BYTES;
+}
 
 /**
  * The newest events, encoded, so that who follows needs no reading and who fell a little behind needs none either. In:
@@ -55,7 +58,7 @@ export class LiveWindow {
   }
 
   /** Takes the commits in and returns the pieces that came of them. */
-  push(commits: readonly Commit[], isWanted: IsMeant): Piece[] {
+  push(commits: readonly Commit[], isWanted: (topic: string) => boolean): Piece[] {
     const pieces: Piece[] = [];
     const builder = this.#builder;
     for (const { batches, results, lastOffset } of commits) {
@@ -77,7 +80,7 @@ export class LiveWindow {
     if (!builder.isEmpty) pieces.push(builder.take());
     for (const piece of pieces) {
       this.#pieces.push(piece);
-      this.#bytes += piece.bytes.length + PIECE_OVERHEAD_BYTES;
+      this.#bytes += bytesOf(piece);
     }
     while (this.#bytes > this.#bytesMax) this.#dropOldest();
     return pieces;
@@ -91,14 +94,18 @@ export class LiveWindow {
   #dropOldest(): void {
     const piece = this.#pieces.shift();
     if (piece === undefined) throw new Error('the window has bytes and no pieces');
-    this.#bytes -= piece.bytes.length + PIECE_OVERHEAD_BYTES;
+    this.#bytes -= bytesOf(piece);
     this.#after = piece.lastOffset;
   }
 }
 
-/** The piece's events above the offset on topics that are meant, or null. Where that is all of them it is the piece's own memory. */
-export function selectFrom(piece: Piece, isMeant: IsMeant, above: number): Uint8Array | null {
-  const meant = piece.topics.map(isMeant);
+/**
+ * The piece's events above the offset on topics that are meant, or null. Where that is all of them it is the piece's own
+ * memory.
+ *
+ * @param meant of each topic of the piece, whether it is
+ */
+export function selectFrom(piece: Piece, meant: readonly boolean[], above: number): Uint8Array | null {
   if (!meant.includes(true)) return null;
   const { bytes, ends, offsets, topicOf } = piece;
   if (above < offsets[0]! && !meant.includes(false)) return bytes;
