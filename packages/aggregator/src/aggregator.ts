@@ -59,9 +59,9 @@ export async function startAggregator(
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
-  const { bodyBytesMax, connectionsMax } = config;
+  const { bodyBytesMax, connectionsMax, readBytesMax } = config;
   const parts = { queue, consumer, store, commits, followers, subscriptions, keys, tls, log };
-  const api = await buildApi({ ...parts, bodyBytesMax, connectionsMax, timeouts });
+  const api = await buildApi({ ...parts, bodyBytesMax, connectionsMax, readBytesMax, timeouts });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.

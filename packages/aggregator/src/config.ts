@@ -15,6 +15,7 @@ export interface Config {
   readonly queueEventsMax: number;
   readonly queueBytesMax: number;
   readonly followersMax: number;
+  readonly readBytesMax: number;
   readonly connectionsMax: number;
 }
 
@@ -45,6 +46,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     queueEventsMax: integer(env, 'QUEUE_EVENTS_MAX', 200_000, 1, 10_000_000),
     queueBytesMax: integer(env, 'QUEUE_BYTES_MAX', 128 * MIB, 1, 4096 * MIB),
     followersMax: integer(env, 'FOLLOWERS_MAX', 2000, 0, 100_000),
+    readBytesMax: integer(env, 'READ_BYTES_MAX', 256 * MIB, MIB, 65_536 * MIB),
     connectionsMax: integer(env, 'CONNECTIONS_MAX', 10_000, 1, 1_000_000),
   };
   return Object.freeze(config);

@@ -13,6 +13,7 @@ test('without variables the defaults of the original hold, on loopback', () => {
     queueEventsMax: 200_000,
     queueBytesMax: 134_217_728,
     followersMax: 2000,
+    readBytesMax: 268_435_456,
     connectionsMax: 10_000,
   });
 });

@@ -14,6 +14,7 @@ import { TestKeys, withKey } from './support/keys.ts';
 import { eventWith, manyEvents } from './support/events.ts';
 import { exchange, requestText } from './support/raw-http.ts';
 import { TestServer, problemIn } from './support/server.ts';
+import { stallReader } from './support/stalled-reader.ts';
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
@@ -457,6 +458,13 @@ test('every answer is what its schema in the document says [SYS-4]', async (t) =
     requestText('POST /publish', { ...JSON_TYPE, 'content-length': '9' }, '{'),
   );
   await check('post', '/publish', late!);
+  const crowded = await TestServer.start(t, { READ_BYTES_MAX: `${1024 * 1024}` });
+  const stalled = await stallReader(t, crowded);
+  const path = `${crowded.url}/events?topic=none`;
+  let crowdedOut = await fetch(path);
+  while (crowdedOut.status !== 503) crowdedOut = await fetch(path);
+  await check('get', '/events', crowdedOut);
+  stalled.leave();
   const other = new DatabaseSync(server.databasePath);
   other.exec('DROP TABLE ledger');
   other.close();

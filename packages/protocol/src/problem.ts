@@ -29,6 +29,7 @@ export const PROBLEMS = {
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'The server failed' },
   queue_full: { status: 503, title: 'The queue is full' },
+  readers_full: { status: 503, title: 'Too many answers are under way' },
   followers_full: { status: 503, title: 'There are too many live streams' },
   store_unavailable: { status: 503, title: 'The store cannot commit' },
   shutting_down: { status: 503, title: 'The server is shutting down' },

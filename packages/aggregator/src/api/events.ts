@@ -5,6 +5,7 @@ import { type EventPage, type EventStore, type PageQuery, START } from '../store
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopic, visiblePatterns } from './access.ts';
 import { ProblemError } from './problems.ts';
+import type { ReadRoom, Reading } from './read-room.ts';
 import {
   type EventsQuery,
   eventParams,
@@ -21,8 +22,16 @@ const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';
 /** Bytes that a page's events have together at most: what one answer may hold in memory. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
+/** What an answer with everything holds at most: a page that goes out, the next one, and what the connection holds. */
+const WHOLE_ANSWER_BYTES = 768 * 1024;
+
+interface Parts {
+  readonly store: EventStore;
+  readonly room: ReadRoom;
+}
+
 /** `GET /events` and `GET /events/{topic}/{event_id}`: stored text is passed on as it is, never parsed. */
-export async function eventsRoutes(api: Api, { store }: { store: EventStore }): Promise<void> {
+export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<void> {
   api.get(
     '/events',
     {
@@ -39,7 +48,7 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
             description: 'Events',
             content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
           },
-          ...problems(400, 422),
+          ...problems(400, 422, 503),
         },
       },
     },
@@ -49,19 +58,26 @@ export async function eventsRoutes(api: Api, { store }: { store: EventStore }): 
       const query = { ...pageQueryOf(request.query, ndjson), topicPatterns: visiblePatterns(request) };
       const { limit } = request.query;
       reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
+      const isHead = request.method === 'HEAD';
+      const reading = room.open(reply.raw);
       if (limit === undefined) {
         // Nobody reads what the answer to HEAD would stream.
-        if (request.method === 'HEAD') return reply.send(Readable.from([]));
-        return reply.send(Readable.from(await allEvents(store, query, ndjson), { objectMode: false }));
+        if (isHead) return reply.send(Readable.from([]));
+        reading.need(WHOLE_ANSWER_BYTES);
+        const pieces = await allEvents(store, query, ndjson);
+        return reply.send(Readable.from(noting(reading, pieces), { objectMode: false }));
       }
 
-      const page = await readPage(store, { ...query, eventsMax: limit });
+      const page = await readPage(store, { ...query, eventsMax: limit }, reading);
       if (page.next !== null) reply.header('link', nextLink(request.query, page.next));
-      if (ndjson) return reply.send(page.bytes);
-      const head = `{"count":${page.count},"events":[`;
-      return reply.send(
-        Buffer.concat([Buffer.from(head), page.bytes, Buffer.from(`],"next":${page.next}}`)]),
-      );
+      if (!ndjson) {
+        page.pieces.unshift(Buffer.from(`{"count":${page.count},"events":[`));
+        page.pieces.push(Buffer.from(`],"next":${page.next}}`));
+      }
+      const length = page.pieces.reduce((bytes, piece) => bytes + piece.length, 0);
+      if (isHead || length <= ONE_PIECE_BYTES) return reply.send(Buffer.concat(page.pieces));
+      reply.header('content-length', length);
+      return reply.send(Readable.from(noting(reading, page.pieces), { objectMode: false }));
     },
   );
 
@@ -149,11 +165,29 @@ async function allEvents(
   }
 }
 
-/** One page of at most `eventsMax` events, whole in memory, without a separator behind the last. */
+/** Up to here a page is sent at once: what is smaller the kernel takes, whether or not the reader does. */
+const ONE_PIECE_BYTES = 256 * 1024;
+
+/** The same pieces; the reading is told each time that one was taken. */
+async function* noting(
+  reading: Reading,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    reading.moved();
+    yield piece;
+  }
+}
+
+/**
+ * One page of at most `eventsMax` events, whole in memory, without a separator behind the last. Where there is no room
+ * for all of it, it has fewer events.
+ */
 async function readPage(
   store: EventStore,
   query: PageQuery,
-): Promise<{ bytes: Buffer; count: number; next: number | null }> {
+  reading: Reading,
+): Promise<{ pieces: Uint8Array[]; count: number; next: number | null }> {
   const pieces: Uint8Array[] = [];
   let count = 0;
   let length = 0;
@@ -161,7 +195,8 @@ async function readPage(
   let after: number | null = query.after;
   while (after !== null && count < query.eventsMax) {
     const page = await store.read({ ...query, after, eventsMax: query.eventsMax - count });
-    if (count > 0 && length + page.bytes.length > PAGE_BYTES_MAX) break;
+    if (count === 0) reading.need(page.bytes.length);
+    else if (length + page.bytes.length > PAGE_BYTES_MAX || !reading.grow(page.bytes.length)) break;
     after = page.resumeAfter;
     if (page.count === 0) continue;
     pieces.push(page.bytes);
@@ -175,9 +210,9 @@ async function readPage(
     if (page.count > 0) break;
     after = page.resumeAfter;
   }
-  const bytes = Buffer.concat(pieces);
-  const end = query.framing === 'array' && length > 0 ? length - 1 : length;
-  return { bytes: bytes.subarray(0, end), count, next: after === null ? null : lastOffset };
+  const last = pieces.at(-1);
+  if (query.framing === 'array' && last !== undefined) pieces.splice(-1, 1, last.subarray(0, -1));
+  return { pieces, count, next: after === null ? null : lastOffset };
 }
 
 /** RFC 8288: the address of the next page, for readers that do not look into the body. */

@@ -28,6 +28,7 @@ import { compileParameters } from './parameters.ts';
 import { ProblemError, answerError, badPercent } from './problems.ts';
 import { publishRoutes } from './publish.ts';
 import { streamRoutes } from './stream.ts';
+import { ReadRoom } from './read-room.ts';
 import { subscriptionRoutes } from './subscriptions.ts';
 import { systemRoutes } from './system.ts';
 import type { Timeouts } from './timeouts.ts';
@@ -56,13 +57,15 @@ export interface ApiParts {
   /** Bytes of a request body, counted after it was unpacked. */
   readonly bodyBytesMax: number;
   readonly connectionsMax: number;
+  /** Bytes that answers under way to readers may hold, all together. */
+  readonly readBytesMax: number;
   readonly timeouts: Timeouts;
 }
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
   const { queue, consumer, store, commits, followers, subscriptions, keys, tls, log } = parts;
-  const { bodyBytesMax, connectionsMax, timeouts } = parts;
+  const { bodyBytesMax, connectionsMax, readBytesMax, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -101,12 +104,13 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   refuseOnceClosing(api);
   guardRoutes(api, keys);
   refuseBadAddresses(api);
+  answerInTurn(api);
   const methodsByPath = noteRoutes(api);
   await openApi(api);
   await api.register(accepts);
   const body = { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs };
   await api.register(publishRoutes, { queue, body });
-  await api.register(eventsRoutes, { store });
+  await api.register(eventsRoutes, { store, room: new ReadRoom(readBytesMax, timeouts.readStalledMs) });
   await api.register(streamRoutes, { store, commits, followers });
   await api.register(subscriptionRoutes, { subscriptions, budget: queue.budget, body });
   await api.register(systemRoutes, { store, queue, consumer, followers });
@@ -148,6 +152,17 @@ function refuseBadAddresses(api: Api): void {
       refusal = badPercent();
     }
     done(refusal);
+  });
+}
+
+/**
+ * What stands behind another request on its connection begins once that is answered: a thousand of them fit one packet,
+ * and each could hold a page. Publishes share a commit and are bounded by the queue.
+ */
+function answerInTurn(api: Api): void {
+  api.addHook('onRequest', (request, { raw }, done) => {
+    if (raw.socket !== null || request.routeOptions.url === '/publish') done();
+    else raw.once('socket', () => done());
   });
 }
 

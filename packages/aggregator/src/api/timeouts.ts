@@ -1,6 +1,6 @@
 /**
- * How long a request may take to come, milliseconds. None of them is about how long an answer takes to be read: a
- * reader of the whole log may take hours.
+ * How long a request may take to come, milliseconds. How long an answer takes to be read is not limited: a reader of the
+ * whole log may take hours.
  */
 export interface Timeouts {
   /** From the opening of a connection, or from a request's first byte, to the end of its headers. */
@@ -11,6 +11,8 @@ export interface Timeouts {
   readonly bodyPauseMs: number;
   /** How long a connection may wait for its next request. */
   readonly keepAliveMs: number;
+  /** A reader who takes nothing for so long gives way where there is no room for others. */
+  readonly readStalledMs: number;
   /** How often the first two are looked at. */
   readonly checkedEveryMs: number;
 }
@@ -24,5 +26,6 @@ export const TIMEOUTS: Timeouts = {
   bodyPauseMs: 30_000,
   /** Longer than the minute after which proxies commonly let go, so that it is they who do. */
   keepAliveMs: 72_000,
+  readStalledMs: 60_000,
   checkedEveryMs: 5_000,
 };
