@@ -50,6 +50,19 @@ export async function exercise(url: string): Promise<string> {
     'a subscriber gets all of them in order',
   );
 
+  await chronicle.groups.create('workers', { topics: ['numbers'], start: 'earliest' });
+  const stop = new AbortController();
+  let handled = 0;
+  await chronicle.consume(
+    'workers',
+    () => {
+      if (++handled === 1000) stop.abort();
+    },
+    { concurrency: 100, signal: stop.signal },
+  );
+  const { acknowledged, lag } = await chronicle.groups.get('workers');
+  expect(acknowledged === 1000 && lag === 0, 'a worker acknowledges all of them');
+
   const reason = new Error('enough');
   const ended = await chronicle
     .publish({ topic: 'orders', payload: {} }, { signal: AbortSignal.abort(reason) })

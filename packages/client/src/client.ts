@@ -1,6 +1,9 @@
 import type { EventResult, Payload, StoredEvent } from '@chronicleweaver/protocol';
 import { ChronicleWeaverError, ProblemError } from './errors.ts';
+import { type ConsumeOptions, type Handler, consume } from './consume.ts';
+import { Groups } from './groups.ts';
 import { type BufferLimits, PublishBuffer } from './publish-buffer.ts';
+import { linkSignals, unlessAborted } from './signals.ts';
 import { type SubscribeQuery, subscribe } from './subscribe.ts';
 import {
   type CallOptions,
@@ -77,6 +80,8 @@ export interface Stats {
   [name: string]: unknown;
 }
 
+type SignalOption = Pick<CallOptions, 'signal'>;
+
 /** Events of one page that `read` asks for. */
 const PAGE_EVENTS = 1000;
 const NDJSON = 'application/x-ndjson';
@@ -93,11 +98,16 @@ export class ChronicleWeaver {
   readonly #buffer: PublishBuffer;
   readonly #source: string | undefined;
   readonly #parse: (text: string) => StoredEvent;
+  readonly #stopping = new AbortController();
+  readonly #consuming = new Set<Promise<void>>();
   readonly #ended = new AbortController();
   #isClosing = false;
+  /** Makes, lists and deletes groups, and what `consume` does, step by step. */
+  readonly groups: Groups;
 
   constructor(options: ClientOptions) {
     this.#transport = new Transport(options, this.#ended.signal);
+    this.groups = new Groups(this.#transport);
     this.#source = options.source;
     this.#parse = options.parse ?? ((text) => JSON.parse(text) as StoredEvent);
     this.#buffer = new PublishBuffer(
@@ -120,11 +130,11 @@ export class ChronicleWeaver {
    * they are too large for one request. A string is the JSON text of a whole event and is sent as it is.
    * @throws ProblemError where the service refuses these events; `errors` says which field of which
    */
-  publish(event: NewEvent | string, options?: CallOptions): Promise<EventResult>;
-  publish(events: readonly (NewEvent | string)[], options?: CallOptions): Promise<EventResult[]>;
+  publish(event: NewEvent | string, options?: SignalOption): Promise<EventResult>;
+  publish(events: readonly (NewEvent | string)[], options?: SignalOption): Promise<EventResult[]>;
   async publish(
     given: NewEvent | string | readonly (NewEvent | string)[],
-    { signal }: CallOptions = {},
+    { signal }: SignalOption = {},
   ): Promise<EventResult | EventResult[]> {
     if (this.#isClosing) throw closed();
     if (isList(given)) {
@@ -139,27 +149,30 @@ export class ChronicleWeaver {
   }
 
   /** Sends what waits for a batch at once, and resolves when all that was published before has its answer, good or bad. */
-  flush({ signal }: CallOptions = {}): Promise<void> {
+  flush({ signal }: SignalOption = {}): Promise<void> {
     return this.#buffer.flush(signal);
   }
 
   /** Resolves as soon as the buffer has room: the brake of a loop that does not await what it publishes. */
-  room({ signal }: CallOptions = {}): Promise<void> {
+  room({ signal }: SignalOption = {}): Promise<void> {
     return this.#buffer.room(signal);
   }
 
   /**
-   * Flushes, then ends what this client still does: streams end, all later calls are refused. Where the signal fires
-   * first, what has no answer yet is given up with its reason.
+   * Lets those who consume finish what is at hand, flushes, then ends what this client still does: streams end, all later
+   * calls are refused. Where the signal fires first, what has no answer yet is given up with its reason.
    */
-  async close({ signal }: CallOptions = {}): Promise<void> {
-    this.#isClosing = true;
+  async close({ signal }: SignalOption = {}): Promise<void> {
+    this.#stopping.abort();
     try {
+      await unlessAborted(Promise.allSettled(this.#consuming), signal);
+      this.#isClosing = true;
       await this.#buffer.flush(signal);
     } catch (reason) {
       this.#buffer.rejectAll(reason);
       throw reason;
     } finally {
+      this.#isClosing = true;
       this.#ended.abort(closed());
     }
   }
@@ -170,13 +183,13 @@ export class ChronicleWeaver {
   }
 
   /** The events that match, in order, read a page at a time as they are asked for, until there are no more. */
-  async *read(query: ReadQuery = {}, { signal }: CallOptions = {}): AsyncGenerator<StoredEvent, void, void> {
+  async *read(query: ReadQuery = {}, options: CallOptions = {}): AsyncGenerator<StoredEvent, void, void> {
     let { after, limit = Infinity } = query;
     while (limit > 0) {
       const { text, headers } = await this.#transport.text('GET', '/events', {
         query: { ...query, after, limit: Math.min(limit, PAGE_EVENTS) },
         accept: NDJSON,
-        signal,
+        ...options,
       });
       if (headers.get('content-type')?.startsWith(NDJSON) !== true) {
         throw unexpectedAnswer('GET /events', 'without events');
@@ -198,10 +211,26 @@ export class ChronicleWeaver {
    */
   subscribe(
     query: SubscribeQuery = {},
-    { signal }: CallOptions = {},
+    { signal }: SignalOption = {},
   ): AsyncGenerator<StoredEvent, void, void> {
     this.#ended.signal.throwIfAborted();
     return subscribe(this.#transport, this.#parse, query, signal);
+  }
+
+  /**
+   * Works on a group's events: each is acknowledged when the handler resolves, given back when it throws, and its lease
+   * extended while it works. When the signal fires no more are taken, and it resolves when those at hand are done.
+   * @throws ProblemError where the service refuses; `subscription_not_found` where there is no such group
+   */
+  async consume(group: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
+    this.#ended.signal.throwIfAborted();
+    const linked = linkSignals(options.signal, this.#stopping.signal);
+    const consuming = consume(this.groups, group, handler, options, linked.signal).finally(() => {
+      this.#consuming.delete(consuming);
+      linked.release();
+    });
+    this.#consuming.add(consuming);
+    await consuming;
   }
 
   /** The stored event of this topic under this id, or undefined where there is none. */

@@ -6,6 +6,8 @@ export {
   type Stats,
   type TopicInfo,
 } from './client.ts';
+export type { ConsumeOptions, Handler } from './consume.ts';
+export type { DeadEvent, DeliveredEvent, Group, GroupDefinition, Groups } from './groups.ts';
 export {
   ChronicleWeaverError,
   type ClientCode,

@@ -35,15 +35,15 @@ export interface RequestOptions extends CallOptions {
   query?: Query;
   /** Sent as JSON; a string is JSON already. */
   body?: unknown;
-  /** In place of the client's own. */
-  requestMs?: number | undefined;
-  retryMs?: number | undefined;
-  onRetry?: ((retry: Retry) => void) | undefined;
 }
 
 export interface CallOptions {
   /** Ends the call: it rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
+  /** In place of the client's own. */
+  requestMs?: number | undefined;
+  retryMs?: number | undefined;
+  onRetry?: ((retry: Retry) => void) | undefined;
 }
 
 /** Parameters of an address; an array gives its parameter once for each entry, undefined leaves it out. */

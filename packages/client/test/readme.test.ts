@@ -18,7 +18,7 @@ function examples(markdown: string): string[] {
 
 test("the READMEs' examples compile and run against a service", { timeout: 120_000 }, async (t) => {
   const found = [...examples(textOf('packages/client/README.md')), ...examples(textOf('README.md'))];
-  assert.ok(found.length >= 7, `${found.length} examples`);
+  assert.ok(found.length >= 8, `${found.length} examples`);
   const server = await TestServer.start(t);
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'node_modules/@chronicleweaver'), { recursive: true });
@@ -48,5 +48,6 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
   assert.match(printed[2]!, /^0 of 20000 failed\n$/);
   assert.match(printed[3]!, /^2 .*\{ amount: 12.5 \}\n1 .*\nshop\nimports 20000\norders 2\n20002 20002\n$/);
   assert.match(printed[4]!, /^1 orders .*\n2 orders .*\n$/);
-  assert.match(printed[5]!, /^event 0, topic: /);
+  assert.match(printed[5]!, /^(mailed .* at delivery 1\n){2}$/);
+  assert.match(printed[6]!, /^event 0, topic: /);
 });

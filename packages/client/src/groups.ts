@@ -1,0 +1,159 @@
+import type { StoredEvent } from '@chronicleweaver/protocol';
+import { type CallOptions, type Transport, isRecord, pathOf, unexpectedAnswer } from './transport.ts';
+
+/** What a group is made of. */
+export interface GroupDefinition {
+  /** Topics or patterns: `*` takes one dot-separated word, `>` at the end one or more. */
+  topics: readonly string[];
+  /** `earliest`, `latest` (where left out), the offset of the first event, or an ISO 8601 time. */
+  start?: 'earliest' | 'latest' | number | (string & {}) | undefined;
+  /** How long a worker has for an event before it is delivered again, milliseconds (30,000). */
+  lease_ms?: number | undefined;
+  /** Deliveries after which an event is dead (5). */
+  max_deliveries?: number | undefined;
+}
+
+/** A group and its books. */
+export interface Group {
+  name: string;
+  topics: string[];
+  start: string | number;
+  lease_ms: number;
+  max_deliveries: number;
+  created_at: string;
+  /** All events of the group up to this offset are acknowledged or dead. */
+  cursor: number;
+  /** Events that are neither acknowledged nor dead. */
+  lag: number;
+  in_flight: number;
+  returned: number;
+  dead: number;
+  deliveries: number;
+  redeliveries: number;
+  acknowledged: number;
+  [name: string]: unknown;
+}
+
+/** An event under a lease. `delivery` counts from 1. */
+export interface DeliveredEvent extends StoredEvent {
+  delivery: number;
+  lease_id: string;
+}
+
+/** An event that was delivered as often as it may be. */
+export interface DeadEvent extends StoredEvent {
+  deliveries: number;
+  dead_at: string;
+  reason: string;
+}
+
+/**
+ * Durable groups: workers that share the events of some topics, each leased to one of them until it is acknowledged.
+ * Where a lease is not held any more `ack`, `nack` and `extend` are done for the others, and then reject with a
+ * ProblemError whose `errors` name those that are not.
+ */
+export class Groups {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** Makes the group, or finds it made so before. @throws ProblemError `subscription_differs` where it is another */
+  async create(name: string, definition: GroupDefinition, options?: CallOptions): Promise<Group> {
+    return (await this.#request('PUT', name, '', options, definition)) as Group;
+  }
+
+  /** @throws ProblemError `subscription_not_found` */
+  async get(name: string, options?: CallOptions): Promise<Group> {
+    return (await this.#request('GET', name, '', options)) as Group;
+  }
+
+  async list(options?: CallOptions): Promise<Group[]> {
+    const answer = await this.#transport.request('GET', '/subscriptions', options);
+    return listIn<Group>(answer, 'subscriptions');
+  }
+
+  async delete(name: string, options?: CallOptions): Promise<void> {
+    await this.#request('DELETE', name, '', options);
+  }
+
+  /** Leases up to `max` (100) events; where there are none, waits up to `waitMs` (0) for the first. */
+  async pull(
+    name: string,
+    { max, waitMs = 0, ...options }: CallOptions & { max?: number; waitMs?: number } = {},
+  ): Promise<DeliveredEvent[]> {
+    const requestMs = waitMs + 30_000;
+    const answer = await this.#request(
+      'POST',
+      name,
+      '/pull',
+      { requestMs, ...options },
+      { max, wait_ms: waitMs },
+    );
+    return listIn<DeliveredEvent>(answer, 'events');
+  }
+
+  /** Their events are never delivered again, once this has resolved. */
+  async ack(name: string, leaseIds: readonly string[], options?: CallOptions): Promise<void> {
+    await this.#request('POST', name, '/ack', options, { lease_ids: leaseIds });
+  }
+
+  /** Gives their events back, to be delivered again after `delayMs` (0). */
+  async nack(
+    name: string,
+    leaseIds: readonly string[],
+    { delayMs, ...options }: CallOptions & { delayMs?: number } = {},
+  ): Promise<void> {
+    await this.#request('POST', name, '/nack', options, { lease_ids: leaseIds, delay_ms: delayMs });
+  }
+
+  /** The leases end `leaseMs` from now, the group's own where left out. */
+  async extend(
+    name: string,
+    leaseIds: readonly string[],
+    { leaseMs, ...options }: CallOptions & { leaseMs?: number } = {},
+  ): Promise<void> {
+    await this.#request('POST', name, '/extend', options, { lease_ids: leaseIds, lease_ms: leaseMs });
+  }
+
+  /** Goes on from an offset, `earliest`, `latest` or a time; returns the new cursor. */
+  async seek(
+    name: string,
+    to: { offset: number | 'earliest' | 'latest' } | { time: string },
+    options?: CallOptions,
+  ): Promise<number> {
+    const answer = await this.#request('POST', name, '/seek', options, to);
+    return (answer as { cursor: number }).cursor;
+  }
+
+  /** The dead events, ascending by offset, a page at a time. */
+  async *dead(name: string, options?: CallOptions): AsyncGenerator<DeadEvent, void, void> {
+    let after: number | undefined;
+    do {
+      const page = await this.#request('GET', name, '/dead', { ...options, query: { after, limit: 1000 } });
+      yield* listIn<DeadEvent>(page, 'events');
+      after = (page as { next: number | null }).next ?? undefined;
+    } while (after !== undefined);
+  }
+
+  /** Delivers dead events again, these or all; returns how many, and how many are dead still. */
+  async replay(
+    name: string,
+    offsets?: readonly number[],
+    options?: CallOptions,
+  ): Promise<{ replayed: number; dead: number }> {
+    const answer = await this.#request('POST', name, '/dead/replay', options, { offsets });
+    return answer as { replayed: number; dead: number };
+  }
+
+  #request(method: string, name: string, path: string, options?: object, body?: object): Promise<unknown> {
+    return this.#transport.request(method, `/subscriptions${pathOf(name)}${path}`, { ...options, body });
+  }
+}
+
+function listIn<T>(answer: unknown, name: string): T[] {
+  const list = isRecord(answer) ? answer[name] : undefined;
+  if (Array.isArray(list)) return list as T[];
+  throw unexpectedAnswer('/subscriptions', `without ${name}`);
+}

@@ -1,0 +1,304 @@
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
+import { until } from '../../../tests/support/program.ts';
+import { SeededRandom } from '../../../tests/support/random.ts';
+import { manyEvents } from '../../aggregator/test/support/events.ts';
+import { TestServer } from '../../aggregator/test/support/server.ts';
+import {
+  ChronicleWeaver,
+  type ConsumeOptions,
+  type DeliveredEvent,
+  type GroupDefinition,
+  type Handler,
+} from '../src/index.ts';
+import { CuttingProxy } from './support/cutting-proxy.ts';
+
+const FAST = { backoffMinMs: 1, backoffMaxMs: 20, source: 'shop' };
+const TIMEOUT = { timeout: 60_000 };
+
+/** A service with events e-1 to e-`count`, and a group `workers` that has all of them before it. */
+async function groupOf(t: TestContext, count: number, definition: Partial<GroupDefinition> = {}) {
+  const server = await TestServer.start(t);
+  const chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+  t.after(() => chronicle.close());
+  await server.publish(...manyEvents(count));
+  await chronicle.groups.create('workers', { topics: ['>'], start: 'earliest', ...definition });
+  return { server, chronicle, group: () => chronicle.groups.get('workers') };
+}
+
+/** Consumes until nothing is left to do for the group. */
+async function drain(
+  chronicle: ChronicleWeaver,
+  handler: Handler,
+  options: ConsumeOptions = {},
+): Promise<void> {
+  const stop = new AbortController();
+  const consuming = chronicle.consume('workers', handler, { ...options, signal: stop.signal });
+  await until(
+    () => 'the group to be drained',
+    async () => (await chronicle.groups.get('workers')).lag === 0,
+  );
+  stop.abort();
+  await consuming;
+}
+
+test(
+  'what a handler resolves for is acknowledged, in order where it is one at a time [GRP-6, GRP-7]',
+  TIMEOUT,
+  async (t) => {
+    const { chronicle, group } = await groupOf(t, 20);
+    const handled: string[] = [];
+    await drain(chronicle, ({ event_id, delivery }) => {
+      assert.equal(delivery, 1);
+      handled.push(event_id);
+    });
+    assert.deepEqual(
+      handled,
+      manyEvents(20).map(({ event_id }) => event_id),
+    );
+    const { cursor, acknowledged, deliveries, in_flight } = await group();
+    assert.deepEqual(
+      { cursor, acknowledged, deliveries, in_flight },
+      { cursor: 20, acknowledged: 20, deliveries: 20, in_flight: 0 },
+    );
+  },
+);
+
+test('so many events are worked on at once, and no more', TIMEOUT, async (t) => {
+  const { chronicle } = await groupOf(t, 60);
+  let [working, most] = [0, 0];
+  await drain(
+    chronicle,
+    async () => {
+      most = Math.max(most, ++working);
+      await sleep(5);
+      working--;
+    },
+    { concurrency: 8 },
+  );
+  assert.equal(most, 8);
+});
+
+test(
+  'what a handler throws for comes again, and is dead after its last delivery, to be replayed [GRP-9, GRP-12, GRP-13]',
+  TIMEOUT,
+  async (t) => {
+    const { chronicle, group } = await groupOf(t, 3, { max_deliveries: 2 });
+    const seen: [string, number][] = [];
+    const told: unknown[] = [];
+    const failure = new Error('not today');
+    const handler: Handler = ({ event_id, delivery }) => {
+      seen.push([event_id, delivery]);
+      if (event_id === 'e-2') throw failure;
+    };
+    const options: ConsumeOptions = {
+      nackDelayMs: (delivery) => delivery,
+      onError: (error, event) => told.push([error, event?.event_id]),
+    };
+    await drain(chronicle, handler, options);
+    assert.deepEqual(
+      seen.toSorted(([a, i], [b, j]) => a.localeCompare(b) || i - j),
+      [
+        ['e-1', 1],
+        ['e-2', 1],
+        ['e-2', 2],
+        ['e-3', 1],
+      ],
+    );
+    assert.deepEqual(told, [
+      [failure, 'e-2'],
+      [failure, 'e-2'],
+    ]);
+    const dead = await Array.fromAsync(chronicle.groups.dead('workers'));
+    assert.deepEqual(
+      dead.map(({ event_id, deliveries, reason }) => [event_id, deliveries, reason]),
+      [['e-2', 2, 'given_back']],
+    );
+
+    assert.deepEqual(await chronicle.groups.replay('workers', [1, 2, 3]), { replayed: 1, dead: 0 });
+    const again: string[] = [];
+    await drain(chronicle, ({ event_id }) => void again.push(event_id));
+    assert.deepEqual(again, ['e-2']);
+    assert.equal((await group()).dead, 0);
+  },
+);
+
+test('a handler that takes longer than the lease keeps it [GRP-10]', TIMEOUT, async (t) => {
+  const { chronicle, group } = await groupOf(t, 2, { lease_ms: 600 });
+  const seen: number[] = [];
+  await drain(
+    chronicle,
+    async ({ offset }, { signal }) => {
+      seen.push(offset);
+      await sleep(1500);
+      assert.equal(signal.aborted, false);
+    },
+    { concurrency: 2 },
+  );
+  assert.deepEqual(seen, [1, 2]);
+  assert.equal((await group()).redeliveries, 0);
+});
+
+test('a lease that is lost is told to the handler and to onError [GRP-11, GRP-14]', TIMEOUT, async (t) => {
+  const { chronicle } = await groupOf(t, 1, { lease_ms: 300 });
+  const told: unknown[] = [];
+  const reasons: unknown[] = [];
+  await drain(
+    chronicle,
+    async ({ delivery }, { signal }) => {
+      if (delivery > 1 || reasons.length > 0) return;
+      await chronicle.groups.seek('workers', { offset: 'earliest' });
+      await until(
+        () => 'the loss to be told',
+        () => signal.aborted,
+      );
+      reasons.push(signal.reason);
+    },
+    { onError: (error) => told.push(error) },
+  );
+  assert.ok(reasons.length === 1);
+  assert.deepEqual((reasons[0] as { code: string }).code, 'lease_expired');
+  // Once by the extension, and once by the acknowledgement of what was dealt with all the same.
+  assert.deepEqual(
+    told.map((error) => (error as { code: string }).code),
+    ['lease_expired', 'lease_expired'],
+  );
+});
+
+test('a signal or a close lets the handlers at hand finish and acknowledges them', TIMEOUT, async (t) => {
+  const { server, group } = await groupOf(t, 10);
+  for (const end of ['signal', 'close'] as const) {
+    const worker = new ChronicleWeaver({ ...FAST, url: server.url });
+    const stop = new AbortController();
+    let [begun, finished] = [0, 0];
+    let finish = (): void => {};
+    const held = new Promise<void>((resolve) => (finish = resolve));
+    const consuming = worker.consume(
+      'workers',
+      async () => {
+        begun++;
+        await held;
+        finished++;
+      },
+      { concurrency: 2, signal: stop.signal },
+    );
+    await until(
+      () => 'two handlers',
+      () => begun === 2,
+    );
+    const before = (await group()).acknowledged;
+    const closing = end === 'close' ? worker.close() : stop.abort();
+    finish();
+    await Promise.all([consuming, closing]);
+    assert.deepEqual([begun, finished, (await group()).acknowledged - before], [2, 2, 2]);
+    await worker.close();
+  }
+});
+
+test(
+  'two workers over connections that are cut do each event, and acknowledge it once [GRP-8, GRP-17]',
+  TIMEOUT,
+  async (t) => {
+    const { server, group } = await groupOf(t, 300, { lease_ms: 1000, max_deliveries: 1000 });
+    const proxy = await CuttingProxy.start(t, () => server.url);
+    const random = new SeededRandom(7);
+    const done = new Map<number, number>();
+    const stop = new AbortController();
+    const workers = [1, 2].map(() => new ChronicleWeaver({ ...FAST, url: proxy.url }));
+    const consuming = workers.map((worker) =>
+      worker.consume(
+        'workers',
+        async ({ offset }) => {
+          await sleep(random.whole(0, 3));
+          if (random.chance(0.05)) throw new Error('now and then');
+          done.set(offset, (done.get(offset) ?? 0) + 1);
+        },
+        { concurrency: 10, signal: stop.signal, nackDelayMs: () => 0, onError: () => {} },
+      ),
+    );
+    const cutting = async (): Promise<void> => {
+      while (proxy.cuts < 20) {
+        await sleep(random.whole(0, 20));
+        proxy.cut();
+      }
+    };
+    await cutting();
+    await until(
+      () => 'the group to be drained',
+      async () => (await group()).lag === 0,
+      40_000,
+    );
+    stop.abort();
+    await Promise.all(consuming);
+    await Promise.all(workers.map((worker) => worker.close()));
+    assert.equal(done.size, 300);
+    const { acknowledged, dead, cursor } = await group();
+    assert.deepEqual({ acknowledged, dead, cursor }, { acknowledged: 300, dead: 0, cursor: 300 });
+  },
+);
+
+test(
+  'a group that is not there, or goes away, ends a consumer with its code [GRP-1, GRP-16]',
+  TIMEOUT,
+  async (t) => {
+    const { chronicle } = await groupOf(t, 0);
+    const nothing: Handler = () => {};
+    await assert.rejects(chronicle.consume('nobody', nothing), {
+      code: 'subscription_not_found',
+      status: 404,
+    });
+    const consuming = chronicle.consume('workers', nothing);
+    await sleep(50);
+    await chronicle.groups.delete('workers');
+    await assert.rejects(consuming, { code: 'subscription_not_found' });
+  },
+);
+
+test('groups are made, listed and worked on step by step [GRP-1, GRP-4, GRP-15]', TIMEOUT, async (t) => {
+  const { chronicle, group } = await groupOf(t, 5, { topics: ['orders'] });
+  const { groups } = chronicle;
+  const definition = { topics: ['orders'], start: 'earliest' } as const;
+  assert.equal((await groups.create('workers', definition)).name, 'workers');
+  await assert.rejects(groups.create('workers', { topics: ['users'] }), {
+    code: 'subscription_differs',
+    status: 409,
+  });
+  assert.deepEqual(
+    (await groups.list()).map(({ name }) => name),
+    ['workers'],
+  );
+
+  const leased = await groups.pull('workers', { max: 3 });
+  assert.deepEqual(
+    leased.map(({ offset, delivery, topic }: DeliveredEvent) => [offset, delivery, topic]),
+    [
+      [1, 1, 'orders'],
+      [2, 1, 'orders'],
+      [3, 1, 'orders'],
+    ],
+  );
+  const [a, b, c] = leased.map(({ lease_id }) => lease_id);
+  await groups.extend('workers', [a!, b!, c!], { leaseMs: 60_000 });
+  await groups.ack('workers', [a!]);
+  await groups.nack('workers', [b!], { delayMs: 60_000 });
+  await assert.rejects(
+    groups.ack('workers', [b!, c!]),
+    (error: { code: string; errors: { index: number }[] }) => {
+      assert.equal(error.code, 'lease_expired');
+      assert.deepEqual(
+        error.errors.map(({ index }) => index),
+        [0],
+      );
+      return true;
+    },
+  );
+  const { acknowledged, returned, lag } = await group();
+  assert.deepEqual({ acknowledged, returned, lag }, { acknowledged: 2, returned: 1, lag: 3 });
+  assert.equal(await groups.seek('workers', { offset: 5 }), 4);
+  assert.deepEqual(
+    (await groups.pull('workers')).map(({ offset }) => offset),
+    [5],
+  );
+  assert.deepEqual(await groups.pull('workers', { waitMs: 20 }), []);
+});
