@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type KeyRecord, KeyFileError, readKeyFile } from '../src/access/key-file.ts';
 import { keysCommand } from '../src/access/keys-command.ts';
@@ -27,7 +27,7 @@ function commandOn(path: string | undefined): (...args: string[]) => Promise<Sai
 }
 
 function pathIn(t: TestContext): string {
-  return join(tempFolder(t), 'keys.json');
+  return join(tempFolder(t), 'made with it', 'keys.json');
 }
 
 test('a new key is told once, on stdout alone, and only its digest is kept, in a file of the owner', async (t) => {
@@ -115,6 +115,7 @@ test('what cannot be done is told in one line, and leaves the file as it was', a
 test('two changes at once: the second is refused and told why', async (t) => {
   const path = pathIn(t);
   const keys = commandOn(path);
+  mkdirSync(dirname(path));
   writeFileSync(`${path}.new`, '');
   const { code, notes } = await keys('create', 'shop', '--scope', 'publish');
   assert.equal(code, 1);
@@ -124,6 +125,7 @@ test('two changes at once: the second is refused and told why', async (t) => {
 
 test('a file that is not keys is refused with what is wrong and where', async (t) => {
   const path = pathIn(t);
+  mkdirSync(dirname(path));
   const key = { name: 'shop', secret_sha256: 'a'.repeat(64), scopes: ['read'] };
   const wrong: [text: string, said: RegExp][] = [
     ['', /not JSON/],

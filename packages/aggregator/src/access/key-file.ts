@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { topicPatternFault } from '@chronicleweaver/protocol';
 import { Ajv } from 'ajv';
@@ -76,16 +76,17 @@ export async function readKeyFile(path: string): Promise<KeyRecord[]> {
 
 /**
  * Changes the file in one step: a server that reads it, and a power cut, find the old keys or the new ones. It is made
- * where there is none, readable to its owner only. Two changes at once would lose one, so the second is refused.
+ * where there is none, with its folder, readable to its owner only. Two changes at once would lose one, so the second is refused.
  * `change` gives the new keys; what it throws leaves the file as it was.
  */
 export async function changeKeyFile(path: string, change: (keys: KeyRecord[]) => KeyRecord[]): Promise<void> {
   const next = `${path}.new`;
   let file: FileHandle;
   try {
+    await mkdir(dirname(path), { recursive: true });
     file = await open(next, 'wx', 0o600);
   } catch (error) {
-    const held = error instanceof Error && 'code' in error && error.code === 'EEXIST';
+    const held = error instanceof Error && 'code' in error && error.code === 'EEXIST' && existsSync(next);
     const why = held ? `${next} is there: another change is under way, or was killed; then delete it` : '';
     throw new KeyFileError(why || `the keys cannot be written: ${messageOf(error)}`);
   }
