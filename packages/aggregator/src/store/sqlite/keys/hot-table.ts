@@ -26,117 +26,158 @@ function highWord(offset: number, digest: number): number {
  * The recent keys: one open-addressed table in memory, never stored, rebuilt after a restart from the blocks above the
  * last sealed offset.
  *
- * An entry is never changed. It goes only by `undo`, which takes back the newest ones, last in first out: so no chain
- * of slots is ever broken. An offset of 0 marks a free slot.
+ * A key's place is told by its highest bits, as its bucket in a run is, so the table is nearly in the order of its keys
+ * and a bucket's entries lie side by side. Beside the entries stands a byte a slot, the tag: 0 where the slot is free,
+ * else 8 other bits of the key. Most keys that are looked for are new, and the tags, which fit a processor's cache, say so.
+ *
+ * An entry is never changed. It goes only by `undo`, which takes back the newest ones, those since `begin`: so no chain
+ * of slots is ever broken.
  */
 export class HotTable {
-  /** Where `find` looked last: the entry's first word, or a free slot's. */
-  #at = 0;
+  /** Where `find` looked last: an entry, or a free slot. */
+  #slot = 0;
+  #bits: number;
+  #tags: Uint8Array;
   #words: Int32Array;
-  #mask: number;
-  /** Slots in the order they were filled. */
-  #order: Int32Array;
+  /** Slots filled since `begin`. */
+  #added: number[] = [];
   #count = 0;
 
   /** `capacity` keys fill at most half of the slots; half as many more fit before the table grows. */
   constructor(capacity: number) {
-    const slots = 2 ** Math.ceil(Math.log2(capacity * 2));
-    this.#words = new Int32Array(slots * ENTRY_WORDS);
-    this.#mask = slots - 1;
-    this.#order = new Int32Array(slots * SLOTS_FILLED_MAX);
+    this.#bits = Math.ceil(Math.log2(capacity * 2));
+    this.#tags = new Uint8Array(2 ** this.#bits);
+    this.#words = new Int32Array(2 ** this.#bits * ENTRY_WORDS);
   }
 
   get count(): number {
     return this.#count;
   }
 
+  /** From here on additions can be taken back. */
+  begin(): void {
+    this.#added = [];
+  }
+
   /** Looks for a key; after `true` the entry's offset and digest can be read, after `false` it can be added. */
   find(k0: number, k1: number, k2: number, k3: number): boolean {
+    const tags = this.#tags;
     const words = this.#words;
-    // The bucket of a run is made of the highest bits of k0, so the lowest of k1 spread a bucket's keys.
-    let slot = k1 & this.#mask;
-    for (;;) {
+    const tag = tagOf(k1);
+    let slot = k0 >>> (32 - this.#bits);
+    for (let there = tags[slot]!; there !== FREE; there = tags[slot]!) {
       const at = slot * ENTRY_WORDS;
-      if (words[at + 4] === 0 && words[at + 5]! >>> 24 === 0) {
-        this.#at = at;
-        return false;
-      }
-      if (words[at] === k0 && words[at + 1] === k1 && words[at + 2] === k2 && words[at + 3] === k3) {
-        this.#at = at;
+      if (
+        there === tag &&
+        words[at] === k0 &&
+        words[at + 1] === k1 &&
+        words[at + 2] === k2 &&
+        words[at + 3] === k3
+      ) {
+        this.#slot = slot;
         return true;
       }
-      slot = (slot + 1) & this.#mask;
+      slot = (slot + 1) & (tags.length - 1);
     }
+    this.#slot = slot;
+    return false;
   }
 
   /** Of the entry that `find` found. */
   get offset(): number {
-    return offsetOf(this.#words[this.#at + 4]!, this.#words[this.#at + 5]!);
+    const at = this.#slot * ENTRY_WORDS;
+    return offsetOf(this.#words[at + 4]!, this.#words[at + 5]!);
   }
 
   /** Of the entry that `find` found. */
   get digest(): number {
-    return digestOf(this.#words[this.#at + 5]!);
+    return digestOf(this.#words[this.#slot * ENTRY_WORDS + 5]!);
   }
 
   /** Adds the key that `find` just did not find. */
   add(k0: number, k1: number, k2: number, k3: number, offset: number, digest: number): void {
-    if (this.#count === this.#order.length) {
+    if (this.#count >= this.#tags.length * SLOTS_FILLED_MAX) {
       this.#grow();
       this.find(k0, k1, k2, k3);
     }
+    this.#put(k0, k1, k2, k3, offset | 0, highWord(offset, digest));
+    this.#added.push(this.#slot);
+  }
+
+  /** Takes back what was added since `begin`. */
+  undo(): void {
+    for (const slot of this.#added) this.#tags[slot] = FREE;
+    this.#count -= this.#added.length;
+    this.#added = [];
+  }
+
+  /** Lets go of all entries. */
+  clear(): void {
+    this.#tags.fill(FREE);
+    this.#added = [];
+    this.#count = 0;
+  }
+
+  /** The entries, `ENTRY_WORDS` each, in no order, of the keys whose `bits` highest bits are `bucket`. */
+  entriesOf(bucket: number, bits: number): Int32Array<ArrayBuffer> {
+    const tags = this.#tags;
     const words = this.#words;
-    const at = this.#at;
+    const mask = tags.length - 1;
+    const places: number[] = [];
+    const own = 2 ** (this.#bits - bits);
+    let slot = bucket * own;
+    // The bucket's own slots, then those that were taken because these were not free: up to a free one, or once around.
+    for (let looked = 0; looked < tags.length && (looked < own || tags[slot] !== FREE); looked++) {
+      const at = slot * ENTRY_WORDS;
+      if (tags[slot] !== FREE && words[at]! >>> (32 - bits) === bucket) places.push(at);
+      slot = (slot + 1) & mask;
+    }
+    const entries = new Int32Array(places.length * ENTRY_WORDS);
+    let to = 0;
+    for (const at of places) for (let w = 0; w < ENTRY_WORDS; w++) entries[to++] = words[at + w]!;
+    return entries;
+  }
+
+  #put(k0: number, k1: number, k2: number, k3: number, low: number, high: number): void {
+    const words = this.#words;
+    const at = this.#slot * ENTRY_WORDS;
     words[at] = k0;
     words[at + 1] = k1;
     words[at + 2] = k2;
     words[at + 3] = k3;
-    words[at + 4] = offset | 0;
-    words[at + 5] = highWord(offset, digest);
-    this.#order[this.#count++] = at;
-  }
-
-  /** Takes back the newest entries until `count` are left. */
-  undo(count: number): void {
-    while (this.#count > count) {
-      this.#count -= 1;
-      const at = this.#order[this.#count]!;
-      this.#words.fill(0, at, at + ENTRY_WORDS);
-    }
-  }
-
-  /**
-   * All entries, those of one bucket together, buckets in order: entry `order[i]` is the i-th, and bucket `b` holds
-   * those from `starts[b]` to `starts[b + 1]`. A bucket is the `bits` highest bits of a key.
-   */
-  byBucket(bits: number): { words: Int32Array; order: Int32Array; starts: Int32Array } {
-    const shift = 32 - bits;
-    const starts = new Int32Array(2 ** bits + 1);
-    for (let i = 0; i < this.#count; i++) starts[(this.#words[this.#order[i]!]! >>> shift) + 1]! += 1;
-    for (let b = 0; b < 2 ** bits; b++) starts[b + 1]! += starts[b]!;
-    const next = starts.slice(0, -1);
-    const order = new Int32Array(this.#count);
-    for (let i = 0; i < this.#count; i++) {
-      const at = this.#order[i]!;
-      order[next[this.#words[at]! >>> shift]!++] = at;
-    }
-    return { words: this.#words, order, starts };
+    words[at + 4] = low;
+    words[at + 5] = high;
+    this.#tags[this.#slot] = tagOf(k1);
+    this.#count += 1;
   }
 
   #grow(): void {
     const words = this.#words;
-    const order = this.#order;
-    const slots = (this.#mask + 1) * 2;
-    this.#words = new Int32Array(slots * ENTRY_WORDS);
-    this.#mask = slots - 1;
-    this.#order = new Int32Array(slots * SLOTS_FILLED_MAX);
-    const count = this.#count;
+    const added = this.#added;
+    // What may be taken back must come last again: no other entry may stand behind one of these.
+    const others = this.#tags.slice();
+    for (const slot of added) others[slot] = FREE;
+    this.#bits += 1;
+    this.#tags = new Uint8Array(2 ** this.#bits);
+    this.#words = new Int32Array(2 ** this.#bits * ENTRY_WORDS);
     this.#count = 0;
-    for (let i = 0; i < count; i++) {
-      const at = order[i]!;
-      this.find(words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!);
-      this.#words.set(words.subarray(at, at + ENTRY_WORDS), this.#at);
-      this.#order[this.#count++] = this.#at;
-    }
+    for (let slot = 0; slot < others.length; slot++) if (others[slot] !== FREE) this.#take(words, slot);
+    this.#added = added.map((slot) => this.#take(words, slot));
   }
+
+  /** Puts the entry of a smaller table into this one, and tells where. */
+  #take(words: Int32Array, slot: number): number {
+    const at = slot * ENTRY_WORDS;
+    const [k0, k1, k2, k3] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];
+    this.find(k0, k1, k2, k3);
+    this.#put(k0, k1, k2, k3, words[at + 4]!, words[at + 5]!);
+    return this.#slot;
+  }
+}
+
+const FREE = 0;
+
+/** 1 to 255. */
+function tagOf(k1: number): number {
+  return k1 >>> 24 || 255;
 }

@@ -16,16 +16,32 @@ export function compareKeys(words: Int32Array, a: number, b: number): number {
   return 0;
 }
 
-/** A block out of some entries of `words`, given by their places. */
-export function sortedBlock(words: Int32Array, places: Int32Array): KeyBlock {
-  const sorted = places.toSorted((a, b) => compareKeys(words, a, b));
-  const block = new Int32Array(sorted.length * ENTRY_WORDS);
-  for (let i = 0; i < sorted.length; i++) {
-    const from = sorted[i]!;
+/** Above the count of entries that are sorted at once. */
+const PLACES = 2 ** 20;
+
+/** The entries in the order of their keys. */
+export function sortedEntries(entries: Int32Array): KeyBlock {
+  const count = entries.length / ENTRY_WORDS;
+  // First word and place as one number, 32 and 20 bits of its 53: numbers are sorted without a call to compare two.
+  const order = new Float64Array(count);
+  for (let i = 0; i < count; i++) order[i] = (entries[i * ENTRY_WORDS]! >>> 0) * PLACES + i;
+  order.sort();
+  const sorted = new Int32Array(entries.length);
+  for (let i = 0; i < count; i++) {
+    const from = (order[i]! % PLACES) * ENTRY_WORDS;
     const to = i * ENTRY_WORDS;
-    for (let w = 0; w < ENTRY_WORDS; w++) block[to + w] = words[from + w]!;
+    for (let w = 0; w < ENTRY_WORDS; w++) sorted[to + w] = entries[from + w]!;
+    // Two first words are hardly ever the same; then the others decide.
+    for (let at = to; at > 0 && sorted[at] === sorted[at - ENTRY_WORDS]; at -= ENTRY_WORDS) {
+      if (compareKeys(sorted, at - ENTRY_WORDS, at) <= 0) break;
+      swap(sorted, at - ENTRY_WORDS, at);
+    }
   }
-  return block;
+  return sorted;
+}
+
+function swap(words: Int32Array, a: number, b: number): void {
+  for (let w = 0; w < ENTRY_WORDS; w++) [words[a + w], words[b + w]] = [words[b + w]!, words[a + w]!];
 }
 
 /** The place of a key's entry in its block, or -1. */

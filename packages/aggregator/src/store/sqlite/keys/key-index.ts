@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { damaged } from '../errors.ts';
 import { ENTRY_WORDS, HotTable, digestOf, offsetOf } from './hot-table.ts';
-import { type KeyBlock, blockOf, compareKeys, findInBlock, sortedBlock } from './key-block.ts';
+import { type KeyBlock, blockOf, compareKeys, findInBlock, sortedEntries } from './key-block.ts';
 import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';
 
 /** What a test makes smaller to see every step with few keys. */
@@ -45,7 +45,6 @@ interface Run {
 
 interface Sealing {
   readonly table: HotTable;
-  readonly entries: ReturnType<HotTable['byBucket']>;
   readonly run: Run;
 }
 
@@ -72,8 +71,10 @@ export class KeyIndex {
 
   readonly #shape: IndexShape;
   #hot: HotTable;
+  /** A table that was sealed, for the next time: its memory is there already. */
+  #spare: HotTable | null = null;
   /** What `rolledBack` goes back to. */
-  #before = { hotCount: 0, lastOffset: 0 };
+  #lastOffsetBefore = 0;
   #sealing: Sealing | null = null;
   /** Newest first. */
   #runs: Run[] = [];
@@ -128,7 +129,8 @@ export class KeyIndex {
   /** Begins a transaction's worth of changes. */
   begin(): void {
     if (this.#hot.count >= this.#shape.hotKeysMax && this.#sealing === null) this.#freeze();
-    this.#before = { hotCount: this.#hot.count, lastOffset: this.#lastOffset };
+    this.#hot.begin();
+    this.#lastOffsetBefore = this.#lastOffset;
   }
 
   /** Whether the key is stored; then `offset` and `digest` are its event's. */
@@ -250,8 +252,8 @@ export class KeyIndex {
   /** The transaction since `begin` left no trace. */
   rolledBack(): void {
     this.#onCommit = [];
-    this.#hot.undo(this.#before.hotCount);
-    this.#lastOffset = this.#before.lastOffset;
+    this.#hot.undo();
+    this.#lastOffset = this.#lastOffsetBefore;
   }
 
   #foundIn(table: HotTable): true {
@@ -282,8 +284,9 @@ export class KeyIndex {
 
   #freeze(): void {
     const run = this.#newRun(0, this.#hot.count, this.#lastOffset);
-    this.#sealing = { table: this.#hot, entries: this.#hot.byBucket(run.bits), run };
-    this.#hot = new HotTable(this.#shape.hotKeysMax);
+    this.#sealing = { table: this.#hot, run };
+    this.#hot = this.#spare ?? new HotTable(this.#shape.hotKeysMax);
+    this.#spare = null;
     this.#sealDebt = 0;
   }
 
@@ -301,14 +304,13 @@ export class KeyIndex {
     };
   }
 
-  #sealSome({ run, entries }: Sealing): void {
-    const { words, order, starts } = entries;
+  #sealSome({ run, table }: Sealing): void {
     const from = run.filled;
     const to = Math.min(2 ** run.bits, from + Math.floor(this.#sealDebt));
     this.#sealDebt -= to - from;
     if (from === 0) this.#putRun.run(run.id, run.level, run.keys, run.lastOffset);
     for (let bucket = from; bucket < to; bucket++) {
-      this.#write(run, bucket, sortedBlock(words, order.subarray(starts[bucket], starts[bucket + 1])));
+      this.#write(run, bucket, sortedEntries(table.entriesOf(bucket, run.bits)));
     }
     this.#writeFilterParts(run, from, to);
     this.#fillRun.run(to, run.id);
@@ -317,6 +319,8 @@ export class KeyIndex {
       if (!isWhole(run)) return;
       this.#runs.unshift(run);
       this.#sealing = null;
+      table.clear();
+      this.#spare = table;
     });
   }
 
@@ -362,17 +366,18 @@ export class KeyIndex {
   #mergeBucket(target: Run, sources: readonly Run[], bucket: number): void {
     const blocks = sources.map((source) => this.#read(source, bucket));
     const words = new Int32Array(blocks.reduce((sum, block) => sum + block.length, 0));
-    const places: number[][] = Array.from({ length: MERGE_RUNS }, () => []);
     let end = 0;
     for (const block of blocks) {
       words.set(block, end);
-      for (let at = end; at < end + block.length; at += ENTRY_WORDS) {
-        places[(words[at]! >>> (32 - target.bits)) & (MERGE_RUNS - 1)]!.push(at);
-      }
       end += block.length;
     }
-    for (const [i, some] of places.entries()) {
-      this.#write(target, bucket * MERGE_RUNS + i, sortedBlock(words, Int32Array.from(some)));
+    const sorted = sortedEntries(words);
+    let from = 0;
+    for (let part = bucket * MERGE_RUNS; part < (bucket + 1) * MERGE_RUNS; part++) {
+      let to = from;
+      while (to < sorted.length && sorted[to]! >>> (32 - target.bits) === part) to += ENTRY_WORDS;
+      this.#write(target, part, sorted.slice(from, to));
+      from = to;
     }
     for (const source of sources) this.#dropBlock.run(source.id * PLACES + bucket);
   }
