@@ -35,6 +35,28 @@ function testsUnderStrace(): void {
   });
 
   test(
+    'the service says that it is ready after it wrote and synced, each time [SYS-2]',
+    TIMEOUT,
+    async (t) => {
+      const site = new Site(t);
+      const trace = join(site.folder, 'trace');
+      const aggregator = await site.start({ under: straceCommand(trace) });
+      for (let time = 1; time <= 3; time++) await aggregator.get('/ready');
+      await aggregator.stop();
+
+      const calls = readTrace(trace);
+      const answers = calls.filter(isAnswer);
+      assert.equal(answers.length, 3);
+      let from = 0;
+      for (const answer of answers) {
+        const own = calls.filter(({ begin, end }) => begin >= from && end < answer.begin);
+        assert.ok(own.some(isLogWrite) && own.some(isLogSync), 'an answer had no commit of its own');
+        from = answer.begin;
+      }
+    },
+  );
+
+  test(
     'the folder of a new log is synced, so that the file is found again after a loss of power [P-1]',
     TIMEOUT,
     async (t) => {

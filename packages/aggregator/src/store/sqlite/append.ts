@@ -91,12 +91,16 @@ export class Appender {
   }
 
   /**
-   * Writes the books as they are: it commits, or fails, as an append would. The books are small and find a place where
+   * Writes the books with a newer time: it commits, or fails, as an append would. The books are small and find a place where
    * an append found none, so after such a one the disk is asked, too.
    */
   probe(): void {
     if (this.#lackingBytes > 0 && freeBytes(this.#db.location()!) < this.#lackingBytes) throw noSpaceLeft();
-    this.transaction((ledger) => this.#writeLedger(ledger));
+    this.transaction((ledger) => {
+      // SQLite writes no page for a row that stays as it is, and what is not written shows nothing.
+      ledger.lastMs = Math.max(Date.now(), ledger.lastMs + 1);
+      this.#writeLedger(ledger);
+    });
     this.#lackingBytes = 0;
   }
 
