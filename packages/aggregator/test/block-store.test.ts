@@ -443,7 +443,9 @@ test('verify finds each kind of damage and names its place, and a rebuild mends 
     ['a topic is miscounted', "UPDATE topic SET events = events + 1 WHERE name = 't1'", /topic "t1": the books say/],
     ['a topic is not listed', 'DELETE FROM block_topic WHERE topic_id = 1', /block_topic does not say/],
     ['a fresh block is listed', 'INSERT INTO block_topic SELECT 1, max(first_offset) FROM fresh_block', /block_topic has \d+ rows/],
-    ['a filter is empty', 'UPDATE key_filter SET bits = zeroblob(length(bits))', /the filter does not know it/],
+    ['a filter is empty', 'UPDATE key_filter SET bits = zeroblob(length(bits) - 4)', /the filter does not know it/],
+    ['a filter is changed', 'UPDATE key_filter SET bits = zeroblob(length(bits))', /the filter of key run \d+: its bytes are not those/],
+    ['a key is changed', 'UPDATE key_block SET entries = zeroblob(length(entries)) WHERE place = (SELECT max(place) FROM key_block WHERE length(entries) > 4)', /bucket \d+ of key run \d+: its bytes are not those/],
     ["a text is torn", "UPDATE fresh_block SET body = zeroblob(length(body)) WHERE first_offset = (SELECT max(first_offset) FROM block)", /block at offset \d+:/],
     ['a run says another count', 'UPDATE key_run SET keys = keys + 1 WHERE run_id = (SELECT min(run_id) FROM key_run WHERE merged_into IS NULL)', /its row says|the index has/],
   ]; // prettier-ignore
@@ -457,7 +459,13 @@ test('verify finds each kind of damage and names its place, and a rebuild mends 
     assert.ok(findings.problems.some((problem) => message.test(problem)), `${name}: ${findings.problems.slice(0, 3).join('; ')}`); // prettier-ignore
   }
 
-  for (const name of ['a key is gone', 'a filter is empty', 'a run says another count']) {
+  for (const name of [
+    'a key is gone',
+    'a key is changed',
+    'a filter is empty',
+    'a filter is changed',
+    'a run says another count',
+  ]) {
     const path = join(folder, `${name}.db`);
     rebuildIndex(path, undefined, SMALL);
     assert.deepEqual(verifyFile(path, undefined, SMALL).problems, [], name);

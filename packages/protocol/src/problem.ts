@@ -28,6 +28,7 @@ export const PROBLEMS = {
   rate_limited: { status: 429, title: 'The key has used up its rate' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'The server failed' },
+  store_damaged: { status: 500, title: 'What is stored cannot be read' },
   queue_full: { status: 503, title: 'The queue is full' },
   readers_full: { status: 503, title: 'Too many answers are under way' },
   followers_full: { status: 503, title: 'There are too many live streams' },

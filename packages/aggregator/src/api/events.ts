@@ -48,7 +48,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
             description: 'Events',
             content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
           },
-          ...problems(400, 422, 503),
+          ...problems(400, 422, 500, 503),
         },
       },
     },
@@ -94,7 +94,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
             description: 'The stored event',
             content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) } },
           },
-          ...problems(400, 404, 422),
+          ...problems(400, 404, 422, 500),
         },
       },
     },
@@ -138,13 +138,15 @@ async function allEvents(
   ndjson: boolean,
 ): Promise<AsyncGenerator<Uint8Array>> {
   const { lastOffset, count } = await store.snapshot(query);
+  const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
+  // Where it cannot be read, that is the answer: once a part is out there is no telling but by cutting it short.
+  const first = count > 0 ? await ask(query.after) : null;
   return pieces();
 
   async function* pieces(): AsyncGenerator<Uint8Array> {
-    const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
     if (!ndjson) yield Buffer.from(`{"count":${count},"events":[`);
     let left = count;
-    let asked: Promise<EventPage> | null = left > 0 ? ask(query.after) : null;
+    let asked: Promise<EventPage> | null = first === null ? null : Promise.resolve(first);
     try {
       while (asked !== null) {
         const page: EventPage = await asked;

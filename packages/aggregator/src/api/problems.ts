@@ -33,7 +33,7 @@ export function problemOf({ code, message, errors, done }: ProblemError): Proble
 /** Answers any error as a problem document; what was not foreseen goes to the log with its cause. */
 export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
   const known = knownProblem(error);
-  if (known === undefined)
+  if (known === undefined || known.code === 'store_damaged')
     request.log.error({ err: error, method: request.method, url: request.url }, 'a request failed');
   const problem =
     known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
@@ -60,6 +60,12 @@ function knownProblem(error: FastifyError | Error): ProblemError | undefined {
     return new ProblemError(
       'queue_full',
       `${error.message}; nothing of this publish was stored, send it again`,
+    );
+  }
+  if (error instanceof StoreError && error.code === 'damaged') {
+    return new ProblemError(
+      'store_damaged',
+      `${error.message}; it is for the operator to run npm run verify`,
     );
   }
   if (error instanceof StoreError) {

@@ -91,7 +91,12 @@ export function readErrorOf(cause: unknown): unknown {
 
 /** What is stored cannot be read. */
 export function damaged(what: string, cause?: unknown): StoreError {
-  return new StoreError('damaged', `${what}: run npm run verify on a copy of the file`, { cause });
+  return new StoreError('damaged', what, { cause });
+}
+
+/** What can be made again from the events cannot be read. */
+export function damagedIndex(what: string): StoreError {
+  return new StoreError('damaged', `${what}; npm run verify with --rebuild makes the key index anew`);
 }
 
 /** Bytes that may still be written where the file is. */

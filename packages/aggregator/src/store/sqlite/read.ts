@@ -14,6 +14,7 @@ import type {
 } from '../event-store.ts';
 import { StoredEventWriter } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
+import { damaged } from './errors.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
 import { readLedger } from './ledger.ts';
 import { TopicIds } from './topic-ids.ts';
@@ -124,7 +125,7 @@ export class Reader {
       this.#writer.write(block.text(index), offset, block.receivedMs(index));
       return;
     }
-    throw new Error(`there is no block with offset ${offset}: run verify`);
+    throw damaged(`there is no block with offset ${offset}`);
   }
 
   topics(filter: TopicFilter): TopicSummary[] {
@@ -235,6 +236,8 @@ export class Reader {
     for (const { first_offset: firstOffset, events } of rows) {
       if (this.#kept?.firstOffset !== firstOffset || this.#kept.count !== events) {
         this.#kept?.release();
+        // Until there is another: where that one cannot be read, none is kept.
+        this.#kept = null;
         const row = this.#prepared('SELECT directory, body FROM block WHERE first_offset = ?').get(
           firstOffset,
         );

@@ -5,6 +5,7 @@ import type { Step } from '../subscription-store.ts';
 import { Background } from './background.ts';
 import { openForReading, sqliteVersion } from './database.ts';
 import { MEND, messageOf, readErrorOf } from './errors.ts';
+import { refuseCutLog } from './ledger.ts';
 import { openFile } from './open-file.ts';
 import { type RangeQuery, Reader } from './read.ts';
 import { SqliteSubscriptions } from './subscriptions.ts';
@@ -49,6 +50,7 @@ export const OPENED = 0;
 
 function openWriter(path: string, tell: Tell) {
   const file = openFile(path, {
+    before: refuseCutLog,
     progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
     stopped: (why) =>
       tell({ err: why.message }, `nothing is written any more until a restart: ${MEND}`, 'error'),

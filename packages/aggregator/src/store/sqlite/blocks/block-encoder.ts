@@ -1,5 +1,6 @@
 import { constants, zstdCompressSync } from 'node:zlib';
-import type { BlockEvents, BlockRow, Commit } from './block-format.ts';
+import { withChecksum } from '../checksum.ts';
+import { type BlockEvents, type BlockRow, type Commit, LAYOUTS } from './block-format.ts';
 import { NumberWriter } from './numbers.ts';
 
 /**
@@ -25,7 +26,7 @@ export function encodeFresh({ topicIds, starts, ends, texts, commits }: BlockEve
   const raw = texts.subarray(starts[0], ends.at(-1));
   const body = packed(raw);
   const chunk = { topics: directory.ids.length, storedBytes: body.length, unpackedBytes: raw.length };
-  return { directory: directory.encoded('fresh', [chunk]), body };
+  return { directory: directory.encoded('fresh', [chunk], body), body };
 }
 
 /** The row of a merged block. */
@@ -95,7 +96,7 @@ export class MergedBlockEncoder {
 
   row(): MergedRow {
     const body = this.#packed.length === 1 ? this.#packed[0]! : Buffer.concat(this.#packed);
-    const directory = this.#directory.encoded('merged', this.#chunks);
+    const directory = this.#directory.encoded('merged', this.#chunks, body);
     return { directory, body, topicIds: this.#directory.ids };
   }
 }
@@ -122,12 +123,12 @@ class Directory {
     this.#commits = commits;
   }
 
-  encoded(layout: 'fresh' | 'merged', chunks: readonly StoredChunk[]): Uint8Array {
+  encoded(layout: keyof typeof LAYOUTS, chunks: readonly StoredChunk[], body: Uint8Array): Uint8Array {
     const commits = this.#commits;
     const events = this.places.length;
     // Ten bytes hold any number; two numbers an event, two a commit, four a topic.
     const writer = new NumberWriter(10 * (2 * events + 2 * commits.length + 4 * this.ids.length + 8));
-    writer.put(layout === 'merged' ? 1 : 0);
+    writer.put(LAYOUTS[layout]);
     writer.put(commits.length);
     let ms = 0;
     for (const { events, receivedMs } of commits) {
@@ -150,7 +151,7 @@ class Directory {
       // What packing made no smaller is stored as it is.
       writer.put(storedBytes === unpackedBytes ? 0 : unpackedBytes);
     }
-    return writer.bytes();
+    return withChecksum(writer.bytes(), body);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { EventBatch } from '../../../event/event-batch.ts';
 import { readStoredEvents } from '../../../event/event-reader.ts';
+import { damaged, messageOf } from '../errors.ts';
 import type { Block } from './block-format.ts';
 
 /** The events of a block from place `first` on, read again from their texts. Throws with the block's place. */
@@ -8,7 +9,6 @@ export function eventsOf(block: Block, first = 0): EventBatch {
     const texts = Array.from({ length: block.count - first }, (_, i) => block.text(first + i));
     return readStoredEvents(Buffer.concat(texts), texts.length);
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`block at offset ${block.firstOffset}: ${message}; see verify`, { cause });
+    throw damaged(`block at offset ${block.firstOffset}: ${messageOf(cause)}`, cause);
   }
 }

@@ -1,4 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib';
+import { withoutChecksum } from '../checksum.ts';
+import { damaged } from '../errors.ts';
 import { NumberReader } from './numbers.ts';
 
 /**
@@ -10,16 +12,21 @@ import { NumberReader } from './numbers.ts';
  * texts of a topic lie together, in offset order, and a chunk holds one topic or some small ones: a reader of one topic
  * unpacks no other's but for those that share its chunk.
  *
- * Directory, all numbers LEB128: layout (0 fresh, 1 merged); count of commits, then events and milliseconds (the first
+ * Directory, all numbers LEB128: layout (2 fresh, 3 merged); count of commits, then events and milliseconds (the first
  * since 1970, the others since the one before) of each; count of topics, then their ids in ascending order, each as the
  * difference to the one before; where there is more than one, each event's topic as its place in that list; each
  * event's text length; count of chunks, then of each its topics, its stored bytes, and its bytes unpacked, or 0 where
- * it is stored as it is.
+ * it is stored as it is. Behind them stands a checksum of body and directory (checksum.ts). Blocks of layout 0 (fresh)
+ * and 1 (merged) were written before there was one, and have none.
  */
 export interface BlockRow {
   readonly directory: Uint8Array;
   readonly body: Uint8Array;
 }
+
+/** What a directory begins with. */
+export const LAYOUTS = { fresh: 2, merged: 3 } as const;
+const MERGED_UNCHECKED = 1;
 
 /** The events of a block before it is encoded; all arrays have an entry per event, in offset order. */
 export interface BlockEvents {
@@ -57,10 +64,13 @@ export class Block {
   #receivedMs: Float64Array | null = null;
 
   constructor(firstOffset: number, row: BlockRow) {
-    const reader = new NumberReader(row.directory);
     this.firstOffset = firstOffset;
     this.#body = row.body;
-    this.#isMerged = reader.next() === 1;
+    const layout = row.directory[0]!;
+    const isChecked = layout === LAYOUTS.fresh || layout === LAYOUTS.merged;
+    const reader = new NumberReader(isChecked ? this.#checked(row) : row.directory);
+    reader.next();
+    this.#isMerged = layout === LAYOUTS.merged || layout === MERGED_UNCHECKED;
     let ms = 0;
     this.commits = Array.from({ length: reader.next() }, () => {
       const events = reader.next();
@@ -87,8 +97,14 @@ export class Block {
       return { stored, unpackedBytes: reader.next(), texts: null };
     });
     if (topic !== this.topicIds.length || at !== row.body.length || !reader.isAtEnd) {
-      throw new Error(`the directory of the block at offset ${firstOffset} does not fit it`);
+      throw damaged(`block at offset ${firstOffset}: its directory does not fit it`);
     }
+  }
+
+  #checked({ directory, body }: BlockRow): Uint8Array {
+    const wrong = () =>
+      damaged(`block at offset ${this.firstOffset}: its bytes are not those that were written`);
+    return withoutChecksum(directory, wrong, body);
   }
 
   get lastOffset(): number {
@@ -188,6 +204,6 @@ function unpacked({ stored, unpackedBytes }: Chunk): Uint8Array {
     chunkSize: Math.max(64, unpackedBytes),
   });
   if (texts.length !== unpackedBytes)
-    throw new Error(`a chunk of ${unpackedBytes} bytes unpacked to ${texts.length}`);
+    throw damaged(`a chunk of ${unpackedBytes} bytes unpacked to ${texts.length}`);
   return texts;
 }

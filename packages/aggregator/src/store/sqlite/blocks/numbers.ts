@@ -1,3 +1,5 @@
+import { damaged } from '../errors.ts';
+
 /** Writes LEB128 numbers, 0 to 2^53 - 1. */
 export class NumberWriter {
   readonly #bytes: Uint8Array;
@@ -50,7 +52,7 @@ export class NumberReader {
       numbers[i] = number;
     }
     // Beyond the end a byte is undefined, which ends a number as 0 does.
-    if (at > bytes.length) throw new Error(ENDS_TOO_EARLY);
+    if (at > bytes.length) throw damaged(ENDS_TOO_EARLY);
     this.#at = at;
   }
 
@@ -59,7 +61,7 @@ export class NumberReader {
     let scale = 1;
     for (;;) {
       const byte = this.#bytes[this.#at++];
-      if (byte === undefined) throw new Error(ENDS_TOO_EARLY);
+      if (byte === undefined) throw damaged(ENDS_TOO_EARLY);
       number += (byte & 0x7f) * scale;
       if (byte < 0x80) return number;
       scale *= 128;

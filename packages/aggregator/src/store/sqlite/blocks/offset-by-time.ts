@@ -1,4 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
+import { damaged } from '../errors.ts';
 import { Block, type BlockRow } from './block-format.ts';
 
 /**
@@ -15,7 +16,7 @@ export function lastOffsetBefore(db: DatabaseSync, timeMs: number): number {
   while (before < last) {
     const row = blockAt.get(Math.ceil((before + last) / 2)) as
       (BlockRow & { first_offset: number }) | undefined;
-    if (row === undefined) throw new Error(`there is no block with offset ${last}: run verify`);
+    if (row === undefined) throw damaged(`there is no block with offset ${last}`);
     const block = new Block(row.first_offset, row);
     let at = block.firstOffset - 1;
     for (const { events, receivedMs } of block.commits) {

@@ -1,5 +1,8 @@
-import { damaged } from '../errors.ts';
+import type { StoreError } from '../../event-store.ts';
+import { CHECKSUM_BYTES, withChecksum, withoutChecksum } from '../checksum.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
+
+const ENTRY_BYTES = ENTRY_WORDS * 4;
 
 /**
  * A key block: the entries of one bucket of a run, sorted by key, each ENTRY_WORDS little-endian words. In memory and
@@ -60,9 +63,16 @@ export function findInBlock(block: Int32Array, k0: number, k1: number, k2: numbe
   return -1;
 }
 
-/** The block that a row holds; it must be a whole number of entries. */
-export function blockOf(bytes: Uint8Array): KeyBlock {
-  if (bytes.length % (ENTRY_WORDS * 4) !== 0) throw damaged(`a key block has ${bytes.length} bytes`);
+/** A row for the block: its bytes and their checksum. */
+export function rowOf(block: KeyBlock): Uint8Array {
+  return withChecksum(new Uint8Array(block.buffer));
+}
+
+/** The block that a row holds. One that was written before there were checksums has only entries. */
+export function blockOf(row: Uint8Array, wrong: () => StoreError): KeyBlock {
+  const isChecked = row.length % ENTRY_BYTES === CHECKSUM_BYTES;
+  const bytes = isChecked ? withoutChecksum(row, wrong) : row;
+  if (bytes.length % ENTRY_BYTES !== 0) throw wrong();
   const { buffer, byteOffset } = bytes;
   if (byteOffset % 4 === 0 && buffer instanceof ArrayBuffer)
     return new Int32Array(buffer, byteOffset, bytes.length / 4);

@@ -1,3 +1,5 @@
+import type { StoreError } from '../../event-store.ts';
+import { withChecksum, withoutChecksum } from '../checksum.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
 import type { KeyBlock } from './key-block.ts';
 
@@ -51,15 +53,22 @@ export class KeyFilter {
     }
   }
 
-  /** The bytes of one part, a view, to be stored or compared. */
-  part(number: number): Uint8Array {
+  /** A row for one part: its bytes and their checksum. */
+  row(number: number): Uint8Array {
+    return withChecksum(this.#part(number));
+  }
+
+  #part(number: number): Uint8Array {
     const from = number * FILTER_PART_BUCKETS * BUCKET_WORDS;
     const words = this.#words.subarray(from, from + FILTER_PART_BUCKETS * BUCKET_WORDS);
     return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   }
 
-  /** Takes over a stored part. */
-  load(number: number, bytes: Uint8Array): void {
-    this.part(number).set(bytes);
+  /** Takes over a part from its row. One that was written before there were checksums has none. */
+  load(number: number, row: Uint8Array, wrong: () => StoreError): void {
+    const part = this.#part(number);
+    const bytes = row.length === part.length ? row : withoutChecksum(row, wrong);
+    if (bytes.length !== part.length) throw wrong();
+    part.set(bytes);
   }
 }

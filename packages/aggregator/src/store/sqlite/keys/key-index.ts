@@ -1,7 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { damaged } from '../errors.ts';
+import { StoreError } from '../../event-store.ts';
+import { damagedIndex } from '../errors.ts';
 import { ENTRY_WORDS, HotTable, digestOf, offsetOf } from './hot-table.ts';
-import { type KeyBlock, blockOf, compareKeys, findInBlock, sortedEntries } from './key-block.ts';
+import { type KeyBlock, blockOf, compareKeys, findInBlock, rowOf, sortedEntries } from './key-block.ts';
 import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';
 
 /** What a test makes smaller to see every step with few keys. */
@@ -199,7 +200,14 @@ export class KeyIndex {
     for (const run of this.#runs) {
       let keys = 0;
       for (let bucket = this.#firstBucket(run); bucket < run.filled; bucket++) {
-        const block = this.#read(run, bucket);
+        let block: KeyBlock;
+        try {
+          block = this.#read(run, bucket);
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error;
+          yield error.message;
+          continue;
+        }
         keys += block.length / ENTRY_WORDS;
         yield* this.#blockProblems(run, bucket, block);
       }
@@ -264,12 +272,14 @@ export class KeyIndex {
 
   #read(run: Run, bucket: number): KeyBlock {
     const row = this.#getBlock.get(run.id * PLACES + bucket) as unknown as [Uint8Array] | undefined;
-    if (row === undefined) throw damaged(`bucket ${bucket} of key run ${run.id} is missing`);
-    return blockOf(row[0]);
+    if (row === undefined) throw damagedIndex(`bucket ${bucket} of key run ${run.id} is missing`);
+    return blockOf(row[0], () =>
+      damagedIndex(`bucket ${bucket} of key run ${run.id}: its bytes are not those that were written`),
+    );
   }
 
   #write(run: Run, bucket: number, block: KeyBlock): void {
-    this.#putBlock.run(run.id * PLACES + bucket, new Uint8Array(block.buffer));
+    this.#putBlock.run(run.id * PLACES + bucket, rowOf(block));
     // Bits of a bucket that is not yet looked into do no harm, so they need not wait for the commit.
     run.filter.add(block);
   }
@@ -278,7 +288,7 @@ export class KeyIndex {
   #writeFilterParts(run: Run, from: number, to: number): void {
     for (let part = Math.floor(from / FILTER_PART_BUCKETS); part * FILTER_PART_BUCKETS < to; part++) {
       const end = Math.min((part + 1) * FILTER_PART_BUCKETS, 2 ** run.bits);
-      if (end > from && end <= to) this.#putFilter.run(run.id * FILTER_PLACES + part, run.filter.part(part));
+      if (end > from && end <= to) this.#putFilter.run(run.id * FILTER_PLACES + part, run.filter.row(part));
     }
   }
 
@@ -427,7 +437,9 @@ export class KeyIndex {
     let buckets = 0;
     for (const row of parts.iterate(run.id * FILTER_PLACES, (run.id + 1) * FILTER_PLACES)) {
       const part = Number(row['place']) - run.id * FILTER_PLACES;
-      run.filter.load(part, row['bits'] as Uint8Array);
+      run.filter.load(part, row['bits'] as Uint8Array, () =>
+        damagedIndex(`the filter of key run ${run.id}: its bytes are not those that were written`),
+      );
       buckets = Math.min((part + 1) * FILTER_PART_BUCKETS, 2 ** run.bits);
     }
     // The buckets since the last whole part, when a merge was cut off between two.

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import type { Event } from '@chronicleweaver/protocol';
+import { eventWith } from './support/events.ts';
+import { TestServer, problemIn } from './support/server.ts';
+
+/** Does something to the file behind the service's back, as a disk does. */
+function damage(server: TestServer, sql: string): void {
+  const db = new DatabaseSync(server.databasePath);
+  db.function('flipped', (bytes) => flipped(bytes as Uint8Array));
+  db.exec(sql);
+  db.close();
+}
+
+/** The same bytes but for one bit in the middle. */
+function flipped(bytes: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[copy.length >> 1]! ^= 1;
+  return copy;
+}
+
+/** A commit, and so a block, each; some are packed, some are stored as they are. */
+async function publishBlocks(server: TestServer, count: number): Promise<void> {
+  for (let block = 0; block < count; block++) {
+    const chars = block % 2 === 0 ? 10 : 2000;
+    await server.publish(
+      ...Array.from({ length: 10 }, (_, i): Event =>
+        eventWith({
+          event_id: `${block}-${i}`,
+          topic: `t${block}`,
+          payload: { message: `${block} `.repeat(chars) },
+        }),
+      ),
+    );
+  }
+}
+
+for (const [what, firstOffset, part] of [
+  ['a text that is stored as it is', 21, 'body'],
+  ['packed texts', 11, 'body'],
+  ['the list of what a block holds', 21, 'directory'],
+] as const) {
+  test(`one flipped bit in ${what} is found when it is read, and is not handed out [ERR-7]`, async (t) => {
+    const server = await TestServer.start(t);
+    await publishBlocks(server, 4);
+    damage(server, `UPDATE fresh_block SET ${part} = flipped(${part}) WHERE first_offset = ${firstOffset}`);
+
+    const topic = `t${(firstOffset - 1) / 10}`;
+    for (const path of [
+      `/events?after=${firstOffset - 1}&limit=5`,
+      `/events?after=${firstOffset - 1}`,
+      `/events?topic=${topic}`,
+      '/events?limit=1000',
+      `/events/${topic}/${topic.slice(1)}-3`,
+    ]) {
+      const { detail } = await problemIn(await fetch(server.url + path), 500, 'store_damaged');
+      assert.match(detail, new RegExp(`block at offset ${firstOffset}: .*verify`), path);
+    }
+    // Everything else is read as ever.
+    assert.equal((await server.events('?after=30')).count, 10);
+    assert.equal((await server.events('?limit=5')).count, 5);
+    assert.equal((await server.stats()).received, 40);
+    assert.equal((await server.publish(eventWith({ event_id: 'new' }))).accepted, 1);
+  });
+}
+
+test('an answer that meets damage on its way is cut short, so that no reader takes it for whole [ERR-7]', async (t) => {
+  const server = await TestServer.start(t);
+  await publishBlocks(server, 40);
+  damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
+  for (const accept of ['application/json', 'application/x-ndjson']) {
+    const response = await fetch(`${server.url}/events`, { headers: { accept } });
+    assert.equal(response.status, 200);
+    await assert.rejects(response.text(), /terminated/, accept);
+  }
+});
