@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { type IncomingMessage, get } from 'node:http';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
-import { eventWith } from './support/events.ts';
+import { eventWith, manyEvents } from './support/events.ts';
 import { TestServer, problemIn } from './support/server.ts';
 
 /** Does something to the file behind the service's back, as a disk does. */
@@ -74,4 +76,27 @@ test('an answer that meets damage on its way is cut short, so that no reader tak
     assert.equal(response.status, 200);
     await assert.rejects(response.text(), /terminated/, accept);
   }
+});
+
+test('damage that is met while a reader takes nothing ends its answer, and nothing else [ERR-7]', async (t) => {
+  const server = await TestServer.start(t);
+  // More than the sockets hold.
+  const message = Array.from({ length: 12_000 }, (_, i) => String.fromCodePoint(33 + ((i * i) % 90))).join(
+    '',
+  );
+  for (let block = 0; block < 30; block++) {
+    await server.publish(...manyEvents(50, (k) => ({ event_id: `${block}-${k}`, payload: { message } })));
+  }
+  // Wherever the answer stands still, one of these is what is read meanwhile.
+  for (let block = 29; block > 0; block--) {
+    damage(server, `UPDATE merged_block SET body = flipped(body) WHERE first_offset = ${1 + 50 * block}`);
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(`${server.url}/events`, resolve).once('error', reject);
+    });
+    response.on('error', () => {});
+    response.pause();
+    await sleep(30);
+    response.destroy();
+  }
+  assert.equal((await server.stats()).received, 1500);
 });

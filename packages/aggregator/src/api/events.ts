@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import { parseTimestamp } from '@chronicleweaver/protocol';
+import type { FastifyBaseLogger } from 'fastify';
 import { Type } from 'typebox';
 import { type EventPage, type EventStore, type PageQuery, START } from '../store/event-store.ts';
 import { releasedYoung } from '../released-memory.ts';
@@ -64,7 +65,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
         // Nobody reads what the answer to HEAD would stream.
         if (isHead) return reply.send(Readable.from([]));
         reading.need(WHOLE_ANSWER_BYTES);
-        const pieces = await allEvents(store, query, ndjson);
+        const pieces = await allEvents(store, query, ndjson, request.log);
         return reply.send(Readable.from(noting(reading, pieces), { objectMode: false }));
       }
 
@@ -136,6 +137,7 @@ async function allEvents(
   store: EventStore,
   query: PageQuery,
   ndjson: boolean,
+  log: FastifyBaseLogger,
 ): Promise<AsyncGenerator<Uint8Array>> {
   const { lastOffset, count } = await store.snapshot(query);
   const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
@@ -154,15 +156,20 @@ async function allEvents(
         left -= page.count;
         // While this page goes out the next one is read.
         asked = page.resumeAfter !== null && left > 0 ? ask(page.resumeAfter) : null;
+        // It is awaited when this page is gone, which is when the reader pleases; until then nobody minds its failure.
+        asked?.catch(() => undefined);
         // No separator stands behind the last event of an array.
         if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
       }
+      // The count went out first; an answer that does not keep it must not look whole.
+      if (left !== 0) throw new Error(`${count} events were announced, ${count - left} were read`);
+    } catch (error) {
+      log.error({ err: error }, 'an answer was cut short: its events could not be read');
+      throw error;
     } finally {
-      // A reader that leaves in the middle leaves a page behind; whether it could be read matters to nobody.
+      // A reader that leaves in the middle leaves a page behind.
       await asked?.catch(() => undefined);
     }
-    // The count went out first; an answer that does not keep it must not look whole.
-    if (left !== 0) throw new Error(`${count} events were announced, ${count - left} were read`);
     if (!ndjson) yield Buffer.from(']}');
   }
 }

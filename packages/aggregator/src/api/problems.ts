@@ -33,8 +33,10 @@ export function problemOf({ code, message, errors, done }: ProblemError): Proble
 /** Answers any error as a problem document; what was not foreseen goes to the log with its cause. */
 export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
   const known = knownProblem(error);
-  if (known === undefined || known.code === 'store_damaged')
-    request.log.error({ err: error, method: request.method, url: request.url }, 'a request failed');
+  const { method, url } = request;
+  if (known === undefined) request.log.error({ err: error, method, url }, 'a request failed');
+  else if (known.code === 'store_damaged')
+    request.log.error({ err: error, method, url }, 'what is stored could not be read');
   const problem =
     known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
   const { status } = PROBLEMS[problem.code];
