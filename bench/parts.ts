@@ -1,7 +1,9 @@
 import { hash } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readEvents } from '../packages/aggregator/src/event/event-reader.ts';
+import { compileTopicFilter } from '../packages/aggregator/src/store/topic-filter.ts';
 import { KeyHasher } from '../packages/aggregator/src/store/sqlite/keys/key-hash.ts';
+import { TopicRoutes } from '../packages/aggregator/src/subscriptions/topic-routes.ts';
 import { createEventText } from './load/event-text.ts';
 
 /**
@@ -41,12 +43,28 @@ const packed = zstdCompressSync(texts, { params: { [constants.ZSTD_c_compression
 measure('unpack into one buffer', () => void zstdDecompressSync(packed, { chunkSize: texts.length }));
 measure('unpack into pieces of 16 KiB', () => void zstdDecompressSync(packed));
 
-function measure(what: string, work: () => void): void {
-  const roundsMs = Array.from({ length: ROUNDS }, () => {
+const filters = Array.from({ length: 1000 }, (_, k) => ({ topicPatterns: [[`site.${k}.>`]] }));
+const topics = Array.from({ length: EVENTS }, (_, k) => `site.${k * 16}.door`);
+const routes = new TopicRoutes<number>();
+for (const [k, filter] of filters.entries()) routes.add(filter, k);
+const asked = filters.map((filter) => compileTopicFilter(filter));
+measure('who of 1000 follows a topic: the tree', () => {
+  for (const topic of topics) routes.candidates(topic);
+});
+measure(
+  'who of 1000 follows a topic: each in turn',
+  () => {
+    for (const topic of topics) asked.filter((isMeant) => isMeant(topic));
+  },
+  4,
+);
+
+function measure(what: string, work: () => void, rounds = ROUNDS): void {
+  const roundsMs = Array.from({ length: rounds }, () => {
     const startMs = performance.now();
     work();
     return performance.now() - startMs;
   }).toSorted((a, b) => a - b);
-  const nanos = (roundsMs[ROUNDS / 2]! * 1e6) / EVENTS;
+  const nanos = (roundsMs[rounds / 2]! * 1e6) / EVENTS;
   process.stdout.write(`${what.padEnd(40)} ${nanos.toFixed(0).padStart(6)} ns\n`);
 }
