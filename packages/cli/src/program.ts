@@ -3,6 +3,7 @@ import { ChronicleWeaverError, ConnectionError, ProblemError } from '@chroniclew
 import manifest from '../package.json' with { type: 'json' };
 import { eventsCommand } from './commands/events.ts';
 import { findCommand } from './commands/find.ts';
+import { groupsCommand } from './commands/groups.ts';
 import { programCommands } from './commands/programs.ts';
 import { publishCommand } from './commands/publish.ts';
 import { serveCommand } from './commands/serve.ts';
@@ -33,8 +34,11 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     .exitOverride()
     .addHelpText('after', EXIT_CODES);
   for (const command of commandsOf(terminal)) {
-    program.addCommand(command.copyInheritedSettings(program));
+    inherit(command, program);
+    program.addCommand(command);
   }
+  // They tell their own usage.
+  for (const command of programCommands()) program.addCommand(command);
   try {
     await program.parseAsync(args, { from: 'user' });
     await terminal.drained();
@@ -42,6 +46,12 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   } catch (error) {
     return complain(terminal, terminal.causeOf(error), args.includes('--json'));
   }
+}
+
+/** What holds for the program holds for its commands and theirs. */
+function inherit(command: CommandUnknownOpts, parent: CommandUnknownOpts): void {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) inherit(child, command);
 }
 
 function commandsOf(terminal: Terminal): CommandUnknownOpts[] {
@@ -53,7 +63,7 @@ function commandsOf(terminal: Terminal): CommandUnknownOpts[] {
     findCommand(terminal),
     topicsCommand(terminal),
     statsCommand(terminal),
-    ...programCommands(),
+    groupsCommand(terminal),
   ];
 }
 

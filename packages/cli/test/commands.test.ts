@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import type { DeliveredEvent, Group } from '@chronicleweaver/client';
 import type { StoredEvent } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from '../../aggregator/test/support/events.ts';
 import { TestServer } from '../../aggregator/test/support/server.ts';
@@ -199,6 +200,49 @@ test('topics and stats are tables for people and JSON for programs', async (t) =
   assert.equal((JSON.parse(stats.stdout) as { received: number }).received, 12);
 });
 
+test('groups are made, shown and worked on by hand', async (t) => {
+  const server = await TestServer.start(t);
+  const groups = async (...args: string[]): Promise<Ran> =>
+    ok(commandLine(['groups', ...args, '--url', server.url]));
+  await server.publish(...manyEvents(4));
+  const created = await groups(
+    'create',
+    'mailer',
+    '--topic=orders',
+    '--topic=users',
+    '--start=2',
+    '--max-deliveries=1',
+  );
+  assert.match(
+    created.stdout,
+    /^name +mailer\ntopics +orders users\nstart +2\nlease_ms +30000\nmax_deliveries +1\n/,
+  );
+  const list = await groups('list');
+  assert.match(
+    list.stdout,
+    /^GROUP +LAG +IN FLIGHT +DEAD +CURSOR +TOPICS\nmailer +3 +0 +0 +1 +orders users\n$/,
+  );
+
+  const [first] = (await groups('pull', 'mailer', '--json')).lines.map(
+    (line) => JSON.parse(line) as DeliveredEvent,
+  );
+  assert.deepEqual([first?.offset, first?.delivery], [2, 1]);
+  assert.equal((await groups('ack', 'mailer', first!.lease_id)).stdout, 'acknowledged: 1\n');
+  const [lease, delivery, ...rest] = (await groups('pull', 'mailer', '--wait', '1')).lines[0]!.split(' ');
+  assert.deepEqual([delivery, rest[0]], ['1', '3']);
+  await groups('nack', 'mailer', lease!);
+  assert.match((await groups('dead', 'mailer')).stdout, /^3 .* \(given_back at delivery 1, .*\)\n$/);
+  assert.equal((await groups('replay', 'mailer', '3')).stdout, '1 delivered again, 0 dead still\n');
+  assert.equal((await groups('pull', 'mailer', '--max=9', '--ack')).lines.length, 2);
+  assert.equal((JSON.parse((await groups('show', 'mailer', '--json')).stdout) as Group).lag, 0);
+  assert.equal((await groups('seek', 'mailer', 'earliest')).stdout, 'cursor: 0\n');
+  assert.equal((await groups('seek', 'mailer', '2025-01-01', '--json')).stdout, '{"cursor":0}\n');
+  assert.equal((await groups('delete', 'mailer')).stdout, 'mailer is deleted\n');
+  const gone = await commandLine(['groups', 'show', 'mailer', '--url', server.url]);
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /404 subscription_not_found/);
+});
+
 test('wrong usage is told in a line and exits with 2', async () => {
   const wrong: [string[], RegExp][] = [
     [['nope'], /unknown command 'nope'/],
@@ -207,6 +251,8 @@ test('wrong usage is told in a line and exits with 2', async () => {
     [['events', '--order', 'up'], /Allowed choices are asc, desc/],
     [['events', '--url', 'localhost'], /It takes an address such as/],
     [['tail', '--after', 'now'], /It takes an offset, earliest or latest/],
+    [['groups', 'seek', 'g', 'yesterday'], /It takes an offset, earliest, latest or a time/],
+    [['groups', 'create', 'g'], /required option '--topic <pattern>'/],
     [['find', 'orders'], /missing required argument 'event_id'/],
   ];
   for (const [args, expected] of wrong) {
@@ -230,6 +276,7 @@ test('--help of each command tells its options, examples and, where it matters, 
     'find',
     'topics',
     'stats',
+    'groups',
     'stress',
     'verify',
     'backup',
