@@ -75,10 +75,11 @@ const LOG_CALL =
 test('every message of the log stands in docs/operations.md with what to do', () => {
   const logged = loggedMessages();
   assert.ok(logged.length > 15, `${logged.length} messages were found`);
-  const rows = tableRows(textOf('docs/operations.md'), '`duplicates dropped`');
-  const told = rows.flatMap(([messages = '']) =>
-    [...messages.matchAll(/`([^`]+)`/g)].map(([, text]) => text!),
+  // - `message`, `another` (level): what to do
+  const items = textOf('docs/operations.md').matchAll(
+    /^- (`[^`]+`(?:, `[^`]+`)*) \((?:info|warn|error)\):/gm,
   );
+  const told = [...items].flatMap(([, names]) => [...names!.matchAll(/`([^`]+)`/g)].map(([, text]) => text!));
   // A message may be told by its beginning.
   const tells = (text: string, message: string): boolean =>
     text.endsWith('…') ? message.startsWith(text.slice(0, -1).trim()) : message.trim() === text;

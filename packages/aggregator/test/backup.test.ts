@@ -15,7 +15,11 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
 import { BackupError, type BackupOptions, backup } from '../src/store/sqlite/backup.ts';
+import type { Epoch } from '../src/store/event-store.ts';
+import { epochsOf } from '../src/store/sqlite/epochs.ts';
 import { openFile } from '../src/store/sqlite/open-file.ts';
+import { SqliteStore } from '../src/store/sqlite/store.ts';
+import type { Told } from '../src/store/sqlite/thread.ts';
 import { verifyFile } from '../src/store/sqlite/verify.ts';
 import { batchOf, manyEvents } from './support/events.ts';
 import { tempFolder } from './support/temp-folder.ts';
@@ -219,6 +223,44 @@ test('a copy with something wrong in it is thrown away and told, or kept where n
   assert.equal(existsSync(to), false);
   await backup({ from, to, verify: false });
   assert.equal(verifyFile(to).problemsFound, 1);
+});
+
+test('a copy that a service writes begins an epoch at its end, once, and one that is only verified does not [EPO-1]', async (t) => {
+  const { folder, from, to } = fileOf(t, 20);
+  const epochs = (path: string): Epoch[] => {
+    const db = new DatabaseSync(path);
+    const found = epochsOf(db);
+    db.close();
+    return found;
+  };
+  const [first, ...others] = epochs(from);
+  assert.match(first!.name, /^[0-9a-f]{16}$/);
+  assert.deepEqual([first!.afterOffset, others], [0, []]);
+  await backup({ from, to });
+  assert.deepEqual(verifyFile(to).problems, []);
+  assert.deepEqual(epochs(to), [first]);
+  const again = join(folder, 'again.db');
+  await backup({ from: to, to: again });
+
+  const told: Told[] = [];
+  const restored = await SqliteStore.open(to, (line) => told.push(line));
+  assert.deepEqual(
+    restored.epochs.map(({ afterOffset }) => afterOffset),
+    [0, 20],
+  );
+  assert.equal(told.length, 1);
+  assert.match(told[0]!.message, /a new epoch begins/);
+  const { epochs: begun } = restored;
+  await restored.close();
+  const restarted = await SqliteStore.open(to, (line) => told.push(line));
+  assert.deepEqual(restarted.epochs, begun);
+  assert.equal(told.length, 1);
+  await restarted.close();
+  // The same copy, restored once more, is another log.
+  const other = await SqliteStore.open(again);
+  assert.deepEqual(other.epochs[0], first);
+  assert.notEqual(other.epochs[1]!.name, begun[1]!.name);
+  await other.close();
 });
 
 test('a copy that is called off, while it copies or while it verifies, leaves nothing behind', async (t) => {

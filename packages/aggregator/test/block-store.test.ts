@@ -406,6 +406,8 @@ test('a file in which fresh and merged blocks share a table is opened, and nothi
   // Back to format 3: there, the merged blocks come first and `merged_to` is where they end.
   db.exec(`
     BEGIN;
+    DROP TABLE epoch;
+    ALTER TABLE log DROP COLUMN is_copy;
     DROP VIEW block;
     ALTER TABLE merged_block RENAME TO block;
     ALTER TABLE log ADD COLUMN merged_to INTEGER NOT NULL DEFAULT 0;
@@ -447,6 +449,8 @@ test('verify finds each kind of damage and names its place, and a rebuild mends 
     ['a filter is changed', 'UPDATE key_filter SET bits = zeroblob(length(bits))', /the filter of key run \d+: its bytes are not those/],
     ['a key is changed', 'UPDATE key_block SET entries = zeroblob(length(entries)) WHERE place = (SELECT max(place) FROM key_block WHERE length(entries) > 4)', /bucket \d+ of key run \d+: its bytes are not those/],
     ["a text is torn", "UPDATE fresh_block SET body = zeroblob(length(body)) WHERE first_offset = (SELECT max(first_offset) FROM block)", /block at offset \d+:/],
+    ['an epoch begins in the future', "INSERT INTO epoch (name, after_offset) VALUES ('x', 1000000)", /epochs: they begin/],
+    ['there is no epoch', 'DELETE FROM epoch', /epochs: they begin/],
     ['a run says another count', 'UPDATE key_run SET keys = keys + 1 WHERE run_id = (SELECT min(run_id) FROM key_run WHERE merged_into IS NULL)', /its row says|the index has/],
   ]; // prettier-ignore
   for (const [name, sql, message] of damages) {

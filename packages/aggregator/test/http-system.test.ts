@@ -65,6 +65,7 @@ test('the statistics tell all counts, of all time [SYS-3, P-5]', async (t) => {
     commits: 0,
     followers: 0,
     version: VERSION,
+    epoch: empty['epoch'],
   });
   assert.ok(Number.isInteger(empty['uptime']) && Number(empty['stored_bytes']) > 0);
 
@@ -385,8 +386,10 @@ test('the document tells which parameters there are, and that none of a query is
   );
   assert.deepEqual(told, {
     '/': [],
-    '/events': ['topic', 'source', 'from', 'to', 'after', 'limit', 'order'].map((name) => `query ${name}`),
-    '/events/stream': ['query topic', 'query after', 'header last-event-id'],
+    '/events': ['topic', 'source', 'from', 'to', 'after', 'limit', 'order', 'epoch'].map(
+      (name) => `query ${name}`,
+    ),
+    '/events/stream': ['query topic', 'query after', 'query epoch', 'header last-event-id'],
     '/events/{topic}/{event_id}': ['path topic required', 'path event_id required'],
     '/health': [],
     '/publish': ['query results'],
@@ -427,7 +430,16 @@ test('every answer is what its schema in the document says [SYS-4]', async (t) =
     await get('/ready');
     await get('/stats');
     await get('/topics');
-    for (const query of ['', '?limit=1', '?limit=10', '?order=desc', '?limit=0', '?x=1', '?topic=%'])
+    for (const query of [
+      '',
+      '?limit=1',
+      '?limit=10',
+      '?order=desc',
+      '?limit=0',
+      '?x=1',
+      '?topic=%',
+      '?after=1&epoch=x',
+    ])
       await get('/events', query);
     await get('/events/{topic}/{event_id}', '', '/events/orders/none');
     await get('/events/{topic}/{event_id}', '', '/events/orders/%ff');

@@ -8,6 +8,8 @@ export interface SubscribeQuery {
   topics?: readonly string[] | undefined;
   /** Events behind this offset, all (`earliest`), or those to come (`latest`, where left out). */
   after?: number | 'earliest' | 'latest' | undefined;
+  /** The epoch in which that offset was got, as `/stats` tells it: an offset that means other events by now is refused. */
+  epoch?: string | undefined;
 }
 
 /** The service says something every 15 s; a connection that is silent for three times as long is dead. */
@@ -23,16 +25,20 @@ const QUIET_MS = 45_000;
 export async function* subscribe(
   transport: Transport,
   parse: (text: string) => StoredEvent,
-  { topics, after }: SubscribeQuery,
+  { topics, after, epoch: begunIn }: SubscribeQuery,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<StoredEvent, void, void> {
   let cursor = after?.toString();
+  /** Of the cursor, once the service has told it: after a restore from a copy the cursor may mean other events. */
+  let epoch = begunIn;
   let failure: ChronicleWeaverError | undefined;
   for (let attempts = 0; ; attempts++) {
     try {
       if (failure !== undefined) await transport.retry(attempts, failure, signal);
-      const query = { topic: topics, after: cursor };
-      const chunks = transport.stream('/events/stream', query, QUIET_MS, signal);
+      const query = { topic: topics, after: cursor, epoch };
+      const chunks = transport.stream('/events/stream', query, QUIET_MS, signal, (headers) => {
+        epoch = headers.get('chronicle-epoch') ?? epoch;
+      });
       for await (const { id, event, data } of messages(chunks)) {
         attempts = 0;
         cursor = id ?? cursor;

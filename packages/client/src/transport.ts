@@ -120,7 +120,7 @@ export class Transport {
   }
 
   /**
-   * The text of an answer that has no end, as it comes. It is not tried again here: only its reader knows where to go on.
+   * The text of an answer that has no end, as it comes; `opened` is called once, before the first of it. It is not tried again here: only its reader knows where to go on.
    * @throws ProblemError, or ConnectionError where it ends, breaks, or says nothing for `quietMs`
    */
   async *stream(
@@ -128,6 +128,7 @@ export class Transport {
     query: Query,
     quietMs: number,
     signal: AbortSignal | undefined,
+    opened: (headers: Headers) => void,
   ): AsyncGenerator<string> {
     const linked = linkSignals(signal, this.#ended);
     const request = `GET ${this.#base}${path}`;
@@ -138,6 +139,7 @@ export class Transport {
         signal: linked.signal,
       });
       if (!response.ok || response.body === null) throw problemOf(request, response, await response.text());
+      opened(response.headers);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
         linked.setTimeout(quietMs);

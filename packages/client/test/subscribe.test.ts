@@ -14,9 +14,13 @@ function frame(offset: number, end = '\n'): string {
 }
 
 /** Answers with these pieces as they are, then cuts the connection, or leaves it open. */
-function streamOf(pieces: readonly (string | Uint8Array)[], end: 'cut' | 'end' | 'open') {
+function streamOf(
+  pieces: readonly (string | Uint8Array)[],
+  end: 'cut' | 'end' | 'open',
+  headers: Record<string, string> = {},
+) {
   return (response: ServerResponse): void => {
-    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
     const next = (at: number): void => {
       if (at < pieces.length) response.write(pieces[at]!, () => setImmediate(next, at + 1));
       else if (end === 'end') response.end();
@@ -35,7 +39,7 @@ async function take(events: AsyncIterable<StoredEvent>, count: number): Promise<
   return offsets;
 }
 
-const cursorOf = ({ url }: Arrived): string | null => url.searchParams.get('after');
+const cursorOf = ({ url }: Pick<Arrived, 'url'>): string | null => url.searchParams.get('after');
 
 test('a stream that is cut is resumed from the last event, and one cut before any from where it began', async (t) => {
   const server = await ScriptedServer.start(t, ({ number }) => {
@@ -114,10 +118,28 @@ test('a refusal ends the stream with its code', async (t) => {
   assert.equal(server.arrived.length, 1);
 });
 
+test('a subscription goes on in its epoch, and ends where its cursor is of a log that was replaced by a copy', async (t) => {
+  const epoch = (name: string) => ({ 'chronicle-epoch': name });
+  const server = await ScriptedServer.start(t, ({ number: count }) =>
+    count < 3 ? streamOf([frame(count)], 'cut', epoch(`epoch-${count}`)) : problem(409, 'log_restored'),
+  );
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+  const events = chronicle.subscribe({ after: 0, epoch: 'epoch-0' });
+  assert.equal((await events.next()).value?.offset, 1);
+  assert.equal((await events.next()).value?.offset, 2);
+  await assert.rejects(events.next(), { code: 'log_restored', status: 409 });
+  const asked = server.arrived.map(({ url }) => [cursorOf({ url }), url.searchParams.get('epoch')]);
+  assert.deepEqual(asked, [
+    ['0', 'epoch-0'],
+    ['1', 'epoch-1'],
+    ['2', 'epoch-2'],
+  ]);
+});
+
 test('a connection that has gone silent is taken for dead', async (t) => {
   const server = await ScriptedServer.start(t, () => streamOf([': hello\n\n'], 'open'));
   const transport = new Transport({ url: server.url }, new AbortController().signal);
-  const chunks = transport.stream('/events/stream', {}, 50, undefined);
+  const chunks = transport.stream('/events/stream', {}, 50, undefined, () => {});
   assert.equal((await chunks.next()).value, ': hello\n\n');
   await assert.rejects(chunks.next(), { name: 'ConnectionError', code: 'timeout', retryable: true });
 });

@@ -15,6 +15,7 @@ export const PROBLEMS = {
   method_not_allowed: { status: 405, title: 'The resource does not take this method' },
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   cursor_beyond_end: { status: 409, title: 'The log ends before the cursor' },
+  log_restored: { status: 409, title: 'The cursor is not of this log' },
   subscription_differs: { status: 409, title: 'The subscription is there with another definition' },
   subscriptions_full: { status: 409, title: 'There are as many subscriptions as there may be' },
   lease_expired: { status: 409, title: 'A lease is no longer held' },

@@ -5,6 +5,7 @@ import { Type } from 'typebox';
 import { type EventPage, type EventStore, type PageQuery, START } from '../store/event-store.ts';
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopic, visiblePatterns } from './access.ts';
+import { EPOCH_HEADER, currentEpoch, requireCursorOf } from './epochs.ts';
 import { ProblemError } from './problems.ts';
 import type { ReadRoom, Reading } from './read-room.ts';
 import {
@@ -49,7 +50,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
             description: 'Events',
             content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
           },
-          ...problems(400, 422, 500, 503),
+          ...problems(400, 409, 422, 500, 503),
         },
       },
     },
@@ -57,7 +58,9 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
       const ndjson = request.accepts().type(['json', 'application/x-ndjson']) === 'application/x-ndjson';
       if (request.query.topic !== undefined) requireTopic(request, request.query.topic);
       const query = { ...pageQueryOf(request.query, ndjson), topicPatterns: visiblePatterns(request) };
-      const { limit } = request.query;
+      const { limit, epoch, after } = request.query;
+      requireCursorOf(store.epochs, epoch, after);
+      reply.header(EPOCH_HEADER, currentEpoch(store.epochs));
       reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
       const isHead = request.method === 'HEAD';
       const reading = room.open(reply.raw);

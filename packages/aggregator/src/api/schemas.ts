@@ -54,6 +54,11 @@ export const publishAnswer = Type.Object(
   { title: 'PublishAnswer' },
 );
 
+const epoch = Type.String({
+  maxLength: 64,
+  description: 'The epoch in which the cursor was got: a cursor that means other events by now is refused.',
+});
+
 export const eventsQuery = Type.Object(
   {
     topic: Type.Optional(topic),
@@ -75,6 +80,7 @@ export const eventsQuery = Type.Object(
       }),
     ),
     order: Type.Optional(Type.Enum(['asc', 'desc'], { default: 'asc', description: 'Of the offsets.' })),
+    epoch: Type.Optional(epoch),
   },
   { additionalProperties: false },
 );
@@ -98,6 +104,7 @@ export const streamQuery = Type.Object(
           'An offset, to begin behind it; `earliest`, the whole log; or `latest`, what is to come.',
       }),
     ),
+    epoch: Type.Optional(epoch),
   },
   { additionalProperties: false },
 );
@@ -185,6 +192,7 @@ export const statsAnswer = Type.Object(
     commits: whole('Commits since the start of the process.'),
     followers: whole('Live streams that are open.'),
     version: Type.String(),
+    epoch: Type.String({ description: 'Another one after a restore from a copy.' }),
   },
   {
     title: 'StatsAnswer',

@@ -5,6 +5,7 @@ import type { EventStore, TopicFilter } from '../store/event-store.ts';
 import type { Commits } from '../subscriptions/commits.ts';
 import type { Followers } from '../subscriptions/followers.ts';
 import { requireTopic, visiblePatterns } from './access.ts';
+import { EPOCH_HEADER, currentEpoch, requireCursorOf } from './epochs.ts';
 import { ProblemError } from './problems.ts';
 import { problems, streamHeaders, streamQuery } from './schemas.ts';
 import type { Api } from './server.ts';
@@ -34,6 +35,7 @@ interface Parts {
 
 /** `GET /events/stream`: the log as Server-Sent Events (WHATWG HTML, 9.2), from a cursor on, without an end. */
 export async function streamRoutes(api: Api, { store, commits, followers }: Parts): Promise<void> {
+  const epochNow = currentEpoch(store.epochs);
   api.get(
     '/events/stream',
     {
@@ -56,12 +58,13 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
       },
     },
     async (request, reply) => {
-      const { topic, after = 'latest' } = request.query;
+      const { topic, epoch, after = 'latest' } = request.query;
       const filter = filterOf(request, topic);
       const cursor = cursorOf(after, request.headers['last-event-id']);
+      if (cursor !== 'latest') requireCursorOf(store.epochs, epoch, cursor);
       const start = await startOf(cursor);
-      if (request.method === 'HEAD') return reply.headers(HEADERS).send('');
-      followers.follow(filter, start, () => open(reply, start));
+      if (request.method === 'HEAD') return reply.headers({ ...HEADERS, [EPOCH_HEADER]: epochNow }).send('');
+      followers.follow(filter, start, () => open(reply, start, epochNow));
     },
   );
 
@@ -120,11 +123,11 @@ function offsetOf(field: string, text: string, expected: string): number {
 }
 
 /** Sends the head, when to come back, and from where: who is cut off before the first event misses none. */
-function open(reply: FastifyReply, start: number): Writable {
+function open(reply: FastifyReply, start: number, epoch: string): Writable {
   reply.hijack();
   const response = reply.raw;
   response.removeHeader('transfer-encoding');
-  response.writeHead(200, HEADERS);
+  response.writeHead(200, { ...HEADERS, [EPOCH_HEADER]: epoch });
   const retryMs = RETRY_MS_MIN + Math.floor(Math.random() * (RETRY_MS_MAX - RETRY_MS_MIN));
   response.write(`retry: ${retryMs}\nid: ${start}\n\n`);
   return response;

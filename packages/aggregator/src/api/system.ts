@@ -4,6 +4,7 @@ import type { EventStore } from '../store/event-store.ts';
 import type { Followers } from '../subscriptions/followers.ts';
 import { VERSION } from '../version.ts';
 import { visiblePatterns } from './access.ts';
+import { currentEpoch } from './epochs.ts';
 import { messageAnswer, problems, statsAnswer, topicsAnswer } from './schemas.ts';
 import type { Api } from './server.ts';
 
@@ -77,7 +78,8 @@ export async function systemRoutes(api: Api, { store, queue, consumer, followers
       schema: { summary: 'The books', tags, response: { 200: statsAnswer } },
     },
     async (request) => {
-      const ofProcess = { uptime: Math.floor(process.uptime()), version: VERSION };
+      const epoch = currentEpoch(store.epochs);
+      const ofProcess = { uptime: Math.floor(process.uptime()), version: VERSION, epoch };
       const topicPatterns = visiblePatterns(request);
       if (topicPatterns !== undefined) return { ...(await topicStats(store, topicPatterns)), ...ofProcess };
       const stats = await store.stats();

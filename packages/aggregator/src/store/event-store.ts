@@ -10,6 +10,9 @@ import type { SubscriptionStore } from './subscription-store.ts';
  * `received = accepted + duplicates`, counted in the transaction that stores the events.
  */
 export interface EventStore {
+  /** Oldest first, at least one; the last is the one that is written. They change at a start alone. */
+  readonly epochs: readonly Epoch[];
+
   /** How far each subscription has come, in the same file. */
   readonly subscriptions: SubscriptionStore;
 
@@ -42,6 +45,13 @@ export interface EventStore {
 
   /** Waits for what was begun and lets go of the file. */
   close(): Promise<void>;
+}
+
+/** A part of the log that was written without ever going back. The first start on a restored copy begins another. */
+export interface Epoch {
+  readonly name: string;
+  /** The last offset of the one before: up to there the log is the same in both. */
+  readonly afterOffset: number;
 }
 
 /** What became of one batch; `verdicts` and `offsets` have an entry per event, in order. */

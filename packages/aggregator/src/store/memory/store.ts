@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   EVENT_ID,
   type EventBatch,
@@ -13,6 +14,7 @@ import {
   type AppendResult,
   CONFLICT,
   DUPLICATE,
+  type Epoch,
   type EventFilter,
   type EventPage,
   type EventStore,
@@ -52,6 +54,7 @@ export class MemoryStore implements EventStore {
   #duplicates = 0;
   #conflicts = 0;
   #closed = false;
+  readonly epochs: readonly Epoch[] = [{ name: randomUUID(), afterOffset: 0 }];
   readonly subscriptions: SubscriptionStore = new MemorySubscriptions(this);
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {

@@ -17,6 +17,7 @@ import { Worker } from 'node:worker_threads';
 import { StoreError } from '../event-store.ts';
 import { openForCopying } from './database.ts';
 import { messageOf } from './errors.ts';
+import { markCopy } from './epochs.ts';
 import { readLedger } from './ledger.ts';
 import { lock } from './lock.ts';
 import type { Findings } from './verify.ts';
@@ -263,6 +264,7 @@ function finish(partial: string): number {
   const db = new DatabaseSync(partial);
   try {
     // In WAL mode it could not be opened on a disk that is mounted read-only; the service's own start sets it again.
+    markCopy(db);
     db.exec('PRAGMA journal_mode = DELETE');
   } finally {
     db.close();

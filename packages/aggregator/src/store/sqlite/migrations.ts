@@ -150,4 +150,15 @@ export const MIGRATIONS: readonly string[] = [
   // 5: checksums behind blocks, key blocks and filters (checksum.ts). What was written before goes without, so there is
   // nothing to do; but a program that knows no checksums must not write to the file.
   '',
+
+  // 6: epochs (epochs.ts).
+  `
+  CREATE TABLE epoch (
+    epoch_id     INTEGER PRIMARY KEY,
+    name         TEXT    NOT NULL UNIQUE,  -- drawn at random
+    after_offset INTEGER NOT NULL          -- the last offset of the one before
+  ) STRICT;
+  INSERT INTO epoch VALUES (1, lower(hex(randomblob(8))), 0);
+  ALTER TABLE log ADD COLUMN is_copy INTEGER NOT NULL DEFAULT 0;  -- 1: nobody wrote it since it was copied
+  `,
 ];

@@ -1,11 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { StoreError } from '../event-store.ts';
+import type { Epoch, StoreError } from '../event-store.ts';
 import { Appender } from './append.ts';
 import { eventsOf } from './blocks/block-events.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
 import { BlockLog, LOG_SHAPE, type LogShape } from './blocks/block-log.ts';
 import { openForWriting } from './database.ts';
 import { openErrorOf } from './errors.ts';
+import { beginEpoch, epochsOf } from './epochs.ts';
 import { KeyHasher } from './keys/key-hash.ts';
 import { INDEX_SHAPE, type IndexShape, KeyIndex } from './keys/key-index.ts';
 import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
@@ -33,6 +34,8 @@ export interface OpenOptions {
   /** Told while an older file is moved over. */
   readonly progress?: Progress;
   readonly shape?: FileShape | undefined;
+  /** Called where the file was a copy and begins an epoch; without it a copy stays one, as for verify. */
+  readonly begun?: (epoch: Epoch) => void;
   /** Called when the file is open and nothing of it was read. */
   readonly before?: (db: DatabaseSync) => void;
   /** Called now and then while the newest keys come back, with the last offset so far. */
@@ -46,7 +49,7 @@ export interface OpenOptions {
  * StoreError `unusable`, with what to do.
  */
 export function openFile(path: string, options: OpenOptions = {}): OpenFile {
-  const { progress = () => {}, shape = FILE_SHAPE, before, revived = () => {}, stopped } = options;
+  const { progress = () => {}, shape = FILE_SHAPE, begun, before, revived = () => {}, stopped } = options;
   const { db, release } = openForWriting(path);
   const close = (): void => {
     db.close();
@@ -61,6 +64,7 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     const appender = new Appender(db, hasher, index, log, stopped);
     reviveKeys({ db, appender, hasher, index }, revived);
     migratePlain(db, { appender, hasher, index, log }, progress);
+    if (begun !== undefined && beginEpoch(db)) begun(epochsOf(db).at(-1)!);
     return { db, appender, hasher, index, log, close };
   } catch (error) {
     close();

@@ -4,6 +4,7 @@ import {
   ACCEPTED,
   type AppendResult,
   CONFLICT,
+  type Epoch,
   type EventPage,
   type EventStore,
   type PageQuery,
@@ -29,6 +30,7 @@ import type { ReaderCalls, Told, WriterCalls } from './thread.ts';
 export class SqliteStore implements EventStore {
   /** Like "3.53.4". */
   readonly sqliteVersion: string;
+  readonly epochs: readonly Epoch[];
   readonly subscriptions: SubscriptionStore;
   readonly #path: string;
   readonly #writer: ThreadClient<WriterCalls>;
@@ -38,12 +40,13 @@ export class SqliteStore implements EventStore {
     path: string,
     writer: ThreadClient<WriterCalls>,
     reader: ThreadClient<ReaderCalls>,
-    sqliteVersion: string,
+    { sqliteVersion, epochs }: Pick<SqliteStore, 'sqliteVersion' | 'epochs'>,
   ) {
     this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
     this.sqliteVersion = sqliteVersion;
+    this.epochs = epochs;
     this.subscriptions = {
       apply: async <const S extends readonly Step[]>(nowMs: number, steps: S) =>
         (await writer.call('stepSubscriptions', [nowMs, steps])) as OutcomesOf<S>,
@@ -53,13 +56,13 @@ export class SqliteStore implements EventStore {
   /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
   static async open(given: string, told: (told: Told) => void = () => {}): Promise<SqliteStore> {
     const path = placeOf(given);
-    const { thread: writer, sqliteVersion } = await ThreadClient.open<WriterCalls>(
+    const { thread: writer, ...opened } = await ThreadClient.open<WriterCalls>(
       { role: 'writer', path },
       told,
     );
     try {
       const { thread: reader } = await ThreadClient.open<ReaderCalls>({ role: 'reader', path }, told);
-      return new SqliteStore(path, writer, reader, sqliteVersion);
+      return new SqliteStore(path, writer, reader, opened);
     } catch (error) {
       await writer.close();
       throw error;

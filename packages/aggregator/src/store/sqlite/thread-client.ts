@@ -1,6 +1,13 @@
 import { Worker } from 'node:worker_threads';
-import { StoreError } from '../event-store.ts';
+import { type Epoch, StoreError } from '../event-store.ts';
 import { type Answer, type Call, OPENED, type ThreadData, type Told } from './thread.ts';
+
+/** What a thread tells of the file when it has opened it. */
+interface Opened {
+  /** Like "3.53.4". */
+  readonly sqliteVersion: string;
+  readonly epochs: readonly Epoch[];
+}
 
 interface Waiting {
   readonly resolve: (value: never) => void;
@@ -41,13 +48,13 @@ export class ThreadClient<C extends Calls> {
   static async open<C extends Calls>(
     data: ThreadData,
     told: (told: Told) => void,
-  ): Promise<{ thread: ThreadClient<C>; sqliteVersion: string }> {
+  ): Promise<Opened & { thread: ThreadClient<C> }> {
     const thread = new ThreadClient<C>(data, told);
     try {
-      const opened = new Promise<{ sqliteVersion: string }>((resolve, reject) => {
+      const opened = new Promise<Opened>((resolve, reject) => {
         thread.#waiting.set(OPENED, { resolve, reject });
       });
-      return { thread, sqliteVersion: (await opened).sqliteVersion };
+      return { thread, ...(await opened) };
     } catch (error) {
       await thread.#worker.terminate();
       throw error;

@@ -5,6 +5,7 @@ import type { Step } from '../subscription-store.ts';
 import { Background } from './background.ts';
 import { openForReading, sqliteVersion } from './database.ts';
 import { MEND, messageOf, readErrorOf } from './errors.ts';
+import { epochsOf } from './epochs.ts';
 import { refuseCutLog } from './ledger.ts';
 import { openFile } from './open-file.ts';
 import { type RangeQuery, Reader } from './read.ts';
@@ -52,6 +53,8 @@ function openWriter(path: string, tell: Tell) {
   const file = openFile(path, {
     before: refuseCutLog,
     progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
+    begun: (epoch) =>
+      tell({ ...epoch }, 'this file was a copy: behind its end a new epoch begins, see docs/operations.md'),
     stopped: (why) =>
       tell({ err: why.message }, `nothing is written any more until a restart: ${MEND}`, 'error'),
   });
@@ -59,7 +62,7 @@ function openWriter(path: string, tell: Tell) {
   const background = new Background(file, tell);
   const subscriptions = new SqliteSubscriptions(db);
   return {
-    opened: () => ({ sqliteVersion: sqliteVersion(db) }),
+    opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
     append: (group: EventBatch) => {
       background.later();
       return appender.append(group);
@@ -82,7 +85,7 @@ function openReader(path: string, _tell: Tell) {
   const db = openForReading(path);
   const reader = new Reader(db);
   return {
-    opened: () => ({ sqliteVersion: sqliteVersion(db) }),
+    opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
     snapshot: (filter: TopicFilter) => reader.snapshot(filter),
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),

@@ -2,6 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { EVENT_ID, TOPIC, partText } from '../../event/event-batch.ts';
 import { eventsOf } from './blocks/block-events.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
+import { epochsOf } from './epochs.ts';
 import { subscriptionProblems } from './verify-subscriptions.ts';
 import { type FileShape, type OpenFile, openFile } from './open-file.ts';
 
@@ -165,6 +166,10 @@ function checkBooks(db: DatabaseSync, findings: Findings, topics: ReadonlyMap<st
     tell(findings, `books: accepted ${accepted}, but ${findings.events} events are there`);
   if (lastOffset !== accepted)
     tell(findings, `books: last offset ${lastOffset} after ${accepted} accepted events`);
+  const begins = epochsOf(db).map(({ afterOffset }) => afterOffset);
+  if (begins[0] !== 0 || begins.some((begin, i) => begin < (begins[i - 1] ?? 0) || begin > lastOffset!)) {
+    tell(findings, `epochs: they begin behind offsets ${begins.join()} of ${lastOffset}`);
+  }
   const rows = db.prepare('SELECT name, events, last_offset FROM topic').all();
   for (const row of rows) {
     const name = String(row['name']);
