@@ -22,7 +22,7 @@ function createBar(what: string, total: number, unit: string): Progress {
     barCompleteChar: '█',
     barIncompleteChar: '░',
     barsize: 25,
-    // Signals end the process at once; there must be nothing to put right.
+    // Signals are for whoever shows it, and where they end the process at once there is nothing to put right.
     hideCursor: false,
     gracefulExit: false,
     stream: process.stderr,
