@@ -57,9 +57,10 @@ export class FollowRefused extends Error {
  * gave it (the store or the window); what is given next begins right above it. A page and the window may both hold an
  * event; it is the position that decides. The step from joining to live happens in one turn, in which nothing commits.
  *
- * The commit path only notes the commit. Flushes follow one another at such a distance that they take at most half of
- * the thread, so the more it costs to serve all, the more events go into one write. Memory: the window, and for each
- * follower what its stream holds.
+ * The commit path only notes the commit. After a flush the next one waits as long as that one took, `FLUSH_WAIT_MS_MAX`
+ * at most, so flushes leave the thread to others half of the time, and the more it costs to serve all, the more events go
+ * into one write. Memory: the window, the batches of what was committed since the last flush, and for each follower what
+ * its stream holds.
  */
 export class Followers {
   readonly #commits: Commits;
