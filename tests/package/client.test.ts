@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, after, before, test } from 'node:test';
@@ -10,21 +10,18 @@ import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { Site } from '../support/aggregator-process.ts';
 import { pathOf, textOf } from '../support/repository.ts';
+import { packed } from './packed.ts';
+import { runtime } from './runtimes.ts';
 
 const run = promisify(execFile);
 const DIST = pathOf('packages/client/dist');
-const RUNTIMES = pathOf('tests/package/runtimes');
 
 /** A project that has the packed client installed and nothing else. */
 const project = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
 after(() => rmSync(project, { recursive: true, force: true }));
 
 before(async () => {
-  await run('npm', ['run', 'build', '-w', 'packages/client'], { cwd: pathOf('.') });
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', project, DIST]);
-  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
-  writeFileSync(join(project, 'package.json'), '{"type":"module","private":true}');
-  await run('npm', ['install', '--no-audit', '--no-fund', join(project, filename)], { cwd: project });
+  await packed('packages/client', project);
   const { code } = transformSync(textOf('tests/package/exercise.ts'), { loader: 'ts', target: 'es2022' });
   writeFileSync(join(project, 'exercise.js'), code);
   const main = "import { exercise } from './exercise.js';\nconsole.log(await exercise(process.argv[2]));\n";
@@ -75,8 +72,8 @@ const COMMANDS = {
 
 for (const [name, command] of Object.entries(COMMANDS)) {
   test(`it works on ${name}`, { timeout: 120_000 }, async (t) => {
-    await runtimes();
-    assert.equal(await exerciseOn(t, command), 'all as it should be\n');
+    const [program, ...args] = command;
+    assert.equal(await exerciseOn(t, [await runtime(program), ...args]), 'all as it should be\n');
   });
 }
 
@@ -86,16 +83,6 @@ test("it works on this repository's Node.js", { timeout: 120_000 }, async (t) =>
 
 async function exerciseOn(t: TestContext, [program, ...args]: readonly string[]): Promise<string> {
   const { url } = await new Site(t).start();
-  const file = program!.startsWith('/') ? program! : join(RUNTIMES, 'node_modules', program!);
-  const { stdout } = await run(file, [...args, url], { cwd: project, timeout: 60_000 });
+  const { stdout } = await run(program!, [...args, url], { cwd: project, timeout: 60_000 });
   return stdout;
-}
-
-let installing: Promise<unknown> | undefined;
-
-/** Installs the runtimes, where they are not there yet. */
-async function runtimes(): Promise<void> {
-  if (existsSync(join(RUNTIMES, 'node_modules/.package-lock.json'))) return;
-  installing ??= run('npm', ['ci', '--no-audit', '--no-fund'], { cwd: RUNTIMES });
-  await installing;
 }
