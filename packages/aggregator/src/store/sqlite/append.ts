@@ -17,10 +17,14 @@ export interface GroupResult {
 
 interface Topic {
   readonly id: number;
+  readonly nameBytes: Uint8Array;
   events: number;
   lastOffset: number;
   isTouched: boolean;
 }
+
+/** A power of two. */
+const RECENT_TOPICS = 4096;
 
 /** Topics whose rows are kept in memory; past that all are forgotten and read anew. */
 const TOPICS_KEPT_MAX = 50_000;
@@ -42,6 +46,8 @@ export class Appender {
   readonly #index: KeyIndex;
   readonly #log: BlockLog;
   readonly #topics = new Map<string, Topic>();
+  /** Some of them, each at the place that its name gives: what is here is found without making a string of the name. */
+  readonly #recentTopics = new Array<Topic | undefined>(RECENT_TOPICS);
   #ledger: Ledger;
   #failure: StoreError | null = null;
   /** Bytes that must be free before there is space again; 0 where none was lacking. */
@@ -120,7 +126,7 @@ export class Appender {
     } catch (cause) {
       this.#index.rolledBack();
       this.#log.rolledBack();
-      this.#topics.clear();
+      this.#forgetTopics();
       this.#ledger = ledgerBefore;
       const error = writeErrorOf(cause);
       const isAsBefore = this.#rolledBack();
@@ -140,20 +146,15 @@ export class Appender {
     // One piece of memory, which moves to the other thread as a whole.
     const offsets = new Float64Array(new ArrayBuffer(count * (Float64Array.BYTES_PER_ELEMENT + 1)), 0, count);
     const verdicts = new Uint8Array(offsets.buffer, offsets.byteLength);
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const topicIds = new Int32Array(count);
     const starts = new Int32Array(count);
-    const ends = new Int32Array(count);
-    const pieces: Uint8Array[] = [];
+    const lengths = new Int32Array(count);
     const firstOffset = ledger.lastOffset + 1;
     const touched: Topic[] = [];
     // Only here: a topic that is forgotten while its group is counted would be counted anew.
-    if (this.#topics.size >= TOPICS_KEPT_MAX) this.#topics.clear();
+    if (this.#topics.size >= TOPICS_KEPT_MAX) this.#forgetTopics();
     let accepted = 0;
     let conflicts = 0;
-    let end = 0;
-    let pieceStart = 0;
-    let pieceEnd = 0;
     for (let i = 0; i < count; i++) {
       hasher.hashKey(group, i);
       const { k0, k1, k2, k3 } = hasher;
@@ -171,7 +172,7 @@ export class Appender {
       offsets[i] = offset;
 
       const at = i * SPANS_PER_EVENT;
-      const topic = this.#topic(text.toString('utf8', spans[at + TOPIC], spans[at + TOPIC + 1]));
+      const topic = this.#topic(bytes, spans[at + TOPIC]!, spans[at + TOPIC + 1]!);
       if (!topic.isTouched) {
         topic.isTouched = true;
         touched.push(topic);
@@ -179,20 +180,10 @@ export class Appender {
       topic.events += 1;
       topic.lastOffset = offset;
       topicIds[accepted] = topic.id;
-      const from = spans[at + TEXT]!;
-      const to = spans[at + TEXT + 1]!;
-      starts[accepted] = end;
-      end += to - from;
-      ends[accepted] = end;
+      starts[accepted] = spans[at + TEXT]!;
+      lengths[accepted] = spans[at + TEXT + 1]! - spans[at + TEXT]!;
       accepted += 1;
-      // Accepted neighbours are copied in one piece.
-      if (from !== pieceEnd) {
-        if (pieceEnd > pieceStart) pieces.push(bytes.subarray(pieceStart, pieceEnd));
-        pieceStart = from;
-      }
-      pieceEnd = to;
     }
-    if (pieceEnd > pieceStart) pieces.push(bytes.subarray(pieceStart, pieceEnd));
 
     ledger.lastMs = Math.max(Date.now(), ledger.lastMs);
     ledger.received += count;
@@ -204,8 +195,8 @@ export class Appender {
       const events = {
         topicIds: topicIds.subarray(0, accepted),
         starts: starts.subarray(0, accepted),
-        ends: ends.subarray(0, accepted),
-        texts: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces, end),
+        lengths: lengths.subarray(0, accepted),
+        texts: bytes,
         commits: [],
       };
       this.#log.append(firstOffset, events, ledger.lastMs);
@@ -220,18 +211,35 @@ export class Appender {
     return { receivedMs: ledger.lastMs, verdicts, offsets };
   }
 
-  #topic(name: string): Topic {
+  /** The topic whose name is these bytes. */
+  #topic(bytes: Uint8Array, start: number, end: number): Topic {
+    const place = placeOf(bytes, start, end);
+    const recent = this.#recentTopics[place];
+    if (recent !== undefined && isSame(recent.nameBytes, bytes, start, end)) return recent;
+    const nameBytes = Buffer.from(bytes.subarray(start, end));
+    const topic = this.#topicNamed(nameBytes.toString(), nameBytes);
+    this.#recentTopics[place] = topic;
+    return topic;
+  }
+
+  #topicNamed(name: string, nameBytes: Uint8Array): Topic {
     const known = this.#topics.get(name);
     if (known !== undefined) return known;
     const row = this.#findTopic.get(name);
     const topic: Topic = {
       id: Number(row === undefined ? this.#insertTopic.run(name).lastInsertRowid : row['topic_id']),
+      nameBytes,
       events: Number(row?.['events'] ?? 0),
       lastOffset: Number(row?.['last_offset'] ?? 0),
       isTouched: false,
     };
     this.#topics.set(name, topic);
     return topic;
+  }
+
+  #forgetTopics(): void {
+    this.#topics.clear();
+    this.#recentTopics.fill(undefined);
   }
 
   #writeLedger({ received, accepted, duplicates, conflicts, lastOffset, lastMs }: Ledger): void {
@@ -248,4 +256,17 @@ export class Appender {
       return false;
     }
   }
+}
+
+/** Fowler, Noll and Vo's FNV-1a, cut to a place among the recent topics. */
+function placeOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return (hash ^ (hash >>> 15)) & (RECENT_TOPICS - 1);
+}
+
+function isSame(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (name.length !== end - start) return false;
+  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[start + i]) return false;
+  return true;
 }

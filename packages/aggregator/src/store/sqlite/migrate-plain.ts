@@ -49,9 +49,9 @@ export function migratePlain(
 
   function move(rows: readonly PlainRow[]): void {
     const texts = rows.map((row) => Buffer.from(row.text));
-    const ends = new Int32Array(rows.length);
+    const lengths = Int32Array.from(texts, (text) => text.length);
     let end = 0;
-    for (const [i, text] of texts.entries()) ends[i] = end += text.length;
+    const starts = lengths.map((length) => (end += length) - length);
     const joined = Buffer.concat(texts, end);
     const commits: { events: number; receivedMs: number }[] = [];
     for (const { received_ms: receivedMs } of rows) {
@@ -61,8 +61,8 @@ export function migratePlain(
     }
     log.insert(rows[0]!.offset, {
       topicIds: Int32Array.from(rows, (row) => row.topic_id),
-      starts: Int32Array.from(ends, (textEnd, i) => textEnd - texts[i]!.length),
-      ends,
+      starts,
+      lengths,
       texts: joined,
       commits,
     });

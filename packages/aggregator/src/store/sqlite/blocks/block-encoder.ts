@@ -20,19 +20,19 @@ export interface MergedRow extends BlockRow {
   readonly topicIds: readonly number[];
 }
 
-/** The row of a fresh block. The texts must lie one behind the other, in offset order. */
-export function encodeFresh({ topicIds, starts, ends, texts, commits }: BlockEvents): BlockRow {
-  const directory = new Directory(topicIds, lengthsOf(starts, ends), commits);
-  const raw = texts.subarray(starts[0], ends.at(-1));
+/** The row of a fresh block. */
+export function encodeFresh({ topicIds, starts, lengths, texts, commits }: BlockEvents): BlockRow {
+  const directory = new Directory(topicIds, lengths, commits);
+  const raw = joined(texts, starts, lengths);
   const body = packed(raw);
   const chunk = { topics: directory.ids.length, storedBytes: body.length, unpackedBytes: raw.length };
   return { directory: directory.encoded('fresh', [chunk], body), body };
 }
 
 /** The row of a merged block. */
-export function encodeMerged({ topicIds, starts, ends, texts, commits }: BlockEvents): MergedRow {
-  const encoder = new MergedBlockEncoder(topicIds, lengthsOf(starts, ends), commits);
-  for (let i = 0; i < topicIds.length; i++) encoder.put(texts.subarray(starts[i], ends[i]));
+export function encodeMerged({ topicIds, starts, lengths, texts, commits }: BlockEvents): MergedRow {
+  const encoder = new MergedBlockEncoder(topicIds, lengths, commits);
+  encoder.putAll(texts, starts);
   while (encoder.packNext() > 0);
   return encoder.row();
 }
@@ -72,6 +72,21 @@ export class MergedBlockEncoder {
     const topic = this.#directory.places[this.#event++]!;
     this.#texts.set(text, this.#next[topic]);
     this.#next[topic]! += text.length;
+  }
+
+  /** The texts of all events. */
+  putAll(texts: Uint8Array, starts: Int32Array): void {
+    const { places, lengths } = this.#directory;
+    const next = this.#next;
+    const to = this.#texts;
+    for (let i = 0; i < starts.length; i++) {
+      const start = starts[i]!;
+      const topic = places[i]!;
+      const at = next[topic]!;
+      const length = lengths[i]!;
+      to.set(texts.subarray(start, start + length), at);
+      next[topic] = at + length;
+    }
   }
 
   /** Packs the next chunk and tells how many bytes of text it has; 0 where none is left. */
@@ -116,9 +131,20 @@ class Directory {
   readonly #commits: readonly Commit[];
 
   constructor(topicIds: Int32Array, lengths: Int32Array, commits: readonly Commit[]) {
-    this.ids = [...new Set(topicIds)].toSorted((a, b) => a - b);
-    const placeOf = new Map(this.ids.map((id, place) => [id, place]));
-    this.places = topicIds.map((id) => placeOf.get(id)!);
+    // First in the order in which they come, so that each event costs one look.
+    const places = new Int32Array(topicIds.length);
+    const firstPlaceOf = new Map<number, number>();
+    for (let i = 0; i < topicIds.length; i++) {
+      const id = topicIds[i]!;
+      const known = firstPlaceOf.get(id);
+      places[i] = known ?? firstPlaceOf.size;
+      if (known === undefined) firstPlaceOf.set(id, firstPlaceOf.size);
+    }
+    this.ids = [...firstPlaceOf.keys()].toSorted((a, b) => a - b);
+    const placeOf = new Int32Array(this.ids.length);
+    for (const [place, id] of this.ids.entries()) placeOf[firstPlaceOf.get(id)!] = place;
+    for (let i = 0; i < places.length; i++) places[i] = placeOf[places[i]!]!;
+    this.places = places;
     this.lengths = lengths;
     this.#commits = commits;
   }
@@ -142,8 +168,8 @@ class Directory {
       writer.put(next - id);
       id = next;
     }
-    if (this.ids.length > 1) for (const place of this.places) writer.put(place);
-    for (const length of this.lengths) writer.put(length);
+    if (this.ids.length > 1) writer.putAll(this.places);
+    writer.putAll(this.lengths);
     writer.put(chunks.length);
     for (const { topics, storedBytes, unpackedBytes } of chunks) {
       writer.put(topics);
@@ -155,8 +181,21 @@ class Directory {
   }
 }
 
-function lengthsOf(starts: Int32Array, ends: Int32Array): Int32Array {
-  return ends.map((end, i) => end - starts[i]!);
+/** The texts one behind the other: as they lie where nothing is between them. */
+function joined(texts: Uint8Array, starts: Int32Array, lengths: Int32Array): Uint8Array {
+  const pieces: Uint8Array[] = [];
+  let from = 0;
+  let to = 0;
+  for (let i = 0; i < starts.length; i++) {
+    const start = starts[i]!;
+    if (start !== to) {
+      if (to > from) pieces.push(texts.subarray(from, to));
+      from = start;
+    }
+    to = start + lengths[i]!;
+  }
+  pieces.push(texts.subarray(from, to));
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
 }
 
 /** The bytes compressed, or as they are where that is no smaller. */

@@ -81,30 +81,30 @@ export class BlockLog {
 
   /** Appends the events of one commit, the first with this offset, as one block, or as some where one is too large. */
   append(firstOffset: number, events: BlockEvents, receivedMs: number): void {
-    const { topicIds, starts, ends, texts } = events;
+    const { topicIds, starts, lengths, texts } = events;
     const count = topicIds.length;
-    const first = starts[0]!;
-    const bytes = ends[count - 1]! - first;
+    const bytes = sumOf(lengths);
     // Of about the same size, so that no small rest is left.
     const { eventsMax, bytesMax } = this.#shape;
     const blocks = Math.ceil(Math.max(count / eventsMax, bytes / bytesMax));
-    for (let from = 0, to = 1, block = 1; from < count; from = to, to += 1, block += 1) {
-      const endMax = first + (bytes * block) / blocks;
-      while (to < count && to - from < eventsMax && ends[to]! <= endMax) to += 1;
+    let taken = 0;
+    for (let from = 0, to = 0, block = 1; from < count; from = to, block += 1) {
+      do taken += lengths[to++]!;
+      while (to < count && to - from < eventsMax && taken + lengths[to]! <= (bytes * block) / blocks);
       this.insert(firstOffset + from, {
         topicIds: topicIds.subarray(from, to),
         starts: starts.subarray(from, to),
-        ends: ends.subarray(from, to),
+        lengths: lengths.subarray(from, to),
         texts,
         commits: [{ events: to - from, receivedMs }],
       });
     }
   }
 
-  /** Appends one block. Its texts must lie one behind the other. */
+  /** Appends one block. */
   insert(firstOffset: number, events: BlockEvents): void {
     const count = events.topicIds.length;
-    const textBytes = events.ends[count - 1]! - events.starts[0]!;
+    const textBytes = sumOf(events.lengths);
     if (textBytes >= this.#shape.mergedAtOnceBytesMin) {
       this.#putMerged(firstOffset, count, encodeMerged(events));
       return;
@@ -199,4 +199,10 @@ interface FreshBlock {
   readonly firstOffset: number;
   readonly events: number;
   readonly storedBytes: number;
+}
+
+function sumOf(numbers: Int32Array): number {
+  let sum = 0;
+  for (const number of numbers) sum += number;
+  return sum;
 }

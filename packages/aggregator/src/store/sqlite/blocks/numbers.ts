@@ -18,6 +18,18 @@ export class NumberWriter {
     this.#bytes[this.#at++] = rest;
   }
 
+  /** Numbers below 2^31. */
+  putAll(numbers: Int32Array): void {
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (let i = 0; i < numbers.length; i++) {
+      let rest = numbers[i]!;
+      for (; rest > 0x7f; rest >>>= 7) bytes[at++] = (rest & 0x7f) | 0x80;
+      bytes[at++] = rest;
+    }
+    this.#at = at;
+  }
+
   bytes(): Uint8Array {
     return this.#bytes.slice(0, this.#at);
   }
