@@ -23,3 +23,11 @@ export function releasedYoung(bytes: number): void {
   youngBytes = 0;
   collectGarbage({ type: 'minor' });
 }
+
+/**
+ * Gives the memory of a view back, now and not when garbage is collected. Only for a view that is all of its memory, as
+ * small ones may share theirs with strangers: others are left alone. All views on it are of no more use.
+ */
+export function letGo({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}

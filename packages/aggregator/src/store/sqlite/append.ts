@@ -47,7 +47,7 @@ export class Appender {
   readonly #log: BlockLog;
   readonly #topics = new Map<string, Topic>();
   /** Some of them, each at the place that its name gives: what is here is found without making a string of the name. */
-  readonly #recentTopics = new Array<Topic | undefined>(RECENT_TOPICS);
+  readonly #recentTopics = Array.from<Topic | undefined>({ length: RECENT_TOPICS });
   #ledger: Ledger;
   #failure: StoreError | null = null;
   /** Bytes that must be free before there is space again; 0 where none was lacking. */
@@ -84,8 +84,8 @@ export class Appender {
   }
 
   append(group: EventBatch): GroupResult {
-    // The group, its accepted texts, and what they are packed into.
-    releasedYoung(3 * group.bytes.length);
+    // What the group is packed into; its own memory and zstd's are given back without a collection.
+    releasedYoung(group.bytes.length / 2);
     try {
       const result = this.transaction(() => this.#appendAll(group));
       this.#lackingBytes = 0;

@@ -1,5 +1,6 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type { EventBatch } from '../../event/event-batch.ts';
+import { letGo } from '../../released-memory.ts';
 import { type PageQuery, StoreError, type TopicFilter } from '../event-store.ts';
 import type { Step } from '../subscription-store.ts';
 import { Background } from './background.ts';
@@ -65,7 +66,10 @@ function openWriter(path: string, tell: Tell) {
     opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
     append: (group: EventBatch) => {
       background.later();
-      return appender.append(group);
+      const result = appender.append(group);
+      // It came by itself, in memory of its own (store.ts).
+      letGo(new Uint8Array(group.bytes.buffer));
+      return result;
     },
     probe: () => appender.probe(),
     stepSubscriptions: (nowMs: number, steps: readonly Step[]) =>

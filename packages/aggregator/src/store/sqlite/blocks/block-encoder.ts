@@ -1,4 +1,5 @@
 import { constants, zstdCompressSync } from 'node:zlib';
+import { letGo } from '../../../released-memory.ts';
 import { withChecksum } from '../checksum.ts';
 import { type BlockEvents, type BlockRow, type Commit, LAYOUTS } from './block-format.ts';
 import { NumberWriter } from './numbers.ts';
@@ -112,6 +113,7 @@ export class MergedBlockEncoder {
   row(): MergedRow {
     const body = this.#packed.length === 1 ? this.#packed[0]! : Buffer.concat(this.#packed);
     const directory = this.#directory.encoded('merged', this.#chunks, body);
+    if (body.buffer !== this.#texts.buffer) letGo(this.#texts);
     return { directory, body, topicIds: this.#directory.ids };
   }
 }
@@ -202,5 +204,10 @@ function joined(texts: Uint8Array, starts: Int32Array, lengths: Int32Array): Uin
 function packed(raw: Uint8Array): Uint8Array {
   if (raw.length < COMPRESS_BYTES_MIN) return raw;
   const compressed = zstdCompressSync(raw, { params: ZSTD_PARAMS, chunkSize: raw.length });
-  return compressed.length < raw.length ? compressed : raw;
+  if (compressed.length >= raw.length) return raw;
+  // What zstd made is the beginning of a buffer as large as what it was given.
+  const bytes = new Uint8Array(compressed);
+  const whole = new Uint8Array(compressed.buffer);
+  if (whole.length === raw.length) letGo(whole);
+  return bytes;
 }

@@ -1,4 +1,5 @@
 import { zstdDecompressSync } from 'node:zlib';
+import { letGo } from '../../../released-memory.ts';
 import { withoutChecksum } from '../checksum.ts';
 import { damaged } from '../errors.ts';
 import { NumberReader } from './numbers.ts';
@@ -136,10 +137,7 @@ export class Block {
     return this.#receivedMs[index]!;
   }
 
-  /**
-   * Gives back the memory of the texts, now and not when garbage is collected: V8 counts the small object that holds a
-   * buffer and hardly the buffer, so it would let many pile up. The block and all views on its texts are of no more use.
-   */
+  /** Gives back the memory of the texts. The block and all views on its texts are of no more use. */
   release(): void {
     for (const { stored, texts } of this.#chunks) if (texts !== null && texts !== stored) letGo(texts);
     letGo(this.#body);
@@ -182,11 +180,6 @@ interface Chunk {
   /** 0 where it is stored as it is. */
   readonly unpackedBytes: number;
   texts: Uint8Array | null;
-}
-
-/** A view that is all of its memory is the only one there is: small ones may share theirs with strangers. */
-function letGo({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 function receivedMsOf(commits: readonly Commit[], count: number): Float64Array {
