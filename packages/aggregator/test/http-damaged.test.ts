@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from './support/events.ts';
 import { TestServer, problemIn } from './support/server.ts';
+import { StreamReader } from './support/stream-reader.ts';
 
 /** Does something to the file behind the service's back, as a disk does. */
 function damage(server: TestServer, sql: string): void {
@@ -66,6 +67,24 @@ for (const [what, firstOffset, part] of [
     assert.equal((await server.publish(eventWith({ event_id: 'new' }))).accepted, 1);
   });
 }
+
+test('a live stream that comes to damage is cut off, and who comes back is told why [STR-11, ERR-7]', async (t) => {
+  const server = await TestServer.start(t);
+  await publishBlocks(server, 40);
+  damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
+  const url = `${server.url}/events/stream?after=earliest`;
+  const reader = await StreamReader.open(url);
+  await reader.ended;
+  const last = Number(reader.lastEventId);
+  assert.ok(last > 0 && last < 381, `got up to ${last}`);
+  assert.equal(reader.events.length, last);
+  const back = await fetch(url, { headers: { 'last-event-id': reader.lastEventId } });
+  await problemIn(back, 500, 'store_damaged');
+  // What is to come can be followed as ever.
+  const live = await StreamReader.open(`${server.url}/events/stream`);
+  await server.publish(eventWith({ event_id: 'new' }));
+  await live.until(1);
+});
 
 test('an answer that meets damage on its way is cut short, so that no reader takes it for whole [ERR-7]', async (t) => {
   const server = await TestServer.start(t);

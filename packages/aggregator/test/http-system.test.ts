@@ -482,6 +482,7 @@ test('every answer is what its schema in the document says [SYS-4]', async (t) =
     other.exec(`UPDATE ${table} SET body = zeroblob(length(body))`);
   }
   await get('/events', '?limit=1');
+  await get('/events/stream', '?after=earliest');
   await get('/events/{topic}/{event_id}', '', '/events/orders/e-1');
   other.exec('DROP TABLE ledger');
   other.close();

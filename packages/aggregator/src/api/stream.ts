@@ -53,7 +53,7 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
             description: 'Events, without an end',
             content: { 'text/event-stream': { schema: { type: 'string' } } },
           },
-          ...problems(409, 422, 503),
+          ...problems(409, 422, 500, 503),
         },
       },
     },
@@ -63,6 +63,7 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
       const cursor = cursorOf(after, request.headers['last-event-id']);
       if (cursor !== 'latest') requireCursorOf(store.epochs, epoch, cursor);
       const start = await startOf(cursor);
+      await followers.probe(filter, start);
       if (request.method === 'HEAD') return reply.headers({ ...HEADERS, [EPOCH_HEADER]: epochNow }).send('');
       followers.follow(filter, start, () => open(reply, start, epochNow));
     },

@@ -99,6 +99,15 @@ export class Followers {
   }
 
   /**
+   * Rejects with the store's error where what comes behind the offset cannot be read: a stream that is open can only be
+   * cut, and says nothing.
+   */
+  async probe(filter: TopicFilter, after: number): Promise<void> {
+    const end = this.#window?.after ?? this.#commits.lastOffset;
+    if (after < end) await this.#catchUp.page(filter, keyOf(filter), after);
+  }
+
+  /**
    * Gives the stream every event that the filter lets through above `after`, until the stream is closed. `open` is
    * called where it may be opened; else a FollowRefused is thrown.
    */
@@ -179,7 +188,7 @@ export class Followers {
       });
       this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeatMs);
     }
-    const key = JSON.stringify(filter);
+    const key = keyOf(filter);
     let channel = this.#channels.get(key);
     if (channel === undefined) {
       const isMeant = compileTopicFilter(filter);
@@ -279,6 +288,10 @@ export class Followers {
       }
     }
   }
+}
+
+function keyOf(filter: TopicFilter): string {
+  return JSON.stringify(filter);
 }
 
 /** What a channel gets of a piece. */
