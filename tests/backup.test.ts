@@ -4,6 +4,8 @@ import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
+import { openFile } from '../packages/aggregator/src/store/sqlite/open-file.ts';
+import { batchOf } from '../packages/aggregator/test/support/events.ts';
 import { type AggregatorProcess, type Settings, Site, assertBalanced } from './support/aggregator-process.ts';
 import { type Exit, type Program, until } from './support/program.ts';
 import { pathOf } from './support/repository.ts';
@@ -134,65 +136,56 @@ test(
   },
 );
 
-test(
-  'restoring is the same the other way round, and keeps off a running service and a log left behind',
-  TIMEOUT,
-  async (t) => {
-    const site = new Site(t);
-    const first = await site.start();
-    const { results } = await first.publish(eventOf('a'), eventOf('b'));
-    assert.equal((await runBackup(site, ['copy.db', '--from', site.databasePath])).code, 0);
-    const restore = ['events.db', '--from', 'copy.db', '--replace'];
-    const running = await runBackup(site, restore);
-    assert.equal(running.code, 2);
-    assert.match(running.stderr, /^backup: .*(-wal|-shm) belongs to another file/);
-    assert.equal((await first.publish(eventOf('c'))).accepted, 1);
+/** A file with so many events, closed, such as a service leaves. */
+function writeFile(path: string, events: number): void {
+  const file = openFile(path);
+  file.appender.append(batchOf(...Array.from({ length: events }, (_, i) => eventOf(`${i}`))));
+  file.close();
+}
 
-    await first.kill();
-    const left = await runBackup(site, restore);
-    assert.equal(left.code, 2);
-    assert.match(left.stderr, /would damage the copy; stop the service on it, and move the file away/);
+test('restoring is the same the other way round, and keeps off a log left behind', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const first = await site.start();
+  const { results } = await first.publish(eventOf('a'), eventOf('b'));
+  assert.equal((await runBackup(site, ['copy.db', '--from', site.databasePath])).code, 0);
+  assert.equal((await first.publish(eventOf('c'))).accepted, 1);
+  await first.kill();
+  const left = await runBackup(site, ['events.db', '--from', 'copy.db', '--replace']);
+  assert.equal(left.code, 2);
+  assert.match(left.stderr, /would damage the copy; stop the service on it, and move the file away/);
 
-    mkdirSync(join(site.folder, 'lost'));
-    for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
-      renameSync(join(site.folder, name), join(site.folder, 'lost', name));
-    }
-    assert.equal((await runBackup(site, ['events.db', '--from', 'copy.db'])).code, 0);
-    const second = await site.start();
-    const again = await second.publish(eventOf('b'), eventOf('c'));
-    assert.deepEqual(
-      again.results!.map(({ verdict, offset }) => [verdict, offset]),
-      [
-        ['duplicate', results![1]!.offset],
-        ['accepted', 3],
-      ],
-    );
-  },
-);
+  mkdirSync(join(site.folder, 'lost'));
+  for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
+    renameSync(join(site.folder, name), join(site.folder, 'lost', name));
+  }
+  assert.equal((await runBackup(site, ['events.db', '--from', 'copy.db'])).code, 0);
+  const second = await site.start();
+  const again = await second.publish(eventOf('b'), eventOf('c'));
+  assert.deepEqual(
+    again.results!.map(({ verdict, offset }) => [verdict, offset]),
+    [
+      ['duplicate', results![1]!.offset],
+      ['accepted', 3],
+    ],
+  );
+});
 
 test('what backup cannot do it says in one line, with exit code 2', TIMEOUT, async (t) => {
   const site = new Site(t);
-  await (await site.start()).stop();
-  const from = ['--from', site.databasePath];
   const cases: [string[], RegExp][] = [
-    [['copy.db', '--from', 'missing.db'], /there is no file missing\.db/],
-    [['copy.db', '--from', MAIN], /is not an SQLite file/],
-    [[site.databasePath, ...from], /belongs to the file that is to be copied/],
-    [['copy.db', '--frm', 'x'], /Unknown option '--frm'/],
+    [['copy.db', '--from', 'missing.db'], /^backup: there is no file missing\.db\n$/],
+    [['copy.db', '--frm', 'x'], /^backup: Unknown option '--frm'[^\n]*\n$/],
+    [[], /^$/],
   ];
-  const before = readdirSync(site.folder);
   await Promise.all(
     cases.map(async ([args, message]) => {
       const { code, stdout, stderr } = await runBackup(site, args);
       assert.equal(code, 2, stdout + stderr);
-      assert.match(stderr, /^backup: [^\n]+\n$/);
       assert.match(stderr, message);
+      assert.match(stdout, args.length === 0 ? /^usage: .*backup FILE/ : /^$/);
     }),
   );
-  assert.deepEqual(readdirSync(site.folder), before);
-  const usage = await runBackup(site, []);
-  assert.equal(usage.code, 2);
-  assert.match(usage.stdout, /^usage: chronicleweaver backup FILE/);
+  assert.deepEqual(readdirSync(site.folder), []);
 });
 
 const WITH_MOUNTS = ['unshare', '--mount', '--map-root-user'];
@@ -216,13 +209,7 @@ test(
   async (t) => {
     assert.equal(noMounts, null);
     const site = new Site(t);
-    const service = await site.start();
-    const load = new Load(service, 2);
-    await until(
-      () => 'some events',
-      () => load.acknowledged.length > 1000,
-    );
-    await load.stop();
+    writeFile(site.databasePath, 1000);
     mkdirSync(join(site.folder, 'disk'));
     const onDisk = async (options: string): Promise<string> => {
       const mount = `mount -t tmpfs -o ${options} none disk && "$@"; code=$?; ls -A disk; exit $code`;
@@ -236,19 +223,12 @@ test(
     };
     assert.match(await onDisk('size=16k'), /no space is left in .*disk: the copy needs some \d{5,} bytes/);
     assert.match(await onDisk('ro'), /cannot write the copy in .*disk: .*read-only file system/);
-    assert.equal((await service.stats()).received, load.acknowledged.length);
   },
 );
 
 test('a backup that is interrupted leaves nothing of the copy', TIMEOUT, async (t) => {
   const site = new Site(t);
-  const service = await site.start();
-  const load = new Load(service, 2);
-  await until(
-    () => 'some events',
-    () => load.acknowledged.length > 1000,
-  );
-  await load.stop();
+  writeFile(site.databasePath, 2000);
   const isPartial = (): boolean => readdirSync(site.folder).some((name) => name.includes('.partial-'));
   for (let attempt = 1; ; attempt++) {
     const copying = startBackup(site, [`copy-${attempt}.db`, '--from', site.databasePath]);
