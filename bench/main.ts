@@ -4,12 +4,21 @@ import { describeMachine } from './machine.ts';
 import { OptionError, type Options, USAGE, readOptions } from './options.ts';
 import { claimCores } from './process/cores.ts';
 import { fanOutBar, fanOutLines } from './report/fan-out.ts';
+import { drainLines } from './report/drain.ts';
 import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
 import { barLines, headingLines } from './report/heading.ts';
 import { standardBar, standardLines } from './report/standard.ts';
 import { stallsBar, stallsLines } from './report/stalls.ts';
-import type { BarLine, FanOutResults, GrowthResults, StallsResults, StandardResults } from './results.ts';
+import type {
+  BarLine,
+  DrainResults,
+  FanOutResults,
+  GrowthResults,
+  StallsResults,
+  StandardResults,
+} from './results.ts';
 import { fanOutRun } from './runs/fan-out.ts';
+import { drainRun } from './runs/drain.ts';
 import { growthRun } from './runs/growth.ts';
 import { stallsRun } from './runs/stalls.ts';
 import { standardRun } from './runs/standard.ts';
@@ -49,7 +58,7 @@ async function run(options: Options): Promise<void> {
   const machine = describeMachine(cores, folder, eventText);
   print(headingLines(machine));
 
-  let results: StandardResults | GrowthResults | FanOutResults | StallsResults;
+  let results: StandardResults | GrowthResults | FanOutResults | DrainResults | StallsResults;
   let bar: BarLine[];
   if (options.fanOut) {
     const { quick } = options;
@@ -58,6 +67,11 @@ async function run(options: Options): Promise<void> {
     bar = fanOutBar(fanOut);
     print(fanOutLines(fanOut));
     print(barLines(bar, quick ? ' (of 1000 followers; a quick run is too small to judge it)' : ''));
+  } else if (options.drain) {
+    const drain = await drainRun(setting, { quick: options.quick, profileFolder });
+    results = { kind: 'drain', machine, drain };
+    bar = [];
+    print(drainLines(drain));
   } else if (options.stalls) {
     results = await stallsRun(setting, { quick: options.quick, machine });
     bar = stallsBar(results);

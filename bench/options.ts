@@ -11,6 +11,8 @@ export interface Options {
   readonly quick: boolean;
   /** Live followers instead of the standard run. */
   readonly fanOut: boolean;
+  /** Workers of a group instead of the standard run. */
+  readonly drain: boolean;
   /** Short things are measured so many times; the median counts. */
   readonly runs: number;
   /** Where the files are written, which is the disk that is measured. */
@@ -34,6 +36,7 @@ usage: npm run bench -- [flags]
 
   --keys N            the growth run: batches of 1000 until N keys, a line for every 500,000
   --fan-out           of the standard run only this: 1000 live followers, 1000 events/s
+  --drain             of the standard run only this: 16 workers of a group drain 200,000 events
   --stalls            how long commits take in the store alone, and for how long sealing and merging hold them up
   --quick             a small version of any run but --keys: under a minute, too short for the bar
   --runs N            how often short things are measured; medians count (default: 3, with --quick 1)
@@ -55,15 +58,17 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   if (flags.help === true) return 'help';
   const quick = flags.quick === true;
   const fanOut = flags['fan-out'] === true;
+  const drain = flags.drain === true;
   const stalls = flags.stalls === true;
-  if ([flags.keys !== undefined, fanOut, stalls].filter(Boolean).length > 1)
-    throw new OptionError('--keys, --fan-out and --stalls are runs of their own: name one');
+  if ([flags.keys !== undefined, fanOut, drain, stalls].filter(Boolean).length > 1)
+    throw new OptionError('--keys, --fan-out, --drain and --stalls are runs of their own: name one');
   if (quick && flags.keys !== undefined) throw new OptionError('--quick is not of --keys');
   return {
     growthKeys: flags.keys === undefined ? null : integer('--keys', flags.keys, 10_000, 1_000_000_000),
     stalls,
     quick,
     fanOut,
+    drain,
     runs: flags.runs === undefined ? (quick ? 1 : 3) : integer('--runs', flags.runs, 1, 99),
     folder: resolve(flags.dir ?? tmpdir()),
     pin: flags['no-pin'] !== true,
@@ -83,6 +88,7 @@ function parse(args: readonly string[]) {
         stalls: { type: 'boolean' },
         quick: { type: 'boolean' },
         'fan-out': { type: 'boolean' },
+        drain: { type: 'boolean' },
         runs: { type: 'string' },
         'full-references': { type: 'boolean' },
         dir: { type: 'string' },

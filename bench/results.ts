@@ -81,6 +81,7 @@ export interface StandardResults {
   readonly openLoop: Measure & { readonly perSecond: number };
   readonly reading: Reading;
   readonly fanOut: FanOut;
+  readonly drain: Drain;
   readonly appendOnly: AppendOnly;
   readonly afternoon: System;
   readonly sink: System;
@@ -128,6 +129,35 @@ export interface FanOutResults {
   readonly kind: 'fan-out';
   readonly machine: Machine;
   readonly fanOut: FanOut;
+}
+
+/** Draining a group, so many events at a time; numbers are of all runs together or medians of them. */
+export interface DrainRun {
+  readonly batch: number;
+  readonly eventsPerS: number;
+  /** At which the events were published, in batches of as many. */
+  readonly ingestEventsPerS: number;
+  /** By second of the server's processor time. */
+  readonly eventsPerCpuS: number;
+  readonly ingestEventsPerCpuS: number;
+  readonly p50PullMs: number;
+  readonly p99PullMs: number;
+  readonly p50AcknowledgeMs: number;
+  readonly p99AcknowledgeMs: number;
+  readonly serverCpuShare: number;
+  readonly loadCpuShare: number;
+}
+
+export interface Drain {
+  readonly events: number;
+  readonly runs: readonly DrainRun[];
+  readonly memory: Memory | null;
+}
+
+export interface DrainResults {
+  readonly kind: 'drain';
+  readonly machine: Machine;
+  readonly drain: Drain;
 }
 
 /** So many commits of so many events each. */

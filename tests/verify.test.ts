@@ -74,17 +74,18 @@ test('verify names what is wrong with the books of a group', async (t) => {
   const sound = await verify(server.databasePath);
   assert.equal(sound.code, 0, sound.stdout);
 
+  // 1 to 3 are acknowledged, 4 and 5 dead, 6 to 10 held by take 1.
   const faults: [string, RegExp][] = [
     ['UPDATE subscription SET position = 21', /"g": position 21 is beyond the last offset 20/],
-    ['UPDATE subscription SET position = 7', /"g": offset 8 is outstanding above the position 7/],
-    ['DELETE FROM outstanding WHERE offset = 8', /"g": the books say 5 events are outstanding, there are 4/],
+    ['UPDATE subscription SET position = 7', /"g": offset 10 is outstanding above the position 7/],
+    ['UPDATE dead_letter SET offset = 19 WHERE offset = 4', /"g": offset 19 is dead above the position 10/],
+    ['UPDATE hand SET events = 4', /"g": the books say 5 events are outstanding, there are 4/],
+    ['UPDATE hand SET events = 4', /"g": the hand of take 1 says .* are 4,6,10, they are 5,6,10/],
     ['DELETE FROM dead_letter WHERE offset = 4', /"g": the books say 2 events are dead, there are 1/],
     ['UPDATE dead_letter SET offset = 8 WHERE offset = 4', /"g": offset 8 is both outstanding and dead/],
-    ['UPDATE outstanding SET take = 9 WHERE offset = 8', /"g": offset 8 is leased by take 9 of 2/],
-    [
-      'UPDATE outstanding SET is_last = 1 WHERE offset = 8',
-      /"g": offset 8 after 1 of 2 deliveries is at its last/,
-    ],
+    ['INSERT INTO hand SELECT 1, 2, due_ms, is_last, events, first_offset, last_offset, entries FROM hand', /"g": offset 6 is in two hands/], // prettier-ignore
+    ['UPDATE hand SET take = 9', /"g": offset 6 is leased by take 9 of 2/],
+    ['UPDATE hand SET is_last = 1', /"g": offset 8 after 1 of 2 deliveries is at its last/],
     ['UPDATE subscription SET redeliveries = 99', /"g": of 12 deliveries 99 are redeliveries/],
     [
       'DELETE FROM subscription',

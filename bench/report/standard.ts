@@ -1,5 +1,6 @@
 import type { AppendOnly, BarLine, Scenario, StandardResults, System } from '../results.ts';
 import { median } from '../statistics.ts';
+import { drainLines } from './drain.ts';
 import { fanOutBar, fanOutLines } from './fan-out.ts';
 import { NONE, fine, megabytes, tableLines, whole } from './table.ts';
 
@@ -44,6 +45,8 @@ export function standardLines(results: StandardResults): string[] {
     ...otherLines(results),
     '',
     ...fanOutLines(results.fanOut),
+    '',
+    ...drainLines(results.drain),
   ];
 }
 

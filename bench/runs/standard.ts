@@ -9,6 +9,7 @@ import { say } from '../progress.ts';
 import { type Machine, type Reading, type StandardResults, type System, scenarioOf } from '../results.ts';
 import { median } from '../statistics.ts';
 import { BARE_UNPACK_SCRIPT, chronicleWeaver } from '../systems.ts';
+import { drainRun } from './drain.ts';
 import { fanOutRun } from './fan-out.ts';
 import { killAndReturn } from './kill-and-return.ts';
 import { AppendOnlyRuns, type Load, type Setting, measureAfternoon, measureSink } from './references.ts';
@@ -84,12 +85,14 @@ export async function standardRun(
   const fillKeys = fullReferences ? fillKeysOf(sizes) : null;
   const afternoon = await measureAfternoon(setting, sizes.afternoonLoads, fillKeys);
   const fanOut = await fanOutRun(setting, { quick, profileFolder });
+  const drain = await drainRun(setting, { quick, profileFolder });
   return {
     kind: 'standard',
     quick,
     machine,
     ...ours,
     fanOut,
+    drain,
     appendOnly: appendOnly.results(),
     afternoon,
     sink,

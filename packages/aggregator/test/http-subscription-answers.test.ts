@@ -74,7 +74,7 @@ test('every answer about groups is what its schema in the document says [SYS-4]'
   await check('delete', BASE, await new Group(server.url, 'other').delete());
 
   const other = new DatabaseSync(server.databasePath);
-  other.exec('DROP TABLE outstanding; DROP TABLE subscription');
+  other.exec('DROP TABLE hand; DROP TABLE subscription');
   other.close();
   await check('get', '/subscriptions', await fetch(`${server.url}/subscriptions`));
   await check('put', BASE, await group.put(definition));

@@ -39,7 +39,10 @@ export interface SubscriptionSteps {
   /** Forgets the subscription; false where there is none. */
   remove(nowMs: number, id: number): boolean;
 
-  /** Leases events to those who ask: first what is due to be given again, longest due first, then fresh ones. */
+  /**
+   * Leases events to those who ask: first what is due to be given again, longest due first, of one time in the order of
+   * the takes that had them and of the offsets; then fresh ones.
+   */
   take(nowMs: number, id: number, request: TakeRequest): Taken | null;
 
   /** Undoes a take that reached nobody: its deliveries do not count, and its events are due at once. */

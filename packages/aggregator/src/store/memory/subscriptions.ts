@@ -271,17 +271,20 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
   ): LeaseStates | null {
     const subscription = this.#at(nowMs, id);
     if (subscription === undefined) return null;
+    const isDone = Array.from(takes, (take, i) => {
+      const event = subscription.outstanding.get(offsets[i]!);
+      const isHeld = event?.take === take && event.dueMs > nowMs;
+      if (isHeld) work(subscription, event);
+      return isHeld;
+    });
+    // What became of the events of the others is said as things are then.
     return Uint8Array.from(takes, (take, i) => {
       const offset = offsets[i]!;
-      const event = subscription.outstanding.get(offset);
-      if (event?.take === take && event.dueMs > nowMs) {
-        work(subscription, event);
-        return DONE;
-      }
+      if (isDone[i]!) return DONE;
       if (take < 1 || take > subscription.takes) return UNKNOWN;
       if (take <= subscription.voidTakes) return EXPIRED;
       if (offset > subscription.position) return UNKNOWN;
-      return event !== undefined || subscription.dead.has(offset) ? EXPIRED : SETTLED;
+      return subscription.outstanding.has(offset) || subscription.dead.has(offset) ? EXPIRED : SETTLED;
     });
   }
 
@@ -307,7 +310,9 @@ function bury(subscription: Subscription, event: Outstanding, deadMs: number, re
 }
 
 function inOrderOfDue({ outstanding }: Subscription): Outstanding[] {
-  return [...outstanding.values()].toSorted((a, b) => a.dueMs - b.dueMs || a.offset - b.offset);
+  return [...outstanding.values()].toSorted(
+    (a, b) => a.dueMs - b.dueMs || (a.take ?? 0) - (b.take ?? 0) || a.offset - b.offset,
+  );
 }
 
 function ascending(offsets: Iterable<number>): number[] {

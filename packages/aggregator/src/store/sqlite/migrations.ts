@@ -96,25 +96,27 @@ export const MIGRATIONS: readonly string[] = [
     position        INTEGER NOT NULL,            -- above it nothing was given out
     takes           INTEGER NOT NULL DEFAULT 0,  -- so far
     void_takes      INTEGER NOT NULL DEFAULT 0,  -- leases of takes up to this one ended with a seek
-    outstanding     INTEGER NOT NULL DEFAULT 0,  -- rows of the table below
-    dead            INTEGER NOT NULL DEFAULT 0,  -- rows of the one after it
+    outstanding     INTEGER NOT NULL DEFAULT 0,  -- events in hands
+    dead            INTEGER NOT NULL DEFAULT 0,  -- rows of dead_letter
     deliveries      INTEGER NOT NULL DEFAULT 0,  -- of all time, and these two
     redeliveries    INTEGER NOT NULL DEFAULT 0,
     acknowledged    INTEGER NOT NULL DEFAULT 0
   ) STRICT;
 
-  -- Events that were given out and are neither acknowledged nor dead.
-  CREATE TABLE outstanding (
+  -- Events that were given out and are neither acknowledged nor dead: a row is those of one take that fall due together
+  -- (hands.ts tells what stands in it).
+  CREATE TABLE hand (
     subscription_id INTEGER NOT NULL,
-    offset          INTEGER NOT NULL,
-    take            INTEGER,           -- which leased it; NULL where it was given back
-    due_ms          INTEGER NOT NULL,  -- when its lease ends; without one, from when on it may be given again
-    deliveries      INTEGER NOT NULL,
-    is_last         INTEGER NOT NULL,  -- 1: as often as it may be; when it is due it is dead
-    bytes           INTEGER NOT NULL,  -- of its text
-    PRIMARY KEY (subscription_id, offset)
+    take            INTEGER NOT NULL,  -- 0: nobody holds them
+    due_ms          INTEGER NOT NULL,  -- when the lease ends; where nobody holds them, from when on they may be given again
+    is_last         INTEGER NOT NULL,  -- 1: delivered as often as they may be; when they are due they are dead
+    events          INTEGER NOT NULL,
+    first_offset    INTEGER NOT NULL,
+    last_offset     INTEGER NOT NULL,
+    entries         BLOB    NOT NULL,
+    PRIMARY KEY (subscription_id, take, due_ms, is_last)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX outstanding_by_due ON outstanding (subscription_id, is_last, due_ms);
+  CREATE INDEX hand_by_due ON hand (subscription_id, is_last, due_ms);
 
   CREATE TABLE dead_letter (
     subscription_id INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import {
   type Created,
   DONE,
@@ -22,23 +22,26 @@ import {
   differingField,
 } from '../subscription-store.ts';
 import { lastOffsetBefore } from './blocks/offset-by-time.ts';
+import { type GivenEvent, HandStatements, Hands, type KeptHand, NOBODY } from './hands.ts';
 import { readLedger } from './ledger.ts';
 
 /**
- * The steps of the subscriptions as SQL, for the writer's thread: each is called within a transaction, and all there is
- * to know is in the tables, so that what is rolled back has left no trace in memory.
+ * The steps of the subscriptions on tables, for the writer's thread: each is called within a transaction, and all there
+ * is to know is in the tables, so that what is rolled back has left no trace in memory.
  *
- * Only events that are leased or returned have a row in `outstanding`: *leased* is a row with a take whose due time is to
- * come, any other is *returned*, so a lease runs out without a write. What is at or below the position without a row,
- * there or in `dead_letter`, is *acknowledged*: an acknowledgement is a deletion, and acknowledged events cost nothing.
- * A row at its last delivery is *dead* from its due time on and moves to `dead_letter` with the next step that looks.
+ * Only events that are leased or returned are kept, in hands (hands.ts); a lease runs out by the clock, without a write.
+ * What is at or below the position and neither in a hand nor in `dead_letter` is *acknowledged*: acknowledged events
+ * cost nothing. An event at its last delivery is *dead* when it is due, and moves to `dead_letter` with the next step
+ * that looks.
  */
 export class SqliteSubscriptions implements SubscriptionSteps {
   readonly #db: DatabaseSync;
+  readonly #handStatements: HandStatements;
   readonly #statements = new Map<string, StatementSync>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#handStatements = new HandStatements(db);
   }
 
   /** Does the steps, within the transaction that is open. */
@@ -51,7 +54,7 @@ export class SqliteSubscriptions implements SubscriptionSteps {
 
   create(nowMs: number, definition: Definition): Created {
     const { name, topics, start, leaseMs, deliveriesMax } = definition;
-    const row = this.#prepared('SELECT subscription_id FROM subscription WHERE name = ?').get(name);
+    const row = this.#get('SELECT subscription_id FROM subscription WHERE name = ?', name);
     if (row !== undefined) {
       const state = this.state(nowMs, Number(row['subscription_id']))!;
       const field = differingField(state.definition, definition);
@@ -59,39 +62,36 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     }
     const position = this.#positionOf(start, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#lastOffset() };
-    const { lastInsertRowid } = this.#prepared(
-      `
-      INSERT INTO subscription (name, topics, start, lease_ms, deliveries_max, secret, created_ms, position)
-      VALUES (?, ?, ?, ?, ?, randomblob(16), ?, ?)
-    `,
-    ).run(name, JSON.stringify(topics), JSON.stringify(start), leaseMs, deliveriesMax, nowMs, position);
-    return { kind: 'created', state: this.state(nowMs, Number(lastInsertRowid))! };
+    const id = this.#run(
+      `INSERT INTO subscription (name, topics, start, lease_ms, deliveries_max, secret, created_ms, position)
+       VALUES (?, ?, ?, ?, ?, randomblob(16), ?, ?)`,
+      name,
+      JSON.stringify(topics),
+      JSON.stringify(start),
+      leaseMs,
+      deliveriesMax,
+      nowMs,
+      position,
+    ).lastInsertRowid;
+    return { kind: 'created', state: this.state(nowMs, Number(id))! };
   }
 
   remove(_nowMs: number, id: number): boolean {
-    this.#prepared('DELETE FROM outstanding WHERE subscription_id = ?').run(id);
-    this.#prepared('DELETE FROM dead_letter WHERE subscription_id = ?').run(id);
-    return this.#prepared('DELETE FROM subscription WHERE subscription_id = ?').run(id).changes === 1;
+    this.#run('DELETE FROM hand WHERE subscription_id = ?', id);
+    this.#run('DELETE FROM dead_letter WHERE subscription_id = ?', id);
+    return this.#run('DELETE FROM subscription WHERE subscription_id = ?', id).changes === 1;
   }
 
   take(nowMs: number, id: number, request: TakeRequest): Taken | null {
     const row = this.#at(nowMs, id);
     if (row === undefined) return null;
     const { demands, bytesMax, fresh, outstandingMax } = request;
+    const kept = this.#hands(id);
     const asked = demands.reduce((sum, eventsMax) => sum + eventsMax, 0);
-    const due = this.#prepared(
-      `
-      SELECT offset, deliveries, bytes FROM outstanding
-      WHERE subscription_id = ? AND is_last = 0 AND due_ms <= ? ORDER BY due_ms, offset LIMIT ?
-    `,
-    ).all(id, nowMs, asked) as unknown as readonly DueRow[];
+    const due = kept
+      .due(nowMs, false, asked)
+      .flatMap((hand) => hand.offsets().map((offset) => ({ hand, offset })));
     const dueMs = nowMs + row.lease_ms;
-    const leaseAgain = this.#prepared(`
-      UPDATE outstanding SET take = ?, due_ms = ?, deliveries = ?, is_last = ? WHERE subscription_id = ? AND offset = ?`);
-    const leaseFresh = this.#prepared(`
-      INSERT INTO outstanding (subscription_id, offset, take, due_ms, deliveries, is_last, bytes)
-      VALUES (?, ?, ?, ?, 1, ?, ?)`);
-    const isLast = (deliveries: number): number => (deliveries >= row.deliveries_max ? 1 : 0);
     const isCurrent = fresh.after === row.position;
     const freshCount = isCurrent ? fresh.offsets.length : 0;
     let { position, takes, outstanding, deliveries, redeliveries } = row;
@@ -103,27 +103,26 @@ export class SqliteSubscriptions implements SubscriptionSteps {
       const offsets: number[] = [];
       const deliveryOf: number[] = [];
       let bytes = 0;
-      const give = (offset: number, delivery: number, eventBytes: number): void => {
-        offsets.push(offset);
-        deliveryOf.push(delivery);
-        bytes += eventBytes;
-      };
       const fits = (eventBytes: number): boolean =>
         offsets.length < eventsMax && (offsets.length === 0 || bytes + eventBytes <= bytesMax);
+      const lease = (offset: number, event: GivenEvent): void => {
+        kept.put(take, dueMs, event.deliveries >= row.deliveries_max, offset, event);
+        offsets.push(offset);
+        deliveryOf.push(event.deliveries);
+        bytes += event.bytes;
+      };
       for (; nextDue < due.length; nextDue++) {
-        const event = due[nextDue]!;
+        const { hand, offset } = due[nextDue]!;
+        const event = hand.events.get(offset)!;
         if (!fits(event.bytes)) break;
-        const delivery = event.deliveries + 1;
-        leaseAgain.run(take, dueMs, delivery, isLast(delivery), id, event.offset);
-        give(event.offset, delivery, event.bytes);
-        if (delivery > 1) redeliveries += 1;
+        hand.remove(offset);
+        lease(offset, { deliveries: event.deliveries + 1, bytes: event.bytes });
+        if (event.deliveries > 0) redeliveries += 1;
       }
       while (next < freshCount && outstanding < outstandingMax) {
         const offset = fresh.offsets[next]!;
-        const eventBytes = fresh.bytes[next]!;
-        if (!fits(eventBytes)) break;
-        leaseFresh.run(id, offset, take, dueMs, isLast(1), eventBytes);
-        give(offset, 1, eventBytes);
+        if (!fits(fresh.bytes[next]!)) break;
+        lease(offset, { deliveries: 1, bytes: fresh.bytes[next]! });
         outstanding += 1;
         next += 1;
         position = next === freshCount ? fresh.upTo : offset;
@@ -135,67 +134,67 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     if (isCurrent && freshCount === 0) position = fresh.upTo;
 
     if (position !== row.position || takes !== row.takes) {
-      this.#prepared(
-        `
-        UPDATE subscription SET position = ?, takes = ?, outstanding = ?, deliveries = ?, redeliveries = ?
-        WHERE subscription_id = ?
-      `,
-      ).run(position, takes, outstanding, deliveries, redeliveries, id);
+      kept.save();
+      this.#run(
+        `UPDATE subscription SET position = ?, takes = ?, outstanding = ?, deliveries = ?, redeliveries = ?
+         WHERE subscription_id = ?`,
+        position,
+        takes,
+        outstanding,
+        deliveries,
+        redeliveries,
+        id,
+      );
     }
     return { hands, position, outstanding, nextDueMs: this.#nextDueMs(id) };
   }
 
   untake(nowMs: number, id: number, take: number): null {
-    const undone = this.#prepared(
-      `
-      UPDATE outstanding SET take = NULL, due_ms = ?, deliveries = deliveries - 1, is_last = 0
-      WHERE subscription_id = ? AND take = ? AND due_ms > ? RETURNING deliveries
-    `,
-    ).all(nowMs, id, take, nowMs);
-    const again = undone.filter((event) => Number(event['deliveries']) > 0).length;
-    this.#prepared(
-      `
-      UPDATE subscription SET deliveries = deliveries - ?, redeliveries = redeliveries - ? WHERE subscription_id = ?
-    `,
-    ).run(undone.length, again, id);
+    const kept = this.#hands(id);
+    let undone = 0;
+    let again = 0;
+    for (const hand of kept.of(take)) {
+      if (hand.dueMs <= nowMs) continue;
+      for (const offset of hand.offsets()) {
+        const { deliveries, bytes } = hand.remove(offset)!;
+        kept.put(NOBODY, nowMs, false, offset, { deliveries: deliveries - 1, bytes });
+        undone += 1;
+        if (deliveries > 1) again += 1;
+      }
+    }
+    kept.save();
+    this.#run(
+      'UPDATE subscription SET deliveries = deliveries - ?, redeliveries = redeliveries - ? WHERE subscription_id = ?',
+      undone,
+      again,
+      id,
+    );
     return null;
   }
 
   acknowledge(nowMs: number, id: number, leases: Leases): LeaseStates | null {
-    const row = this.#at(nowMs, id);
-    if (row === undefined) return null;
-    const remove = this.#prepared(`
-      DELETE FROM outstanding WHERE subscription_id = ? AND offset = ? AND take = ? AND due_ms > ?`);
-    const states = this.#eachLease(row, leases, (offset, take) => remove.run(id, offset, take, nowMs));
-    const done = states.reduce((sum, state) => sum + (state === DONE ? 1 : 0), 0);
-    this.#prepared(
-      `
-      UPDATE subscription SET acknowledged = acknowledged + ?, outstanding = outstanding - ? WHERE subscription_id = ?
-    `,
-    ).run(done, done, id);
+    let done = 0;
+    const states = this.#eachLease(nowMs, id, leases, () => (done += 1));
+    this.#run(
+      'UPDATE subscription SET acknowledged = acknowledged + ?, outstanding = outstanding - ? WHERE subscription_id = ?',
+      done,
+      done,
+      id,
+    );
     return states;
   }
 
   giveBack(nowMs: number, id: number, leases: Leases, delayMs: number): LeaseStates | null {
-    const row = this.#at(nowMs, id);
-    if (row === undefined) return null;
-    const returned = this.#prepared(`
-      UPDATE outstanding SET take = NULL, due_ms = iif(is_last, ?, ?)
-      WHERE subscription_id = ? AND offset = ? AND take = ? AND due_ms > ?`);
-    const states = this.#eachLease(row, leases, (offset, take) =>
-      returned.run(nowMs, nowMs + delayMs, id, offset, take, nowMs),
+    const states = this.#eachLease(nowMs, id, leases, (kept, { isLast }, offset, event) =>
+      kept.put(NOBODY, isLast ? nowMs : nowMs + delayMs, isLast, offset, event),
     );
     this.#bury(nowMs, id);
     return states;
   }
 
   extend(nowMs: number, id: number, leases: Leases, leaseMs: number): LeaseStates | null {
-    const row = this.#at(nowMs, id);
-    if (row === undefined) return null;
-    const extended = this.#prepared(`
-      UPDATE outstanding SET due_ms = ? WHERE subscription_id = ? AND offset = ? AND take = ? AND due_ms > ?`);
-    return this.#eachLease(row, leases, (offset, take) =>
-      extended.run(nowMs + leaseMs, id, offset, take, nowMs),
+    return this.#eachLease(nowMs, id, leases, (kept, { take, isLast }, offset, event) =>
+      kept.put(take, nowMs + leaseMs, isLast, offset, event),
     );
   }
 
@@ -203,38 +202,51 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     if (this.#at(nowMs, id) === undefined) return null;
     const position = this.#positionOf(to, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#lastOffset() };
-    this.#prepared('DELETE FROM outstanding WHERE subscription_id = ?').run(id);
-    const revived = this.#prepared('DELETE FROM dead_letter WHERE subscription_id = ? AND offset > ?');
-    const { changes } = revived.run(id, position);
-    this.#prepared(
-      `
-      UPDATE subscription SET position = ?, void_takes = takes, outstanding = 0, dead = dead - ? WHERE subscription_id = ?
-    `,
-    ).run(position, changes, id);
+    this.#run('DELETE FROM hand WHERE subscription_id = ?', id);
+    const revived = this.#run(
+      'DELETE FROM dead_letter WHERE subscription_id = ? AND offset > ?',
+      id,
+      position,
+    );
+    this.#run(
+      `UPDATE subscription SET position = ?, void_takes = takes, outstanding = 0, dead = dead - ?
+       WHERE subscription_id = ?`,
+      position,
+      revived.changes,
+      id,
+    );
     return { kind: 'sought', position };
   }
 
   replay(nowMs: number, id: number, offsets: readonly number[] | null, eventsMax: number): number | null {
     if (this.#at(nowMs, id) === undefined) return null;
-    const letters = this.#prepared(
+    const letters =
       offsets === null
-        ? 'SELECT offset, bytes FROM dead_letter WHERE subscription_id = ? ORDER BY offset LIMIT ?'
-        : `SELECT offset, bytes FROM dead_letter
-           WHERE subscription_id = ? AND offset IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,
-    ).all(...(offsets === null ? [id, eventsMax] : [id, JSON.stringify(offsets), eventsMax]));
-    const remove = this.#prepared('DELETE FROM dead_letter WHERE subscription_id = ? AND offset = ?');
-    const insert = this.#prepared(`
-      INSERT INTO outstanding (subscription_id, offset, take, due_ms, deliveries, is_last, bytes)
-      VALUES (?, ?, NULL, ?, 0, 0, ?)`);
-    for (const { offset, bytes } of letters) {
-      remove.run(id, offset!);
-      insert.run(id, offset!, nowMs, bytes!);
+        ? this.#all(
+            'SELECT offset, bytes FROM dead_letter WHERE subscription_id = ? ORDER BY offset LIMIT ?',
+            id,
+            eventsMax,
+          )
+        : this.#all(
+            `SELECT offset, bytes FROM dead_letter
+             WHERE subscription_id = ? AND offset IN (SELECT value FROM json_each(?)) ORDER BY offset LIMIT ?`,
+            id,
+            JSON.stringify(offsets),
+            eventsMax,
+          );
+    const kept = this.#hands(id);
+    for (const letter of letters) {
+      const offset = Number(letter['offset']);
+      this.#run('DELETE FROM dead_letter WHERE subscription_id = ? AND offset = ?', id, offset);
+      kept.put(NOBODY, nowMs, false, offset, { deliveries: 0, bytes: Number(letter['bytes']) });
     }
-    this.#prepared(
-      `
-      UPDATE subscription SET dead = dead - ?, outstanding = outstanding + ? WHERE subscription_id = ?
-    `,
-    ).run(letters.length, letters.length, id);
+    kept.save();
+    this.#run(
+      'UPDATE subscription SET dead = dead - ?, outstanding = outstanding + ? WHERE subscription_id = ?',
+      letters.length,
+      letters.length,
+      id,
+    );
     return letters.length;
   }
 
@@ -244,18 +256,19 @@ export class SqliteSubscriptions implements SubscriptionSteps {
   }
 
   list(nowMs: number): SubscriptionState[] {
-    const rows = this.#prepared('SELECT subscription_id FROM subscription ORDER BY name').all();
+    const rows = this.#all('SELECT subscription_id FROM subscription ORDER BY name');
     return rows.map((row) => this.state(nowMs, Number(row['subscription_id']))!);
   }
 
   dead(nowMs: number, id: number, after: number, eventsMax: number): DeadLetter[] | null {
     if (this.#at(nowMs, id) === undefined) return null;
-    const rows = this.#prepared(
-      `
-      SELECT offset, bytes, deliveries, dead_ms, reason FROM dead_letter
-      WHERE subscription_id = ? AND offset > ? ORDER BY offset LIMIT ?
-    `,
-    ).all(id, after, eventsMax);
+    const rows = this.#all(
+      `SELECT offset, bytes, deliveries, dead_ms, reason FROM dead_letter
+       WHERE subscription_id = ? AND offset > ? ORDER BY offset LIMIT ?`,
+      id,
+      after,
+      eventsMax,
+    );
     return rows.map((row) => ({
       offset: Number(row['offset']),
       bytes: Number(row['bytes']),
@@ -268,64 +281,103 @@ export class SqliteSubscriptions implements SubscriptionSteps {
   /** The subscription's row, with those events dead that the clock has made so. */
   #at(nowMs: number, id: number): SubscriptionRow | undefined {
     this.#bury(nowMs, id);
-    const row = this.#prepared('SELECT * FROM subscription WHERE subscription_id = ?').get(id);
+    const row = this.#get('SELECT * FROM subscription WHERE subscription_id = ?', id);
     return row as SubscriptionRow | undefined;
   }
 
   #bury(nowMs: number, id: number): void {
-    const oneDead = this.#prepared(`
-      SELECT 1 FROM outstanding WHERE subscription_id = ? AND is_last = 1 AND due_ms <= ? LIMIT 1`);
-    if (oneDead.get(id, nowMs) === undefined) return;
-    const { changes } = this.#prepared(
-      `
-      INSERT INTO dead_letter (subscription_id, offset, deliveries, bytes, dead_ms, reason)
-      SELECT subscription_id, offset, deliveries, bytes, due_ms, iif(take IS NULL, 'given_back', 'lease_expired')
-      FROM outstanding WHERE subscription_id = ? AND is_last = 1 AND due_ms <= ?
-    `,
-    ).run(id, nowMs);
-    this.#prepared('DELETE FROM outstanding WHERE subscription_id = ? AND is_last = 1 AND due_ms <= ?').run(
+    const kept = this.#hands(id);
+    const hands = kept.due(nowMs, true, Number.POSITIVE_INFINITY);
+    if (hands.length === 0) return;
+    let buried = 0;
+    for (const hand of hands) {
+      const reason: DeadReason = hand.take === NOBODY ? 'given_back' : 'lease_expired';
+      for (const offset of hand.offsets()) {
+        const { deliveries, bytes } = hand.remove(offset)!;
+        this.#run(
+          `INSERT INTO dead_letter (subscription_id, offset, deliveries, bytes, dead_ms, reason)
+           VALUES (?, ?, ?, ?, ?, ?)`,
+          id,
+          offset,
+          deliveries,
+          bytes,
+          hand.dueMs,
+          reason,
+        );
+        buried += 1;
+      }
+    }
+    kept.save();
+    this.#run(
+      'UPDATE subscription SET dead = dead + ?, outstanding = outstanding - ? WHERE subscription_id = ?',
+      buried,
+      buried,
       id,
-      nowMs,
     );
-    this.#prepared(
-      `
-      UPDATE subscription SET dead = dead + ?, outstanding = outstanding - ? WHERE subscription_id = ?
-    `,
-    ).run(changes, changes, id);
   }
 
-  /** Does `work` with each lease; it says by its changes whether the lease was held. */
+  /** Takes each event whose lease is held out of its hand and calls `work` with it. */
   #eachLease(
+    nowMs: number,
+    id: number,
+    leases: Leases,
+    work: (kept: Hands, hand: KeptHand, offset: number, event: GivenEvent) => void,
+  ): LeaseStates | null {
+    const row = this.#at(nowMs, id);
+    if (row === undefined) return null;
+    const kept = this.#hands(id);
+    const states = new Uint8Array(leases.takes.length);
+    const others: number[] = [];
+    for (const [i, take] of leases.takes.entries()) {
+      const offset = leases.offsets[i]!;
+      const hand = kept.of(take).find(({ dueMs, events }) => dueMs > nowMs && events.has(offset));
+      if (take === NOBODY || hand === undefined) {
+        others.push(i);
+      } else {
+        work(kept, hand, offset, hand.remove(offset)!);
+        states[i] = DONE;
+      }
+    }
+    kept.save();
+    if (others.length > 0) this.#tellApart(row, leases, others, kept, states);
+    return states;
+  }
+
+  /** Says of the leases at these places, which are not held, why they are not. */
+  #tellApart(
     row: SubscriptionRow,
     { takes, offsets }: Leases,
-    work: (offset: number, take: number) => { changes: number | bigint },
-  ): LeaseStates {
-    const id = row.subscription_id;
-    const isOutstanding = this.#prepared(
-      'SELECT 1 FROM outstanding WHERE subscription_id = ? AND offset = ?',
-    );
-    const isDead = this.#prepared('SELECT 1 FROM dead_letter WHERE subscription_id = ? AND offset = ?');
-    const states = new Uint8Array(takes.length);
-    for (const [i, take] of takes.entries()) {
-      const offset = offsets[i]!;
-      if (work(offset, take).changes === 1) states[i] = DONE;
-      else if (take < 1 || take > row.takes) states[i] = UNKNOWN;
-      else if (take <= row.void_takes) states[i] = EXPIRED;
-      else if (offset > row.position) states[i] = UNKNOWN;
-      else if (isOutstanding.get(id, offset) ?? isDead.get(id, offset)) states[i] = EXPIRED;
-      else states[i] = SETTLED;
+    places: readonly number[],
+    kept: Hands,
+    states: LeaseStates,
+  ): void {
+    const asked = places.map((place) => offsets[place]!);
+    const outstanding = kept.offsetsBetween(Math.min(...asked), Math.max(...asked));
+    for (const place of places) {
+      const take = takes[place]!;
+      const offset = offsets[place]!;
+      if (take < 1 || take > row.takes) states[place] = UNKNOWN;
+      else if (take <= row.void_takes) states[place] = EXPIRED;
+      else if (offset > row.position) states[place] = UNKNOWN;
+      else states[place] = outstanding.has(offset) || this.#isDead(row, offset) ? EXPIRED : SETTLED;
     }
-    return states;
+  }
+
+  #isDead({ subscription_id: id }: SubscriptionRow, offset: number): boolean {
+    return (
+      this.#get('SELECT 1 FROM dead_letter WHERE subscription_id = ? AND offset = ?', id, offset) !==
+      undefined
+    );
   }
 
   #stateOf(nowMs: number, row: SubscriptionRow): SubscriptionState {
     const id = row.subscription_id;
-    const { leased, lowest } = this.#prepared(
-      `
-      SELECT (SELECT count(*) FROM outstanding WHERE subscription_id = ? AND take IS NOT NULL AND due_ms > ?) AS leased,
-             (SELECT min(offset) FROM outstanding WHERE subscription_id = ?) AS lowest
-    `,
-    ).get(id, nowMs, id) as { leased: number; lowest: number | null };
+    const { leased, lowest } = this.#get(
+      `SELECT ifnull(sum(iif(take <> ${NOBODY} AND due_ms > ?, events, 0)), 0) AS leased, min(first_offset) AS lowest
+       FROM hand WHERE subscription_id = ?`,
+      nowMs,
+      id,
+    ) as { leased: number; lowest: number | null };
     const { position, dead, deliveries, redeliveries, acknowledged } = row;
     return {
       id,
@@ -350,13 +402,12 @@ export class SqliteSubscriptions implements SubscriptionSteps {
   }
 
   #nextDueMs(id: number): number | null {
-    const row = this.#prepared(
-      `
-      SELECT min((SELECT ifnull(min(due_ms), 1e300) FROM outstanding WHERE subscription_id = ? AND is_last = 0),
-                 (SELECT ifnull(min(due_ms), 1e300) FROM outstanding WHERE subscription_id = ? AND is_last = 1)) AS due
-    `,
-    ).get(id, id)!;
-    return row['due'] === 1e300 ? null : Number(row['due']);
+    const dueOf = (isLast: 0 | 1): number | null =>
+      this.#get('SELECT min(due_ms) AS due FROM hand WHERE subscription_id = ? AND is_last = ?', id, isLast)![
+        'due'
+      ] as number | null;
+    const [due, lastDue] = [dueOf(0), dueOf(1)];
+    return due === null || lastDue === null ? (due ?? lastDue) : Math.min(due, lastDue);
   }
 
   /** What is above it is ahead; null where there is no such place. */
@@ -370,6 +421,22 @@ export class SqliteSubscriptions implements SubscriptionSteps {
 
   #lastOffset(): number {
     return readLedger(this.#db).lastOffset;
+  }
+
+  #hands(id: number): Hands {
+    return new Hands(this.#handStatements, id);
+  }
+
+  #get(sql: string, ...values: SQLInputValue[]) {
+    return this.#prepared(sql).get(...values);
+  }
+
+  #all(sql: string, ...values: SQLInputValue[]) {
+    return this.#prepared(sql).all(...values);
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]) {
+    return this.#prepared(sql).run(...values);
   }
 
   #prepared(sql: string): StatementSync {
@@ -396,10 +463,4 @@ interface SubscriptionRow {
   readonly deliveries: number;
   readonly redeliveries: number;
   readonly acknowledged: number;
-}
-
-interface DueRow {
-  readonly offset: number;
-  readonly deliveries: number;
-  readonly bytes: number;
 }

@@ -1,0 +1,81 @@
+import { openAll } from './closed-loop.ts';
+import type { Answer, Connection } from './connection.ts';
+
+/** Workers of a group side by side: each pulls, and acknowledges all it was given before it pulls again. */
+const WORKERS = 16;
+
+/** What draining a group came to. */
+export interface Drained {
+  /** From the first pull to the last acknowledgement's answer. */
+  readonly seconds: number;
+  /** Of each pull that gave events, and of each acknowledgement. */
+  readonly pullMs: readonly number[];
+  readonly acknowledgeMs: readonly number[];
+}
+
+/** Drains the group of all events from 1 to `events`. Rejects where one is missing, comes twice, or is not the first delivery. */
+export async function drainGroup(
+  port: number,
+  name: string,
+  events: number,
+  pullMax: number,
+): Promise<Drained> {
+  const isDone = new Uint8Array(events + 1);
+  const pull = request(`/subscriptions/${name}/pull`, `{"max":${pullMax},"wait_ms":1000}`);
+  const pullMs: number[] = [];
+  const acknowledgeMs: number[] = [];
+  let left = events;
+  const worker = async (connection: Connection): Promise<void> => {
+    while (left > 0) {
+      const pulledMs = performance.now();
+      const leaseIds = leasesIn(await connection.request(pull), isDone);
+      if (leaseIds.length === 0) continue;
+      const gotMs = performance.now();
+      pullMs.push(gotMs - pulledMs);
+      const body = `{"lease_ids":["${leaseIds.join('","')}"]}`;
+      const { status, body: answer } = await connection.request(request(`/subscriptions/${name}/ack`, body));
+      acknowledgeMs.push(performance.now() - gotMs);
+      if (status !== 200 || answer !== `{"done":${leaseIds.length}}`) {
+        throw new Error(`an acknowledgement was answered with ${status}: ${answer.slice(0, 500)}`);
+      }
+      left -= leaseIds.length;
+    }
+  };
+  const connections = await openAll(port, WORKERS);
+  try {
+    const startMs = performance.now();
+    await Promise.all(connections.map(worker));
+    const seconds = (performance.now() - startMs) / 1000;
+    if (left !== 0) throw new Error(`${-left} events more than ${events} were delivered`);
+    return { seconds, pullMs, acknowledgeMs };
+  } finally {
+    for (const connection of connections) connection.close();
+  }
+}
+
+const DELIVERED = /"offset":(\d+),"received_at":"[^"]+","delivery":(\d+),"lease_id":"([^"]+)"\}/g;
+
+function leasesIn({ status, body }: Answer, isDone: Uint8Array): string[] {
+  if (status !== 200) throw new Error(`a pull was answered with ${status}: ${body.slice(0, 500)}`);
+  const leaseIds: string[] = [];
+  for (const [, offset, delivery, leaseId] of body.matchAll(DELIVERED)) {
+    if (isDone[Number(offset)] !== 0 || delivery !== '1') {
+      throw new Error(
+        `offset ${offset} came as delivery ${delivery}, and had come before or was not asked for`,
+      );
+    }
+    isDone[Number(offset)] = 1;
+    leaseIds.push(leaseId!);
+  }
+  if (!body.startsWith(`{"count":${leaseIds.length},`)) throw new Error(`an answer of ${body.slice(0, 50)} held ${leaseIds.length} events`); // prettier-ignore
+  return leaseIds;
+}
+
+/** A request with a JSON body, whole. ASCII: a character is a byte. */
+export function request(path: string, body: string, method = 'POST'): Buffer {
+  return Buffer.from(
+    `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${body.length}\r\n\r\n${body}`,
+    'latin1',
+  );
+}

@@ -1,0 +1,116 @@
+import { openAll } from '../load/closed-loop.ts';
+import { get } from '../load/connection.ts';
+import { Driver } from '../load/driver.ts';
+import type { Measure } from '../load/measure.ts';
+import { type Drained, drainGroup, request } from '../load/workers.ts';
+import { tempFolder } from '../process/lifetime.ts';
+import { ServerProcess } from '../process/server-process.ts';
+import { say } from '../progress.ts';
+import type { Drain, DrainRun } from '../results.ts';
+import { median, percentile } from '../statistics.ts';
+import { chronicleWeaver } from '../systems.ts';
+import type { Setting } from './references.ts';
+
+const STANDARD_EVENTS = 200_000;
+const QUICK_EVENTS = 20_000;
+const BATCHES = [1000, 100];
+
+/**
+ * The drain run: a log of so many events, published in the batches of the run and measured on the way, then drained by
+ * workers of a group that acknowledge all they get, as many at a time. Every event must be delivered once, and the
+ * group's books say so.
+ */
+export async function drainRun(
+  setting: Setting,
+  { quick, profileFolder }: { quick: boolean; profileFolder: string | null },
+): Promise<Drain> {
+  const events = quick ? QUICK_EVENTS : STANDARD_EVENTS;
+  using folder = tempFolder(setting.folder);
+  const command = chronicleWeaver(folder.path, setting.cores, profileFolder);
+  const { server } = await ServerProcess.startReady(command);
+  try {
+    const driver = new Driver(server, setting.seed, setting.eventText);
+    const ingest = new Map<number, Measure>();
+    for (const [i, batch] of BATCHES.entries()) {
+      say(`publishing to ${(events * (i + 1)) / BATCHES.length} events, batches of ${batch}`);
+      const upTo = (events * (i + 1)) / BATCHES.length;
+      const [requests] = await driver.prepare((plan) => [[plan.untilKeys(upTo), batch]]);
+      ingest.set(batch, await driver.publish(requests!));
+    }
+    await driver.checkBooks();
+    const runs: DrainRun[] = [];
+    for (const batch of BATCHES) {
+      const drained: (Drained & { serverCpuShare: number; loadCpuShare: number })[] = [];
+      for (let run = 0; run < setting.runs; run++) {
+        say(`run ${run + 1} of ${setting.runs}: draining ${events} events, ${batch} at a time`);
+        const name = `drain-${batch}-${run}`;
+        await makeGroup(server.port, name);
+        drained.push(await measured(server, () => drainGroup(server.port, name, events, batch)));
+        await checkGroup(server.port, name, events);
+      }
+      runs.push({
+        batch,
+        ingestEventsPerS: ingest.get(batch)!.eventsPerS,
+        ingestEventsPerCpuS: ingest.get(batch)!.eventsPerCpuS,
+        eventsPerCpuS: median(
+          drained.map(({ seconds, serverCpuShare }) => events / (seconds * serverCpuShare)),
+        ),
+        eventsPerS: median(drained.map(({ seconds }) => events / seconds)),
+        p50PullMs: percentile(Float64Array.from(drained.flatMap(({ pullMs }) => pullMs)), 0.5),
+        p99PullMs: percentile(Float64Array.from(drained.flatMap(({ pullMs }) => pullMs)), 0.99),
+        p50AcknowledgeMs: percentile(
+          Float64Array.from(drained.flatMap(({ acknowledgeMs }) => acknowledgeMs)),
+          0.5,
+        ),
+        p99AcknowledgeMs: percentile(
+          Float64Array.from(drained.flatMap(({ acknowledgeMs }) => acknowledgeMs)),
+          0.99,
+        ),
+        serverCpuShare: median(drained.map(({ serverCpuShare }) => serverCpuShare)),
+        loadCpuShare: median(drained.map(({ loadCpuShare }) => loadCpuShare)),
+      });
+    }
+    const memory = server.memory();
+    await server.stop();
+    return { events, runs, memory };
+  } finally {
+    await server.kill();
+  }
+}
+
+async function measured<T>(
+  server: ServerProcess,
+  work: () => Promise<T>,
+): Promise<T & { serverCpuShare: number; loadCpuShare: number }> {
+  const serverCpuBefore = server.cpuSeconds();
+  const loadCpuBefore = process.cpuUsage();
+  const startMs = performance.now();
+  const result = await work();
+  const seconds = (performance.now() - startMs) / 1000;
+  const loadCpu = process.cpuUsage(loadCpuBefore);
+  return {
+    ...result,
+    serverCpuShare: (server.cpuSeconds() - serverCpuBefore) / seconds,
+    loadCpuShare: (loadCpu.user + loadCpu.system) / 1e6 / seconds,
+  };
+}
+
+async function makeGroup(port: number, name: string): Promise<void> {
+  const [connection] = await openAll(port, 1);
+  try {
+    const definition = '{"topics":[">"],"start":"earliest"}';
+    const { status, body } = await connection!.request(request(`/subscriptions/${name}`, definition, 'PUT'));
+    if (status !== 201) throw new Error(`a group was answered with ${status}: ${body}`);
+  } finally {
+    connection!.close();
+  }
+}
+
+async function checkGroup(port: number, name: string, events: number): Promise<void> {
+  const { body } = await get(port, `/subscriptions/${name}`);
+  const books = JSON.parse(body) as Record<string, number>;
+  const expected = { cursor: events, lag: 0, in_flight: 0, dead: 0, deliveries: events, redeliveries: 0, acknowledged: events }; // prettier-ignore
+  for (const [what, count] of Object.entries(expected)) {
+    if (books[what] !== count) throw new Error(`${what} of ${name} is ${books[what]}, it must be ${count}`);
+  }
+}
