@@ -80,6 +80,26 @@ function testsUnderStrace(): void {
     },
   );
 
+  test('folders that are made for a new file are synced where they were made [P-1]', TIMEOUT, async (t) => {
+    const site = new Site(t);
+    const trace = join(site.folder, 'trace');
+    const settings = { DEDUPLICATION_DB_PATH: join(site.folder, 'a/b/events.db') };
+    const aggregator = await site.start({ settings, under: straceCommand(trace) });
+    await aggregator.publish(eventOf(1));
+    await aggregator.stop();
+
+    const calls = readTrace(trace);
+    const answer = calls.find(isAnswer)!;
+    for (const folder of [site.folder, join(site.folder, 'a'), join(site.folder, 'a/b')]) {
+      assert.ok(
+        calls.some(
+          (call) => isSync(call.name) && call.text.includes(`<${folder}>) `) && call.end < answer.begin,
+        ),
+        `${folder} was not synced`,
+      );
+    }
+  });
+
   test('publishers who come together share a sync [P-1]', TIMEOUT, async (t) => {
     const site = new Site(t);
     const trace = join(site.folder, 'trace');

@@ -1,5 +1,5 @@
-import { lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { StoreError } from '../event-store.ts';
 import { messageOf } from './errors.ts';
 
@@ -11,7 +11,7 @@ import { messageOf } from './errors.ts';
 export function placeOf(path: string): string {
   const folder = dirname(path);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (cause) {
     throw new StoreError('unusable', `cannot make the folder of ${path}: ${messageOf(cause)}`, { cause });
   }
@@ -31,4 +31,22 @@ export function placeOf(path: string): string {
     );
   }
   return place;
+}
+
+/** SQLite syncs the folder, so that the file is found after a loss of power; that the folder is found is for us to see to. */
+function makeFolder(folder: string): void {
+  const first = mkdirSync(folder, { recursive: true });
+  // Windows syncs no folders.
+  if (first === undefined || process.platform === 'win32') return;
+  const top = dirname(resolve(first));
+  for (let made = resolve(folder); made !== top; made = dirname(made)) sync(dirname(made));
+}
+
+function sync(folder: string): void {
+  const file = openSync(folder, 'r');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
