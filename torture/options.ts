@@ -39,8 +39,8 @@ interrupted, nothing found until then.
 
 /** Reads the flags; throws an OptionError on the first that is wrong. */
 export function readOptions(args: readonly string[]): Options | 'help' {
-  const flags = parse(args);
-  if (flags.help === true) return 'help';
+  const flags = readFlags(args, ['minutes', 'kills', 'dir', 'seed', 'json']);
+  if (flags === 'help') return 'help';
   const kills = flags.kills === undefined ? Infinity : whole('--kills', flags.kills, 1, 1_000_000);
   const minutes = flags.kills === undefined ? MINUTES : Infinity;
   return {
@@ -52,25 +52,23 @@ export function readOptions(args: readonly string[]): Options | 'help' {
   };
 }
 
-function parse(args: readonly string[]) {
+/** The flags' values by name; throws an OptionError on one that is not listed. */
+export function readFlags<N extends string>(
+  args: readonly string[],
+  names: readonly N[],
+): Partial<Record<N, string>> | 'help' {
+  const strings = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
   try {
-    return parseArgs({
-      args: [...args],
-      options: {
-        seed: { type: 'string' },
-        minutes: { type: 'string' },
-        kills: { type: 'string' },
-        dir: { type: 'string' },
-        json: { type: 'string' },
-        help: { type: 'boolean' },
-      },
-    }).values;
+    const { values } = parseArgs({ args: [...args], options: { ...strings, help: { type: 'boolean' } } });
+    if (values['help'] === true) return 'help';
+    return values as Partial<Record<N, string>>;
   } catch (error) {
     throw new OptionError(error instanceof Error ? error.message : String(error));
   }
 }
 
-function whole(name: string, text: string, min: number, max: number): number {
+/** The number that a flag takes. */
+export function whole(name: string, text: string, min: number, max: number): number {
   const number = /^\d+$/.test(text) ? Number(text) : NaN;
   if (number >= min && number <= max) return number;
   throw new OptionError(

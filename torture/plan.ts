@@ -1,7 +1,7 @@
 import type { SeededRandom } from '../tests/support/random.ts';
 
 /** How large the publishes of a round are. */
-export type Batches = 'single' | 'small' | 'mixed' | 'bulk';
+export type Batches = 'single' | 'few' | 'small' | 'mixed' | 'bulk';
 
 /** Where in its life the service is to be killed. */
 type Moment = 'serving' | 'idle' | 'shutdown';

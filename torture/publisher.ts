@@ -135,6 +135,8 @@ function drawSize(random: SeededRandom, batches: Batches): number {
   switch (batches) {
     case 'single':
       return 1;
+    case 'few':
+      return random.whole(1, 6);
     case 'small':
       return random.whole(1, 60);
     case 'bulk':

@@ -7,6 +7,7 @@ export interface SystemCall {
   /** As strace writes it: `fsync(27</tmp/x/events.db-wal>) = 0`. */
   readonly text: string;
   readonly begin: number;
+  /** Infinity where the process was killed before the call came back. */
   readonly end: number;
 }
 
@@ -43,8 +44,13 @@ export function straceCommand(file: string, ...more: string[]): string[] {
   ];
 }
 
-/** Reads what was traced; the traced program must have ended. */
+/** Reads what was traced, but for calls that never came back; the traced program must have ended. */
 export function readTrace(file: string): SystemCall[] {
+  return readWholeTrace(file).filter(({ end }) => end !== Infinity);
+}
+
+/** The same, with calls that never came back. */
+export function readWholeTrace(file: string): SystemCall[] {
   const calls: SystemCall[] = [];
   const unfinished = new Map<string, { name: string; text: string; begin: number }>();
   for (const [at, line] of readFileSync(file, 'utf8').split('\n').entries()) {
@@ -65,5 +71,6 @@ export function readTrace(file: string): SystemCall[] {
     const whole = /^(\w+)\(/.exec(rest);
     if (whole !== null) calls.push({ name: whole[1]!, text: rest, begin: at, end: at });
   }
+  for (const call of unfinished.values()) calls.push({ ...call, end: Infinity });
   return calls.toSorted((a, b) => a.begin - b.begin);
 }

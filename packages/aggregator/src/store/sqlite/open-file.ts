@@ -28,7 +28,7 @@ export interface FileShape {
   readonly keyBits: 8 | 128;
 }
 
-const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, log: LOG_SHAPE, keyBits: 128 };
+export const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, log: LOG_SHAPE, keyBits: 128 };
 
 export interface OpenOptions {
   /** Told while an older file is moved over. */

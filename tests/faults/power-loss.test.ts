@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { type TestContext, test } from 'node:test';
+import { type PowerLossReport, runPowerLoss } from '../../torture/power-loss/run.ts';
+import type { Change } from '../../torture/source.ts';
+import { withSeedOf } from '../support/random.ts';
+import { straceMissing } from '../support/strace.ts';
+
+const TIMEOUT = { timeout: 300_000 };
+
+const missing = straceMissing();
+if (missing === null) testsUnderStrace();
+else if (process.env['REQUIRE_STRACE'] === '1') {
+  test('strace can be used, as REQUIRE_STRACE=1 asks', () => assert.fail(missing));
+} else test('what a loss of power leaves is made from a recording by strace', { skip: missing }, () => {});
+
+function losses(t: TestContext, count: number, changes: readonly Change[]): Promise<PowerLossReport> {
+  return withSeedOf('POWER_LOSS_SEED', async ({ seed }) => {
+    const options = { seed, losses: count, folder: tmpdir(), jsonPath: null };
+    const report = await runPowerLoss(options, () => {}, changes);
+    if (report.failure !== null) rmSync(report.failure.folder, { recursive: true });
+    t.diagnostic(
+      `seed ${seed}: ${report.losses} losses of power, ${report.failure?.message ?? 'nothing was lost'}`,
+    );
+    return report;
+  });
+}
+
+function testsUnderStrace(): void {
+  for (const level of ['NORMAL', 'OFF']) {
+    test(
+      `a service with synchronous=${level} is found to lose what it acknowledged [P-1]`,
+      TIMEOUT,
+      async (t) => {
+        const { outcome, failure } = await losses(t, 100, [
+          {
+            file: 'store/sqlite/database.ts',
+            from: 'PRAGMA synchronous = FULL',
+            to: `PRAGMA synchronous = ${level}`,
+          },
+        ]);
+        assert.equal(outcome, 'broken');
+        assert.match(
+          failure!.message,
+          /acknowledged events at their offsets\n\s+found: \d+ are not|a file that is sound|found: no file/,
+        );
+      },
+    );
+  }
+
+  test(
+    'a service that answers before its commit is found to lose what it acknowledged [P-1]',
+    TIMEOUT,
+    async (t) => {
+      const { outcome, failure } = await losses(t, 100, [
+        {
+          file: 'store/sqlite/append.ts',
+          from: 'this.#begin.run();',
+          to: 'if (!this.#db.isTransaction) this.#begin.run();',
+        },
+        {
+          file: 'store/sqlite/append.ts',
+          from: 'this.#commit.run();',
+          to: 'if (this.#ledger.received % 2 === 0) this.#commit.run();',
+        },
+      ]);
+      assert.equal(outcome, 'broken');
+      assert.match(failure!.message, /acknowledged events at their offsets/);
+    },
+  );
+
+  test(
+    'a loss of power at any moment loses nothing that was acknowledged [P-1, P-2, P-3]',
+    TIMEOUT,
+    async (t) => {
+      const { outcome, failure, promisesChecked } = await losses(t, 40, []);
+      assert.equal(outcome, 'kept', failure?.message ?? '');
+      assert.ok(promisesChecked > 1000);
+    },
+  );
+}

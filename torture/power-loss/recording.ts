@@ -1,0 +1,121 @@
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { EventResult, PublishAnswer } from '@chronicleweaver/protocol';
+import { type SystemCall, readWholeTrace } from '../../tests/support/strace.ts';
+
+/** What a process did to its files, and what it told. Folders are synced as files are. */
+export type Deed =
+  | { readonly kind: 'write'; readonly path: string; readonly at: number; readonly bytes: Buffer }
+  | { readonly kind: 'truncate'; readonly path: string; readonly length: number }
+  | { readonly kind: 'sync'; readonly path: string }
+  | { readonly kind: 'unlink'; readonly path: string }
+  | { readonly kind: 'answer'; readonly results: readonly EventResult[] };
+
+/** A deed with the places of its begin and its end in the order of all that was recorded, of all processes. */
+export interface Recorded {
+  readonly deed: Deed;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** Bytes of one call that are recorded: more than any write of SQLite's, or any answer of these runs. */
+const BYTES_MAX = 128 * 1024;
+
+const CALLS =
+  'pwrite64,pwritev,pwritev2,write,writev,sendto,sendmsg,fallocate,ftruncate,fsync,fdatasync,sync_file_range,unlink,unlinkat';
+
+/** The command that records the program that follows it into the file. */
+export function recordCommand(file: string): string[] {
+  const how = ['-D', '-f', '--seccomp-bpf', '-y', '-xx', '-s', String(BYTES_MAX)];
+  return ['strace', ...how, '-o', file, '-e', `trace=${CALLS}`, '--'];
+}
+
+/** Whether all of the recording is in its file, which is some moments after the process has ended. */
+export function isRecorded(file: string, pid: number): boolean {
+  const end = readFileSync(file).subarray(-4096).toString('latin1');
+  return new RegExp(`^${pid} +\\+\\+\\+ (exited|killed)`, 'm').test(end);
+}
+
+/**
+ * What was done to files in the folder of the database, and what was answered, in order. A call that never came back may
+ * have been done or not; the file, as it is now, tells which.
+ *
+ * @param after the last place of the recording before
+ */
+export function readRecording(file: string, databasePath: string, after: number): Recorded[] {
+  const folder = dirname(databasePath);
+  // What lies in memory that processes share is no file to a disk, and is made anew after a loss of power.
+  const isOurs = (path: string): boolean =>
+    path === folder || (path.startsWith(databasePath) && !path.endsWith('-shm'));
+  const calls = readWholeTrace(file);
+  const last = calls.reduce((last, { begin, end }) => Math.max(last, end === Infinity ? begin : end), 0);
+  const recorded: Recorded[] = [];
+  for (const call of calls) {
+    const deed = deedOf(call, isOurs);
+    if (deed === null || (call.end === Infinity && !wasDone(deed))) continue;
+    recorded.push({ deed, begin: after + 1 + call.begin, end: after + 1 + Math.min(call.end, last) });
+  }
+  return recorded;
+}
+
+const STRING = /"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?/g;
+
+function deedOf({ name, text, end }: SystemCall, isOurs: (path: string) => boolean): Deed | null {
+  const hasFailed = / = -1 /.test(text.slice(-200));
+  if (hasFailed) return null;
+  if (name === 'unlink' || name === 'unlinkat') {
+    const path = bytesIn(text)[0]!.toString();
+    return isOurs(path) ? { kind: 'unlink', path } : null;
+  }
+  const path = pathIn(text);
+  if (path.startsWith('socket:') || path.startsWith('TCP:')) return answerIn(text);
+  if (!isOurs(path)) return null;
+  switch (name) {
+    case 'fsync':
+    case 'fdatasync':
+      return { kind: 'sync', path };
+    case 'ftruncate':
+      return { kind: 'truncate', path, length: Number(/, (\d+)(?:\)| <)/.exec(text)![1]) };
+    case 'pwrite64': {
+      const [bytes] = bytesIn(text);
+      const [, length, at, done] = /, (\d+), (\d+)(?:\) += (\d+))?[^"]*$/.exec(text) ?? [];
+      if (bytes === undefined || at === undefined)
+        throw new Error(`a write that cannot be read: ${text.slice(-200)}`);
+      const written = end === Infinity ? Number(length) : Number(done);
+      return { kind: 'write', path, at: Number(at), bytes: bytes.subarray(0, written) };
+    }
+    default:
+      throw new Error(`SQLite was not known to use ${name}: ${text.slice(0, 200)}`);
+  }
+}
+
+/** The answer of a publish, or null for all else that is sent. */
+function answerIn(text: string): Deed | null {
+  const sent = Buffer.concat(bytesIn(text)).toString('latin1');
+  if (!sent.startsWith('HTTP/1.1 200')) return null;
+  const body = sent.slice(sent.indexOf('\r\n\r\n') + 4);
+  if (!body.startsWith('{"status":"success"')) return null;
+  const { results = [] } = JSON.parse(body) as PublishAnswer;
+  return { kind: 'answer', results };
+}
+
+function wasDone(deed: Deed): boolean {
+  if (deed.kind !== 'write') return false;
+  const now = readFileSync(deed.path);
+  return now.subarray(deed.at, deed.at + deed.bytes.length).equals(deed.bytes);
+}
+
+function pathIn(text: string): string {
+  return unhex(/^\w+\(\d+<([^>]*)>/.exec(text)?.[1] ?? '').toString();
+}
+
+function bytesIn(text: string): Buffer[] {
+  return Array.from(text.matchAll(STRING), ([, hex, isCut]) => {
+    if (isCut !== undefined) throw new Error('a call was not recorded whole');
+    return unhex(hex!);
+  });
+}
+
+function unhex(text: string): Buffer {
+  return Buffer.from(text.replaceAll('\\x', ''), 'hex');
+}

@@ -1,0 +1,231 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LOG_SHAPE } from '../../packages/aggregator/src/store/sqlite/blocks/block-log.ts';
+import type { FileShape } from '../../packages/aggregator/src/store/sqlite/open-file.ts';
+import { AggregatorProcess } from '../../tests/support/aggregator-process.ts';
+import { Program, until } from '../../tests/support/program.ts';
+import { SeededRandom } from '../../tests/support/random.ts';
+import { Account, type Publish } from '../account.ts';
+import { Events } from '../events.ts';
+import { publish } from '../publisher.ts';
+import { type Change, type Source, changedSource, shapeChange } from '../source.ts';
+import { checkFile } from './check.ts';
+import { Disk, REMAINS, type Remains } from './disk.ts';
+import type { PowerLossOptions } from './options.ts';
+import { Playback } from './playback.ts';
+import { type Recorded, isRecorded, readRecording, recordCommand } from './recording.ts';
+
+/** Small runs of keys, so that some thousand events see them sealed and merged. */
+const SHAPE: FileShape = { index: { hotKeysMax: 512, baseBits: 3 }, log: LOG_SHAPE, keyBits: 128 };
+
+/** How each process of the file ends; the last one after a clean stop and another start. */
+const ENDS = ['kill', 'stop', 'kill', 'kill', 'stop'] as const;
+
+const PUBLISHERS = 3;
+const LOAD_MS = 1500;
+/** Amid it nobody publishes for so long, and there is work in the background. */
+const IDLE_MS = 400;
+
+export interface PowerLossReport {
+  readonly seed: number;
+  /** Processes that were recorded. */
+  processes: number;
+  writes: number;
+  syncs: number;
+  /** Publishes of which the answer was recorded. */
+  answers: number;
+  losses: number;
+  readonly remains: Record<Remains, number>;
+  /** Acknowledged events that had to be there, summed over the losses. */
+  promisesChecked: number;
+  outcome: 'kept' | 'broken';
+  failure: { readonly message: string; readonly folder: string } | null;
+}
+
+/** All that was sent, beside what is known of it. */
+class Ledger extends Account {
+  readonly publishes = new Set<Publish>();
+
+  override attempt(publish: Publish): void {
+    this.publishes.add(publish);
+    super.attempt(publish);
+  }
+}
+
+/**
+ * Records processes on one file, one after the other, and after each looks at some losses of power that could have come
+ * while it ran. Rejects on nothing that the service does: that is in the report.
+ *
+ * @param changes of the service's sources, by which a test breaks it
+ */
+export async function runPowerLoss(
+  options: PowerLossOptions,
+  advanced: (report: PowerLossReport) => void = () => {},
+  changes: readonly Change[] = [],
+): Promise<PowerLossReport> {
+  const report: PowerLossReport = {
+    seed: options.seed,
+    processes: 0,
+    writes: 0,
+    syncs: 0,
+    answers: 0,
+    losses: 0,
+    promisesChecked: 0,
+    remains: { nothing: 0, 'some writes': 0, 'some sectors': 0, all: 0 },
+    outcome: 'broken',
+    failure: null,
+  };
+  mkdirSync(options.folder, { recursive: true });
+  const folder = mkdtempSync(join(options.folder, 'chronicleweaver-power-loss-'));
+  process.once('exit', () => {
+    if (report.failure === null) rmSync(folder, { recursive: true, force: true });
+  });
+  try {
+    const source = changedSource(join(folder, 'source'), [shapeChange(SHAPE.index), ...changes]);
+    await loseOften(options, report, folder, source, () => advanced(report));
+    report.outcome = 'kept';
+    rmSync(folder, { recursive: true });
+  } catch (error) {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    report.failure = { message, folder };
+  }
+  return report;
+}
+
+async function loseOften(
+  { seed, losses }: PowerLossOptions,
+  report: PowerLossReport,
+  folder: string,
+  source: Source,
+  advanced: () => void,
+): Promise<void> {
+  const random = new SeededRandom(seed);
+  const events = new Events(seed);
+  const account = new Ledger(events, {
+    accepted: 0,
+    duplicates: 0,
+    conflicts: 0,
+    refused: 0,
+    invalid: 0,
+    none: 0,
+  });
+  const databasePath = join(folder, 'data', 'events.db');
+  mkdirSync(join(folder, 'data'));
+  const disk = new Disk(join(folder, 'data'));
+  const promised = new Map<number, number>();
+  let lastLine = -1;
+
+  for (const [process, end] of ENDS.entries()) {
+    const setting = { folder, source, databasePath, random: random.fork(process), account, events };
+    const recorded = await record(setting, end, lastLine);
+    report.processes += 1;
+    for (const { deed } of recorded) {
+      if (deed.kind === 'write') report.writes += 1;
+      if (deed.kind === 'sync') report.syncs += 1;
+      if (deed.kind === 'answer') report.answers += 1;
+    }
+    const playback = new Playback(recorded, disk, promised);
+    const draw = random.fork(process, 1);
+    for (const place of playback.places(Math.ceil(losses / ENDS.length), draw)) {
+      playback.playTo(place);
+      const remains = draw.of<Remains>(['nothing', ...REMAINS]);
+      const left = join(folder, 'left');
+      const files = disk.afterLoss(remains, draw);
+      writeFiles(left, files);
+      checkFile(join(left, basename(databasePath)), {
+        events,
+        promised,
+        publishes: account.publishes,
+        shape: SHAPE,
+      });
+      report.losses += 1;
+      report.remains[remains] += 1;
+      report.promisesChecked += promised.size;
+      advanced();
+      // So that a signal is heard.
+      await sleep(0);
+    }
+    playback.playTo(playback.length);
+    lastLine = playback.lastLine;
+    expectRecorded(disk.now(), account, promised);
+  }
+}
+
+interface Setting {
+  readonly folder: string;
+  readonly source: Source;
+  readonly databasePath: string;
+  readonly random: SeededRandom;
+  readonly account: Account;
+  readonly events: Events;
+}
+
+/** Starts a process, publishes to it for a while, ends it, and returns what it did. */
+async function record(setting: Setting, end: 'kill' | 'stop', after: number): Promise<Recorded[]> {
+  const { folder, source, databasePath, random, account, events } = setting;
+  const trace = join(folder, 'trace');
+  const env = { APP_PORT: '0', DEDUPLICATION_DB_PATH: databasePath };
+  const service = new AggregatorProcess(
+    (onLine) => new Program([...recordCommand(trace), ...source.start], { cwd: folder, env, onLine }),
+  );
+  const load = async (id: number, ms: number, andThen: () => Promise<void>): Promise<void> => {
+    const stop = new AbortController();
+    const { port } = service;
+    const publishing = Promise.all(
+      Array.from({ length: PUBLISHERS }, (_, publisher) =>
+        publish({
+          account,
+          events,
+          port,
+          batches: 'few',
+          random: random.fork(id, publisher),
+          signal: stop.signal,
+        }),
+      ),
+    );
+    // It is awaited below.
+    publishing.catch(() => {});
+    await sleep(ms);
+    await andThen();
+    stop.abort();
+    await publishing;
+  };
+  try {
+    await service.listening();
+    await load(0, LOAD_MS / 2, async () => {});
+    await sleep(IDLE_MS);
+    await load(1, LOAD_MS, () => (end === 'kill' ? service.kill() : service.stop()));
+  } finally {
+    await service.kill();
+  }
+  await until(
+    () => 'the end of the recording',
+    () => isRecorded(trace, service.program.pid),
+  );
+  const recorded = readRecording(trace, databasePath, after);
+  rmSync(trace);
+  return recorded;
+}
+
+/** Throws where the recording is not all: the files must be as it says, and every answer must be in it. */
+function expectRecorded(
+  files: ReadonlyMap<string, Buffer>,
+  account: Account,
+  promised: ReadonlyMap<number, number>,
+): void {
+  for (const [path, bytes] of files) {
+    if (!readFileSync(path).equals(bytes)) throw new Error(`the recording does not lead to ${path} as it is`);
+  }
+  for (let k = 0; k < account.count; k++) {
+    if (account.isAcknowledged(k) && promised.get(k) !== account.offsetOf(k))
+      throw new Error(`the answer about event ${k} was not recorded`);
+  }
+}
+
+/** Makes a folder that holds these files and no other. */
+function writeFiles(folder: string, files: ReadonlyMap<string, Buffer>): void {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  for (const [path, bytes] of files) writeFileSync(join(folder, basename(path)), bytes);
+}
