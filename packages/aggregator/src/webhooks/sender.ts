@@ -1,0 +1,161 @@
+import { createHmac } from 'node:crypto';
+import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { isIP } from 'node:net';
+import { VERSION } from '../version.ts';
+import { PrivateAddress, hostOf, isPublicAddress, lookupPublic } from './public-address.ts';
+
+export interface WebhookTarget {
+  readonly url: string;
+  /** `whsec_` and base64. */
+  readonly secret: string;
+}
+
+export interface WebhookMessage {
+  /** The same for every attempt: the receiver knows a repeat by it. */
+  readonly id: string;
+  readonly body: Uint8Array;
+}
+
+/** The receiver's status, or why there is none. */
+export type WebhookOutcome =
+  { readonly status: number; readonly retryAfter: string | undefined } | { readonly fault: string };
+
+export interface WebhookSenderOptions {
+  /** Also to addresses that are not public. */
+  readonly allowPrivate: boolean;
+  /** From the beginning to the end of the answer, milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** Bytes of an answer that are read past, so that the connection can be used again; a longer one is cut off. */
+const ANSWER_BYTES_MAX = 16 * 1024;
+
+/** How long a connection waits for the next message, milliseconds. */
+const IDLE_MS_MAX = 30_000;
+
+/**
+ * Sends one message to a webhook and tells what came of it. A redirect is an answer like any other: following it would
+ * hand the message to an address that nobody has named.
+ *
+ * The signature is that of Standard Webhooks: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+ */
+export class WebhookSender {
+  readonly #options: WebhookSenderOptions;
+  readonly #http: HttpAgent;
+  readonly #https: HttpsAgent;
+
+  constructor(options: WebhookSenderOptions) {
+    this.#options = options;
+    const settings = {
+      keepAlive: true,
+      timeout: IDLE_MS_MAX,
+      ...(options.allowPrivate ? {} : { lookup: lookupPublic }),
+    };
+    this.#http = new HttpAgent(settings);
+    this.#https = new HttpsAgent(settings);
+  }
+
+  /** Resolves whatever happens, also where the signal aborts. */
+  async send(
+    { url, secret }: WebhookTarget,
+    { id, body }: WebhookMessage,
+    signal: AbortSignal,
+  ): Promise<WebhookOutcome> {
+    const target = new URL(url);
+    const timestampS = Math.floor(Date.now() / 1000);
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': body.length,
+      'user-agent': `ChronicleWeaver/${VERSION}`,
+      'webhook-id': id,
+      'webhook-timestamp': timestampS,
+      'webhook-signature': signatureOf(secret, id, timestampS, body),
+    };
+    const timeout = AbortSignal.timeout(this.#options.timeoutMs);
+    try {
+      // No name is looked up for an address, so it is checked here.
+      const host = hostOf(target);
+      if (!this.#options.allowPrivate && isIP(host) !== 0 && !isPublicAddress(host))
+        throw new PrivateAddress(host);
+      return await this.#post(target, headers, body, AbortSignal.any([signal, timeout]));
+    } catch (error) {
+      if (timeout.aborted) return { fault: `no answer within ${this.#options.timeoutMs / 1000} s` };
+      return { fault: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** Lets go of idle connections. */
+  close(): void {
+    this.#http.destroy();
+    this.#https.destroy();
+  }
+
+  #post(
+    url: URL,
+    headers: Record<string, string | number>,
+    body: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<WebhookOutcome> {
+    return new Promise((resolve, reject) => {
+      const isSecure = url.protocol === 'https:';
+      const options = { method: 'POST', headers, signal, agent: isSecure ? this.#https : this.#http };
+      const request = (isSecure ? httpsRequest : httpRequest)(url, options, (answer) => {
+        readPast(answer).then(
+          () => resolve({ status: answer.statusCode ?? 0, retryAfter: answer.headers['retry-after'] }),
+          reject,
+        );
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  }
+}
+
+/** Resolves at the end of the answer, or where enough of it came. */
+async function readPast(answer: IncomingMessage): Promise<void> {
+  let bytes = 0;
+  for await (const piece of answer) {
+    bytes += (piece as Buffer).length;
+    // Leaving the loop ends the connection.
+    if (bytes > ANSWER_BYTES_MAX) return;
+  }
+}
+
+/** The header `webhook-signature` of a message. */
+function signatureOf(secret: string, id: string, timestampS: number, body: Uint8Array): string {
+  const key = Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');
+  const signed = createHmac('sha256', key).update(`${id}.${timestampS}.`).update(body);
+  return `v1,${signed.digest('base64')}`;
+}
+
+const SECRET_PREFIX = 'whsec_';
+const SECRET = /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/** Standard Webhooks asks for 24 to 64 bytes. */
+const SECRET_BYTES_MIN = 24;
+const SECRET_BYTES_MAX = 64;
+
+/** What is wrong with a secret, for the one who sent it. It is never repeated. */
+export function webhookSecretFault(secret: string): string | undefined {
+  const bytes = SECRET.test(secret) ? Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64').length : 0;
+  return bytes >= SECRET_BYTES_MIN && bytes <= SECRET_BYTES_MAX
+    ? undefined
+    : `takes "whsec_" and ${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} random bytes in base64`;
+}
+
+const WEBHOOK_URL_CHARS_MAX = 2048;
+
+/** What is wrong with a target, as far as it can be told without a connection. */
+export function webhookUrlFault(url: string, allowPrivate: boolean): string | undefined {
+  const target = url.length <= WEBHOOK_URL_CHARS_MAX && URL.canParse(url) ? new URL(url) : null;
+  if (target === null || !/^https?:$/.test(target.protocol)) {
+    return `takes an http or https URL of at most ${WEBHOOK_URL_CHARS_MAX} characters`;
+  }
+  if (target.username !== '' || target.password !== '' || target.hash !== '') {
+    return 'takes a URL without user, password and fragment: the signature says who sends';
+  }
+  const host = hostOf(target);
+  if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) return new PrivateAddress(host).message;
+  return undefined;
+}
