@@ -6,11 +6,18 @@ import type { DeliveredEvent, Group } from '@chronicleweaver/client';
 import type { StoredEvent } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from '../../aggregator/test/support/events.ts';
 import { TestServer } from '../../aggregator/test/support/server.ts';
+import { sharedServer } from '../../client/test/support/shared-server.ts';
 import { tempFolder } from '../../aggregator/test/support/temp-folder.ts';
 import { type Ran, commandLine } from './support/command-line.ts';
 
-const EVENT =
-  '{"timestamp":"2025-10-28","payload":{"n":1.50,"big":123456789012345678901},"topic":"orders","source":"shop","event_id":"1"}';
+/** One for all tests, each of which uses topics of its own. */
+const server = await sharedServer();
+const { url } = server;
+
+/** The text of an event, with numbers that JavaScript would change. */
+function eventText(topic: string): string {
+  return `{"timestamp":"2025-10-28","payload":{"n":1.50,"big":123456789012345678901},"topic":"${topic}","source":"shop","event_id":"1"}`;
+}
 
 async function ok(ran: Promise<Ran>): Promise<Ran> {
   const result = await ran;
@@ -18,76 +25,67 @@ async function ok(ran: Promise<Ran>): Promise<Ran> {
   return result;
 }
 
-test('publish fills in what a line leaves out and keeps what it has, digit for digit', async (t) => {
-  const { url } = await TestServer.start(t);
-  const input = `${EVENT}\n\n  {"topic":"t","payload":{}}  \r\n{"payload":{"a":1}}\n{"event_id":"x","payload":{}}`;
+test('publish fills in what a line leaves out and keeps what it has, digit for digit', async () => {
+  const text = eventText('fill');
+  const input = `${text}\n\n  {"topic":"fill","payload":{}}  \r\n{"payload":{"a":1}}\n{"event_id":"x","payload":{}}`;
   const { stdout } = await ok(
     commandLine(['publish', '--url', url, '--topic', 'spare', '--source', 'me'], input),
   );
   assert.equal(stdout, '4 published: 4 accepted, 0 duplicates, of these 0 conflicts\n');
 
-  const { lines } = await ok(commandLine(['events', '--url', url, '--json']));
-  assert.equal(lines[0]!.replace(/,"offset":1,"received_at":"[^"]*"\}$/, '}'), EVENT);
-  const events = lines.map((line) => JSON.parse(line) as StoredEvent);
-  assert.deepEqual(
-    events.map(({ topic, source }) => [topic, source]),
-    [
-      ['orders', 'shop'],
-      ['t', 'me'],
-      ['spare', 'me'],
-      ['spare', 'me'],
-    ],
+  const filled = await ok(commandLine(['events', '--url', url, '--topic', 'fill', '--json']));
+  assert.equal(filled.lines[0]!.replace(/,"offset":\d+,"received_at":"[^"]*"\}$/, '}'), text);
+  const spare = await ok(commandLine(['events', '--url', url, '--topic', 'spare', '--json']));
+  const [, second, third, fourth] = [...filled.lines, ...spare.lines].map(
+    (line) => JSON.parse(line) as StoredEvent,
   );
-  assert.equal(events[3]!.event_id, 'x');
-  assert.match(events[1]!.event_id, /^[\da-f-]{36}$/);
-  assert.ok(Math.abs(Date.parse(events[1]!.timestamp) - Date.now()) < 60_000);
+  assert.deepEqual(
+    [second?.source, third?.source, third?.payload, fourth?.event_id],
+    ['me', 'me', { a: 1 }, 'x'],
+  );
+  assert.match(second!.event_id, /^[\da-f-]{36}$/);
+  assert.ok(Math.abs(Date.parse(second!.timestamp) - Date.now()) < 60_000);
 });
 
 test('publish takes payloads, files and what events has printed', async (t) => {
-  const server = await TestServer.start(t);
-  const { url } = server;
   const file = join(tempFolder(t), 'payloads.ndjson');
   writeFileSync(file, '{"offset":1}\n{}\n');
-  await ok(commandLine(['publish', file, '--payloads', '--topic', 'p', '--url', url]));
-  const stored = (await ok(commandLine(['events', '--url', url, '--json']))).stdout;
+  await ok(commandLine(['publish', file, '--payloads', '--topic', 'payloads', '--url', url]));
+  const stored = await ok(commandLine(['events', '--url', url, '--topic', 'payloads', '--json']));
   assert.deepEqual(
-    stored
-      .split('\n')
-      .slice(0, 2)
-      .map((line) => (JSON.parse(line) as StoredEvent).payload),
+    stored.lines.map((line) => (JSON.parse(line) as StoredEvent).payload),
     [{ offset: 1 }, {}],
   );
 
   const other = await TestServer.start(t);
   const again = async () => {
-    const { stdout } = await ok(commandLine(['publish', '--stored', '--json', '--url', other.url], stored));
-    return JSON.parse(stdout) as unknown;
+    const args = ['publish', '--stored', '--json', '--url', other.url];
+    return JSON.parse((await ok(commandLine(args, stored.stdout))).stdout) as unknown;
   };
   const counts = { events: 2, conflicts: 0, failed: 0 };
   assert.deepEqual(await again(), { ...counts, accepted: 2, duplicates: 0 });
   assert.deepEqual(await again(), { ...counts, accepted: 0, duplicates: 2 });
 });
 
-test('publish names each line that is not stored, stores the others, and says so by its exit code', async (t) => {
-  const { url } = await TestServer.start(t);
+test('publish names each line that is not stored, stores the others, and says so by its exit code', async () => {
+  const text = eventText('lines');
   const input = [
-    EVENT,
+    text,
     'nope',
     '[1]',
-    EVENT.replace('"orders"', '""'),
-    EVENT.replace('shop', 'else'),
+    text.replace('"lines"', '""'),
+    text.replace('shop', 'else'),
     '{},{}',
   ].join('\n');
   const { code, lines, stderr } = await commandLine(['publish', '--results', '--json', '--url', url], input);
   assert.equal(code, 1);
-  assert.deepEqual(
-    lines.map((line) => JSON.parse(line) as unknown),
-    [
-      { line: 1, event_id: '1', topic: 'orders', verdict: 'accepted', offset: 1 },
-      { line: 5, event_id: '1', topic: 'orders', verdict: 'conflict', offset: 1 },
-      { events: 2, accepted: 1, duplicates: 1, conflicts: 1, failed: 4 },
-    ],
-  );
+  const told = lines.map((line) => JSON.parse(line) as { offset?: number });
+  const stored = { event_id: '1', topic: 'lines', offset: told[0]!.offset };
+  assert.deepEqual(told, [
+    { line: 1, verdict: 'accepted', ...stored },
+    { line: 5, verdict: 'conflict', ...stored },
+    { events: 2, accepted: 1, duplicates: 1, conflicts: 1, failed: 4 },
+  ]);
   const said = stderr.split('\n').toSorted();
   for (const [i, expected] of [
     /^$/,
@@ -100,19 +98,15 @@ test('publish names each line that is not stored, stores the others, and says so
   }
 });
 
-test('publish stops at what is not about one line', async (t) => {
-  const { url } = await TestServer.start(t);
-  const binary = await commandLine(
-    ['publish', '--url', url],
-    Buffer.from(`${EVENT}\n{"a":"\xff"}\n`, 'latin1'),
-  );
+test('publish stops at what is not about one line', async () => {
+  const text = eventText('stops');
+  const bytes = Buffer.from(`${text}\n{"a":"\xff"}\n`, 'latin1');
+  const binary = await commandLine(['publish', '--url', url], bytes);
   assert.equal(binary.code, 1);
   assert.match(binary.stderr, /^chronicleweaver: line 1 or one behind it is not UTF-8\n$/);
 
-  const nobody = await commandLine(
-    ['publish', '--url', 'http://127.0.0.1:9', '--retry', '0'],
-    `${EVENT}\n${EVENT}\n`,
-  );
+  const args = ['publish', '--url', 'http://127.0.0.1:9', '--retry', '0'];
+  const nobody = await commandLine(args, `${text}\n${text}\n`);
   assert.equal(nobody.code, 1);
   assert.match(
     nobody.stderr,
@@ -124,121 +118,123 @@ test('publish stops at what is not about one line', async (t) => {
   assert.match(missing.stderr, /^chronicleweaver: ENOENT: .*\/no\/such\/file/);
 });
 
-test('events prints a line an event, within its conditions', async (t) => {
-  const server = await TestServer.start(t);
-  const { url } = server;
-  await server.publish(
-    eventWith({ event_id: 'a', payload: { message: 'hello', n: 1 } }),
-    eventWith({ event_id: 'b', topic: 'other', payload: { only: true } }),
-    eventWith({ event_id: 'c', payload: { message: 'just this' } }),
-    eventWith({ event_id: 'd', payload: {} }),
+test('events prints a line an event, within its conditions', async () => {
+  const { results } = await server.publish(
+    eventWith({ event_id: 'a', topic: 'print', payload: { message: 'hello', n: 1 } }),
+    eventWith({ event_id: 'b', topic: 'print', payload: { only: true } }),
+    eventWith({ event_id: 'c', topic: 'print', payload: { message: 'just this' } }),
+    eventWith({ event_id: 'd', topic: 'print', payload: {} }),
   );
-  const { stdout } = await ok(commandLine(['events', '--url', url]));
+  const [a, b, c, d] = results!.map(({ offset }) => offset);
+  const { stdout } = await ok(commandLine(['events', '--url', url, '--topic', 'print']));
   assert.equal(
     stdout,
-    '1 2025-10-28T10:00:00Z orders web hello {"n":1}\n' +
-      '2 2025-10-28T10:00:00Z other web {"only":true}\n' +
-      '3 2025-10-28T10:00:00Z orders web just this\n' +
-      '4 2025-10-28T10:00:00Z orders web\n',
+    `${a} 2025-10-28T10:00:00Z print web hello {"n":1}\n` +
+      `${b} 2025-10-28T10:00:00Z print web {"only":true}\n` +
+      `${c} 2025-10-28T10:00:00Z print web just this\n` +
+      `${d} 2025-10-28T10:00:00Z print web\n`,
   );
   const { lines } = await ok(
-    commandLine(['events', '--url', url, '--topic=orders', '--order=desc', '--after=4', '--limit=1']),
+    commandLine(['events', '--url', url, '--topic=print', '--order=desc', `--after=${d}`, '--limit=1']),
   );
-  assert.deepEqual(lines, ['3 2025-10-28T10:00:00Z orders web just this']);
+  assert.deepEqual(lines, [`${c} 2025-10-28T10:00:00Z print web just this`]);
   const refused = await commandLine(['events', '--url', url, '--from=yesterday', '--json']);
   assert.equal(refused.code, 1);
   assert.equal((JSON.parse(refused.stderr) as { error: { code: string } }).error.code, 'invalid_parameter');
 });
 
-test('what an event says cannot move the cursor or change colours', async (t) => {
-  const server = await TestServer.start(t);
+test('what an event says cannot move the cursor or change colours', async () => {
   const evil = '\u001b]0;title\u0007\u009b31m\u202e\r\n';
   await server.publish(
     eventWith({ event_id: evil, topic: evil, source: evil, payload: { message: evil, [evil]: evil } }),
   );
-  for (const args of [['events'], ['topics'], ['find', evil, evil]]) {
-    const { stdout } = await ok(commandLine([...args, '--url', server.url]));
+  for (const args of [['events', '--topic', evil], ['topics'], ['find', evil, evil]]) {
+    const { stdout } = await ok(commandLine([...args, '--url', url]));
     // oxlint-disable-next-line no-control-regex
     assert.doesNotMatch(stdout, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
     assert.match(stdout, /\\u001b\]0;title\\u0007\\u009b31m\\u202e(\\u000d\\u000a|\\r\\n)/);
   }
 });
 
-test('find prints the event, or exits with 1', async (t) => {
-  const { url } = await TestServer.start(t);
-  await ok(commandLine(['publish', '--url', url], EVENT));
-  const { stdout } = await ok(commandLine(['find', 'orders', '1', '--url', url]));
+test('find prints the event, or exits with 1', async () => {
+  await ok(commandLine(['publish', '--url', url], eventText('find')));
+  const { stdout } = await ok(commandLine(['find', 'find', '1', '--url', url]));
   assert.match(
     stdout,
     /^\{\n {2}"timestamp": "2025-10-28",\n {2}"payload": \{\n {4}"n": 1.50,\n {4}"big": 123456789012345678901\n/,
   );
-  const { lines } = await ok(commandLine(['find', 'orders', '1', '--url', url, '--json']));
-  assert.match(lines[0]!, /^\{"timestamp":"2025-10-28","payload":\{"n":1.50,.*"offset":1,/);
-  const missing = await commandLine(['find', 'orders', '2', '--url', url]);
+  const { lines } = await ok(commandLine(['find', 'find', '1', '--url', url, '--json']));
+  assert.match(lines[0]!, /^\{"timestamp":"2025-10-28","payload":\{"n":1.50,.*"offset":\d+,/);
+  const missing = await commandLine(['find', 'find', '2', '--url', url]);
   assert.deepEqual(
     [missing.code, missing.stdout, missing.stderr],
-    [1, '', 'chronicleweaver: topic "orders" has no event "2"\n'],
+    [1, '', 'chronicleweaver: topic "find" has no event "2"\n'],
   );
 });
 
-test('topics and stats are tables for people and JSON for programs', async (t) => {
-  const server = await TestServer.start(t);
-  const { url } = server;
-  await server.publish(...manyEvents(12, (i) => ({ topic: i < 10 ? 'a-long-name' : 'b' })));
-  const { stdout } = await ok(commandLine(['topics', '--url', url]));
-  assert.equal(
-    stdout,
-    'TOPIC        EVENTS  LAST OFFSET\na-long-name      10           10\nb                 2           12\n',
+test('topics and stats are tables for people and JSON for programs', async () => {
+  const { results } = await server.publish(
+    ...manyEvents(12, (i) => ({ topic: i < 10 ? 'table-with-a-long-name' : 'table' })),
+  );
+  const last = results!.at(-1)!.offset;
+  const { lines } = await ok(commandLine(['topics', '--url', url]));
+  const [head, ...rows] = lines.map((line) => line.split(/ {2,}/));
+  assert.deepEqual(head, ['TOPIC', 'EVENTS', 'LAST OFFSET']);
+  assert.deepEqual(
+    rows.filter(([topic]) => topic?.startsWith('table')),
+    [
+      ['table', '2', `${last}`],
+      ['table-with-a-long-name', '10', `${last - 2}`],
+    ],
   );
   const topics = await ok(commandLine(['topics', '--url', url, '--json']));
-  assert.deepEqual(JSON.parse(topics.stdout), [
-    { topic: 'a-long-name', events: 10, last_offset: 10 },
-    { topic: 'b', events: 2, last_offset: 12 },
-  ]);
-  assert.match((await ok(commandLine(['stats', '--url', url]))).stdout, /^unique_processed +12$/m);
+  assert.ok((JSON.parse(topics.stdout) as { topic: string }[]).some(({ topic }) => topic === 'table'));
+  const { stdout } = await ok(commandLine(['stats', '--url', url]));
+  assert.match(stdout, new RegExp(`^last_offset +${last}$`, 'm'));
   const stats = await ok(commandLine(['stats', '--url', url, '--json']));
-  assert.equal((JSON.parse(stats.stdout) as { received: number }).received, 12);
+  assert.equal((JSON.parse(stats.stdout) as { last_offset: number }).last_offset, last);
 });
 
-test('groups are made, shown and worked on by hand', async (t) => {
-  const server = await TestServer.start(t);
+test('groups are made, shown and worked on by hand', async () => {
   const groups = async (...args: string[]): Promise<Ran> =>
-    ok(commandLine(['groups', ...args, '--url', server.url]));
-  await server.publish(...manyEvents(4));
+    ok(commandLine(['groups', ...args, '--url', url]));
+  const { results } = await server.publish(...manyEvents(4, () => ({ topic: 'mail' })));
+  const [, second, third] = results!.map(({ offset }) => offset);
   const created = await groups(
     'create',
     'mailer',
-    '--topic=orders',
-    '--topic=users',
-    '--start=2',
+    '--topic=mail',
+    '--topic=post',
+    `--start=${second}`,
     '--max-deliveries=1',
   );
   assert.match(
     created.stdout,
-    /^name +mailer\ntopics +orders users\nstart +2\nlease_ms +30000\nmax_deliveries +1\n/,
+    new RegExp(`^name +mailer\ntopics +mail post\nstart +${second}\nlease_ms +30000\nmax_deliveries +1\n`),
   );
   const list = await groups('list');
   assert.match(
     list.stdout,
-    /^GROUP +LAG +IN FLIGHT +DEAD +CURSOR +TOPICS\nmailer +3 +0 +0 +1 +orders users\n$/,
+    /^GROUP +LAG +IN FLIGHT +DEAD +CURSOR +TOPICS\nmailer +3 +0 +0 +\d+ +mail post\n$/,
   );
 
   const [first] = (await groups('pull', 'mailer', '--json')).lines.map(
     (line) => JSON.parse(line) as DeliveredEvent,
   );
-  assert.deepEqual([first?.offset, first?.delivery], [2, 1]);
+  assert.deepEqual([first?.offset, first?.delivery], [second, 1]);
   assert.equal((await groups('ack', 'mailer', first!.lease_id)).stdout, 'acknowledged: 1\n');
-  const [lease, delivery, ...rest] = (await groups('pull', 'mailer', '--wait', '1')).lines[0]!.split(' ');
-  assert.deepEqual([delivery, rest[0]], ['1', '3']);
+  const [lease, ...rest] = (await groups('pull', 'mailer', '--wait', '1')).lines[0]!.split(' ');
+  assert.deepEqual(rest.slice(0, 2), ['1', `${third}`]);
   await groups('nack', 'mailer', lease!);
-  assert.match((await groups('dead', 'mailer')).stdout, /^3 .* \(given_back at delivery 1, .*\)\n$/);
-  assert.equal((await groups('replay', 'mailer', '3')).stdout, '1 delivered again, 0 dead still\n');
+  const dead = await groups('dead', 'mailer');
+  assert.match(dead.stdout, new RegExp(`^${third} .* \\(given_back at delivery 1, .*\\)\n$`));
+  assert.equal((await groups('replay', 'mailer', `${third}`)).stdout, '1 delivered again, 0 dead still\n');
   assert.equal((await groups('pull', 'mailer', '--max=9', '--ack')).lines.length, 2);
   assert.equal((JSON.parse((await groups('show', 'mailer', '--json')).stdout) as Group).lag, 0);
   assert.equal((await groups('seek', 'mailer', 'earliest')).stdout, 'cursor: 0\n');
   assert.equal((await groups('seek', 'mailer', '2025-01-01', '--json')).stdout, '{"cursor":0}\n');
   assert.equal((await groups('delete', 'mailer')).stdout, 'mailer is deleted\n');
-  const gone = await commandLine(['groups', 'show', 'mailer', '--url', server.url]);
+  const gone = await commandLine(['groups', 'show', 'mailer', '--url', url]);
   assert.equal(gone.code, 1);
   assert.match(gone.stderr, /404 subscription_not_found/);
 });

@@ -22,7 +22,7 @@ async function printed(program: Program, expected: RegExp): Promise<RegExpExecAr
 }
 
 test(
-  'serve, publish, tail and stress work with one another, and signals end them as they should',
+  'serve, publish, tail and verify work with one another, and signals end them as they should',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -40,10 +40,6 @@ test(
     assert.equal(tail.stderr, '');
     assert.equal(tail.stdout.split('\n').length, 2);
 
-    const stress = chronicleweaver(site, ['stress', '--count=200', '--json'], env);
-    assert.equal((await stress.exited).code, 0, stress.printed());
-    assert.equal((JSON.parse(stress.stdout) as { outcome: string }).outcome, 'PASS');
-
     serve.signal('SIGTERM');
     assert.deepEqual(await serve.exited, { code: 0, signal: null }, serve.printed());
     const usage = chronicleweaver(site, ['verify', '--help']);
@@ -52,7 +48,7 @@ test(
     const verify = chronicleweaver(site, ['verify', file, '--json']);
     assert.equal((await verify.exited).code, 0, verify.printed());
     const { sound, events } = JSON.parse(verify.stdout) as { sound: boolean; events: number };
-    assert.deepEqual([sound, events], [true, 162]);
+    assert.deepEqual([sound, events], [true, 2]);
   },
 );
 
