@@ -22,6 +22,8 @@ export interface StartOptions {
   readonly settings?: Settings;
   /** A command that the service is run by, such as strace; it must leave the service its own child. */
   readonly under?: readonly string[];
+  /** A program in place of what `npm start` runs. */
+  readonly command?: readonly string[];
 }
 
 export interface EventsAnswer {
@@ -104,10 +106,14 @@ export class Site {
     return this.#keep(new Program(command, { cwd: this.folder, env, ...(onLine && { onLine }) }));
   }
 
-  #aggregator({ settings = {}, under = [] }: StartOptions, onLine?: (line: string) => void): Program {
+  #aggregator(
+    { settings = {}, under = [], command = START_COMMAND }: StartOptions,
+    onLine?: (line: string) => void,
+  ): Program {
     const env = { APP_PORT: '0', DEDUPLICATION_DB_PATH: this.databasePath, ...settings };
-    const command = [...under, ...START_COMMAND];
-    return this.#keep(new Program(command, { cwd: this.folder, env, ...(onLine && { onLine }) }));
+    return this.#keep(
+      new Program([...under, ...command], { cwd: this.folder, env, ...(onLine && { onLine }) }),
+    );
   }
 
   #keep(program: Program): Program {

@@ -174,6 +174,15 @@ test(
       'CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n',
     );
     await problemIn(connect!, 405, 'method_not_allowed');
+    const tunnel = 'CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n';
+    const [published, refused] = await exchange(server.url, publishText('e') + tunnel);
+    assert.equal(published!.status, 200, 'what came before it is answered first');
+    await problemIn(refused!, 405, 'method_not_allowed');
+    for (let i = 0; i < 5; i++) {
+      const leaving = await RawConnection.open(t, server.url);
+      leaving.send(publishText(`e-${i}`) + tunnel);
+      leaving.reset();
+    }
     const [hostless] = await exchange(server.url, 'GET /health HTTP/1.1\r\nconnection: close\r\n\r\n');
     await problemIn(hostless!, 400, 'invalid_request');
     const [old] = await exchange(server.url, 'GET /health HTTP/1.0\r\n\r\n');

@@ -11,10 +11,13 @@ import { ProblemError, problemOf } from './problems.ts';
 export function guardConnections(server: Server, connectionsMax: number, log: Logger): void {
   server.maxConnections = connectionsMax;
   logDrops(server, log);
-  // Without a listener Node.js cuts the connection without a word.
-  server.on('connect', (_request: IncomingMessage, socket: Duplex) =>
-    endWith(socket, new ProblemError('method_not_allowed', 'this server is not a proxy')),
-  );
+  // Without a listener Node.js cuts the connection without a word; with one it leaves its errors to us.
+  server.on('connect', ({ socket }: IncomingMessage) => {
+    socket.on('error', () => socket.destroy());
+    afterAnswers(socket, () =>
+      endWith(socket, new ProblemError('method_not_allowed', 'this server is not a proxy')),
+    );
+  });
   // The body is asked for where it is read, so that what is refused before need not be sent.
   server.on('checkContinue', (request, response) => server.emit('request', request, response));
   // An expectation that is not known may be passed over (RFC 9110, 10.1.1).

@@ -64,6 +64,11 @@ export class RawConnection {
     this.#passOver(text.length);
   }
 
+  /** Leaves with a reset, as one who does not wait for anything. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   leave(): void {
     this.#socket.destroy();
   }

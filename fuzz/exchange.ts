@@ -1,0 +1,56 @@
+import { connect } from 'node:net';
+import { type Received, readResponses } from './http-response.ts';
+import type { Step } from './step.ts';
+
+export interface Exchange extends Received {
+  /** From the last byte sent to the end of the exchange, milliseconds. */
+  readonly tookMs: number;
+}
+
+/** How long a server may say nothing before it is told that no more comes, where it may be waiting for more. */
+const QUIET_MS = 150;
+/** How long all may take. */
+const END_MS = 10_000;
+
+/**
+ * Sends a step's bytes on a connection of its own and reads until the server closes it, or until every request that is
+ * known to be in it is answered. Where the bytes are not sure to be whole requests the server may wait for more: it is then
+ * told that none come.
+ * Throws a ResponseError where what comes back is not HTTP.
+ */
+export function exchange(port: number, { bytes, methods, isSure }: Step): Promise<Exchange> {
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    const startMs = performance.now();
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.setNoDelay(true);
+    const quiet = setTimeout(() => socket.end(), isSure ? END_MS : QUIET_MS);
+    const late = setTimeout(() => finish(), END_MS);
+    const finish = (): void => {
+      clearTimeout(quiet);
+      clearTimeout(late);
+      socket.destroy();
+      try {
+        resolve({ ...readResponses(Buffer.concat(pieces), methods), tookMs: performance.now() - startMs });
+      } catch (error) {
+        reject(error);
+      }
+    };
+    socket.on('connect', () => socket.write(bytes));
+    socket.on('data', (piece: Buffer) => {
+      pieces.push(piece);
+      // Answers that end are followed by the end of the connection; one that has none is not waited for.
+      if (isEventStream(pieces)) finish();
+      else quiet.refresh();
+    });
+    // A server that refuses early may close before it has read all.
+    socket.on('error', () => undefined);
+    socket.on('end', () => socket.end());
+    socket.on('close', finish);
+  });
+}
+
+function isEventStream(pieces: readonly Buffer[]): boolean {
+  const text = pieces.at(-1)!.toString('latin1');
+  return /\r\ncontent-type: text\/event-stream/i.test(text);
+}

@@ -1,0 +1,127 @@
+import { PROBLEMS, type Problem, type PublishAnswer } from '@chronicleweaver/protocol';
+import type { Exchange } from './exchange.ts';
+import type { RawResponse } from './http-response.ts';
+import type { Step } from './step.ts';
+
+/** The longest that an answer may take where nothing else is wrong: a pattern that blows up takes longer. */
+const TOOK_MS_MAX = 5_000;
+
+/** Every header that the service sends. Another one came from a request. */
+const HEADERS = new Set([
+  'accept-ranges',
+  'allow',
+  'cache-control',
+  'connection',
+  'content-length',
+  'content-range',
+  'content-security-policy',
+  'content-type',
+  'date',
+  'etag',
+  'keep-alive',
+  'last-modified',
+  'link',
+  'location',
+  'retry-after',
+  'transfer-encoding',
+  'vary',
+  'www-authenticate',
+  'x-accel-buffering',
+]);
+
+/** What is wrong with what was answered to a step; empty where nothing is. */
+export function faultsIn(step: Step, { responses, rest, isStreaming, tookMs }: Exchange): string[] {
+  const faults = responses.flatMap((response, i) => faultsOf(response, step.methods?.[i] === 'HEAD'));
+  if (rest.length > 0) faults.push(`an answer is cut short: ${excerpt(rest)}`);
+  if (tookMs > TOOK_MS_MAX) faults.push(`it took ${Math.round(tookMs)} ms`);
+  if (step.isSure && step.methods !== null && !isStreaming) {
+    const last = responses.at(-1);
+    const hasEnded = last !== undefined && last.status >= 400 && headerOf(last, 'connection') === 'close';
+    if (responses.length > step.methods.length || (responses.length < step.methods.length && !hasEnded)) {
+      faults.push(`${responses.length} answers to ${step.methods.length} requests`);
+    }
+  }
+  for (const { at, valid, text } of step.publishes) {
+    const response = responses[at];
+    if (response === undefined) continue;
+    if (valid !== null && response.status !== 200) {
+      faults.push(
+        `a valid publish was answered with ${response.status} ${excerpt(response.body)}: ${text.slice(0, 500)}`,
+      );
+    }
+    const answer = publishAnswerIn(response);
+    if (valid !== null && answer !== null && answer.events_count !== valid.length) {
+      faults.push(`${valid.length} events were answered with ${excerpt(response.body)}`);
+    }
+    if (answer !== null && eventsIn(text) === null)
+      faults.push(`what is no JSON was taken: ${text.slice(0, 500)}`);
+  }
+  return faults;
+}
+
+function faultsOf(response: RawResponse, isHead: boolean): string[] {
+  const { status, headers, body } = response;
+  const faults = headers
+    .filter(([name]) => !HEADERS.has(name))
+    .map(([name, value]) => `a header came out of a request: ${name}: ${value}`);
+  if (status >= 500 && status !== 503) faults.push(`status ${status}: ${excerpt(body)}`);
+  if (status === 503 && !/^[1-9]\d*$/.test(headerOf(response, 'retry-after') ?? ''))
+    faults.push('503 without Retry-After');
+  const type = headerOf(response, 'content-type') ?? '';
+  if (status >= 400) {
+    if (type !== 'application/problem+json') faults.push(`status ${status} as ${type || 'nothing'}`);
+    else if (!isHead) faults.push(...problemFaults(status, body));
+  } else if (type.startsWith('application/json') && !isHead && parsed(body) === undefined) {
+    faults.push(`an answer is not JSON: ${excerpt(body)}`);
+  }
+  const link = headerOf(response, 'link');
+  if (link !== undefined && !/^<\/events\?[\w.%*+=&-]*>; rel="next"$/.test(link))
+    faults.push(`Link: ${link}`);
+  return faults;
+}
+
+function problemFaults(status: number, body: Buffer): string[] {
+  const problem = parsed(body) as Partial<Problem> | undefined;
+  const known = problem?.code === undefined ? undefined : PROBLEMS[problem.code];
+  if (known === undefined) return [`not a problem: ${excerpt(body)}`];
+  const isRight =
+    known.status === status &&
+    problem?.status === status &&
+    known.title === problem.title &&
+    !!problem.detail;
+  return isRight ? [] : [`status ${status} with the problem ${excerpt(body)}`];
+}
+
+/** What a publish was answered with, if it was taken. */
+export function publishAnswerIn({ status, body }: RawResponse): PublishAnswer | null {
+  if (status !== 200 || !body.includes('"events_count"')) return null;
+  const answer = parsed(body) as Partial<PublishAnswer> | undefined;
+  return answer?.status === 'success' && typeof answer.events_count === 'number'
+    ? (answer as PublishAnswer)
+    : null;
+}
+
+/** The events of a body, or null where it is no JSON. */
+export function eventsIn(text: string): { readonly event_id: string; readonly topic: string }[] | null {
+  const body = parsed(Buffer.from(text)) as { events?: { event_id: string; topic: string }[] } | undefined;
+  if (body === undefined) return null;
+  return body.events ?? [body as { event_id: string; topic: string }];
+}
+
+function headerOf({ headers }: RawResponse, wanted: string): string | undefined {
+  return headers.find(([name]) => name === wanted)?.[1];
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(UTF8.decode(body));
+  } catch {
+    return undefined;
+  }
+}
+
+function excerpt(bytes: Buffer): string {
+  return JSON.stringify(bytes.toString('utf8', 0, 500));
+}

@@ -1,0 +1,94 @@
+import { deepStrictEqual } from 'node:assert/strict';
+import { get } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import type { Exchange } from './exchange.ts';
+import { eventsIn, publishAnswerIn } from './judge.ts';
+import type { Step } from './step.ts';
+
+/** What the answers say is stored, to be compared with the books and with what is read. */
+export class Ledger {
+  received = 0;
+  accepted = 0;
+  /** Events that may be stored beside these: of publishes whose answer was lost, or whose bytes were broken. */
+  unknown = 0;
+  /** What was taken for each key: what is stored is one of them. */
+  readonly #taken = new Map<string, unknown[]>();
+  /** Those of valid events, which must be stored exactly as they are here. */
+  readonly #exact = new Map<string, string>();
+
+  note({ methods, publishes }: Step, { responses }: Exchange): void {
+    for (const response of responses) {
+      const answer = publishAnswerIn(response);
+      if (answer === null) continue;
+      this.received += answer.events_count;
+      this.accepted += answer.accepted;
+      if (methods === null) this.unknown += answer.accepted;
+    }
+    for (const { at, text, valid } of publishes) {
+      const response = responses[at];
+      if (response === undefined || publishAnswerIn(response) === null) continue;
+      for (const [i, event] of (eventsIn(text) ?? []).entries()) {
+        const key = keyOf(event);
+        if (valid !== null && !this.#taken.has(key)) this.#exact.set(key, valid[i]!);
+        else this.#exact.delete(key);
+        this.#taken.set(key, [...(this.#taken.get(key) ?? []), event]);
+      }
+    }
+  }
+
+  /** Reads everything that is stored; returns what is wrong with it. */
+  async faultsIn(port: number): Promise<string[]> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get({ port, path: '/events', headers: { accept: 'application/x-ndjson' } }, resolve).on(
+        'error',
+        reject,
+      );
+    });
+    const faults: string[] = [];
+    const missing = new Set(this.#taken.keys());
+    let strange = 0;
+    for await (const line of linesOf(response)) {
+      const sent = line.replace(/,"offset":\d+,"received_at":"[^"]+"\}$/, '}');
+      const event = JSON.parse(sent) as { event_id: string; topic: string };
+      const key = keyOf(event);
+      missing.delete(key);
+      const exact = this.#exact.get(key);
+      if (exact !== undefined && exact !== sent) faults.push(`stored as ${sent}, sent as ${exact}`);
+      const taken = this.#taken.get(key);
+      if (taken === undefined) strange += 1;
+      else if (!taken.some((one) => isSame(one, event))) faults.push(`nobody sent ${sent}`);
+    }
+    for (const key of missing) {
+      const [topic, eventId] = JSON.parse(key) as [string, string];
+      faults.push(`acknowledged and not stored: ${JSON.stringify({ event_id: eventId, topic })}`);
+    }
+    if (strange > this.unknown) {
+      faults.push(`${strange} events are stored that no answer told of, at most ${this.unknown} may be`);
+    }
+    return faults;
+  }
+}
+
+/** Not by node:readline: it ends a line at U+2028, which may stand in an event. */
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  for await (const piece of response.setEncoding('utf8') as AsyncIterable<string>) {
+    const lines = (rest + piece).split('\n');
+    rest = lines.pop()!;
+    yield* lines;
+  }
+  if (rest !== '') throw new Error(`the answer ends amid a line: ${rest}`);
+}
+
+function keyOf({ topic, event_id: eventId }: { topic: string; event_id: string }): string {
+  return JSON.stringify([topic, eventId]);
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  try {
+    deepStrictEqual(one, other);
+    return true;
+  } catch {
+    return false;
+  }
+}
