@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import {
   copyFileSync,
-  existsSync,
   mkdtempSync,
   readFileSync,
   readdirSync,
@@ -11,6 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, before, test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
@@ -177,7 +177,8 @@ async function outcomeOf(site: Site): Promise<string> {
   try {
     aggregator = await site.start();
   } catch (error) {
-    assert.match(String(error), /chronicleweaver: [^\n]*is damaged[^\n]*restore a backup/);
+    assert.match(String(error), /chronicleweaver: [^\n]*(is damaged|has stopped writing)/);
+    assert.match(String(error), /restore a backup/);
     return 'the start is refused';
   }
   const faults: string[] = [];
@@ -196,9 +197,8 @@ async function outcomeOf(site: Site): Promise<string> {
     }
   }
   await aggregator.kill();
-  for (const suffix of ['-wal', '-shm']) {
-    if (existsSync(site.databasePath + suffix)) writeFileSync(site.databasePath + suffix, '');
-  }
+  // The next one begins with the sound file again.
+  for (const suffix of ['-wal', '-shm', '-lock']) rmSync(site.databasePath + suffix, { force: true });
   return faults.length === 0 ? 'sound' : faults.join(', ');
 }
 
@@ -231,3 +231,24 @@ for (const [what, ruin] of [
     );
   });
 }
+
+test('a killed service whose log is taken away is not started without it [P-1]', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const aggregator = await site.start();
+  let id = 0;
+  // What is stored is noted at most a second later, with the next append.
+  for (const end = performance.now() + 1500; performance.now() < end; id++) {
+    await aggregator.publish(event(id));
+    await sleep(50);
+  }
+  await aggregator.kill();
+  const log = readFileSync(`${site.databasePath}-wal`);
+  for (const suffix of ['-wal', '-shm']) rmSync(site.databasePath + suffix);
+  const { stderr } = await site.fail();
+  assert.match(
+    stderr,
+    /^chronicleweaver: .*events\.db ends at offset 0 and held events up to \d+: .*-wal was taken/,
+  );
+  writeFileSync(`${site.databasePath}-wal`, log);
+  assert.equal((await (await site.start()).stats()).received, id);
+});

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import {
+  copyFileSync,
+  existsSync,
   linkSync,
   readFileSync,
   readdirSync,
@@ -13,17 +15,20 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { StoreError } from '../src/store/event-store.ts';
 import { openForReading, openForWriting, refuseOldSqlite } from '../src/store/sqlite/database.ts';
+import { backup } from '../src/store/sqlite/backup.ts';
+import { openFile } from '../src/store/sqlite/open-file.ts';
 import { SqliteStore } from '../src/store/sqlite/store.ts';
+import { batchOf, eventWith } from './support/events.ts';
 import { tempFolder } from './support/temp-folder.ts';
 
 const unusable = (message: RegExp) => (error: unknown) =>
   error instanceof StoreError && error.code === 'unusable' && message.test(error.message);
 
 test('the writer syncs its log at every commit [P-1]', (t) => {
-  const { db, release } = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
+  const { db, lock } = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
   t.after(() => {
     db.close();
-    release();
+    lock.release();
   });
   assert.equal(db.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
   assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
@@ -31,12 +36,12 @@ test('the writer syncs its log at every commit [P-1]', (t) => {
 
 test('a log that a long read made large gives its space back when the read is over', (t) => {
   const path = join(tempFolder(t), 'events.db');
-  const { db, release } = openForWriting(path);
+  const { db, lock } = openForWriting(path);
   const reader = openForReading(path);
   t.after(() => {
     reader.close();
     db.close();
-    release();
+    lock.release();
   });
   const commit = (bytes: number): void => {
     db.prepare('UPDATE log SET secret = randomblob(?)').run(bytes);
@@ -73,7 +78,7 @@ test('a file that is not ours is refused, told what to do, and left as it was', 
   const ours = openForWriting(newer);
   ours.db.exec('PRAGMA user_version = 999');
   ours.db.close();
-  ours.release();
+  ours.lock.release();
   for (const [path, message] of [
     [text, /is not an SQLite file: move it away/],
     [foreign, /of another program: move it away/],
@@ -123,6 +128,78 @@ test('a file with a second name is refused, since no lock could be found by both
   await assert.rejects(SqliteStore.open(path), unusable(/2 names \(hard links\).*remove/));
   unlinkSync(join(folder, 'other.db'));
   await (await SqliteStore.open(path)).close();
+});
+
+/** A file that holds one event, as a killed service leaves it, with its lock. */
+function leaveKilled(folder: string): string {
+  const path = join(folder, 'events.db');
+  const file = openFile(join(folder, 'running.db'));
+  file.appender.append(batchOf(eventWith()));
+  file.lock.raise(file.appender.lastOffset);
+  for (const suffix of ['', '-wal', '-lock'])
+    copyFileSync(join(folder, `running.db${suffix}`), path + suffix);
+  file.close();
+  return path;
+}
+
+test('a file that held events and is empty or gone is not begun anew without a word', async (t) => {
+  const path = leaveKilled(tempFolder(t));
+  const bytes = readFileSync(path);
+  for (const ruin of [() => writeFileSync(path, ''), () => unlinkSync(path)]) {
+    ruin();
+    await assert.rejects(
+      SqliteStore.open(path),
+      unusable(/is not there, or empty, and held events up to offset 1: .*to begin anew, remove .*-lock/),
+    );
+  }
+  assert.ok(!existsSync(path), 'something was put in its place');
+  writeFileSync(path, bytes);
+  const store = await SqliteStore.open(path);
+  assert.equal((await store.stats()).lastOffset, 1);
+  await store.close();
+  unlinkSync(path);
+  unlinkSync(`${path}-lock`);
+  await (await SqliteStore.open(path)).close();
+});
+
+test('a file whose log was taken away is refused, and taken again with it [P-1]', async (t) => {
+  const path = leaveKilled(tempFolder(t));
+  const log = readFileSync(`${path}-wal`);
+  unlinkSync(`${path}-wal`);
+  await assert.rejects(
+    SqliteStore.open(path),
+    unusable(
+      /ends at offset 0 and held events up to 1: its events\.db-wal was taken away, or it is an older file/,
+    ),
+  );
+  writeFileSync(`${path}-wal`, log);
+  const store = await SqliteStore.open(path);
+  assert.equal((await store.stats()).lastOffset, 1);
+  await store.close();
+});
+
+test('a copy that a backup put in the place of a longer file is taken', async (t) => {
+  const folder = tempFolder(t);
+  const empty = join(folder, 'empty.db');
+  await (await SqliteStore.open(empty)).close();
+  const path = leaveKilled(folder);
+  await (await SqliteStore.open(path)).close();
+  await backup({ from: empty, to: path, replace: true });
+  for (let start = 1; start <= 2; start++) {
+    const store = await SqliteStore.open(path);
+    assert.equal((await store.stats()).lastOffset, 0);
+    await store.close();
+  }
+});
+
+test('a lock file that a loss of power left half written is made anew', async (t) => {
+  const path = leaveKilled(tempFolder(t));
+  for (const bytes of [Buffer.alloc(4096), Buffer.alloc(1), readFileSync(`${path}-lock`).subarray(0, 512)]) {
+    writeFileSync(`${path}-lock`, bytes);
+    const store = await SqliteStore.open(path);
+    await assert.rejects(SqliteStore.open(path), unusable(/another process/));
+    await store.close();
+  }
 });
 
 test('an empty file is taken as a new one', async (t) => {

@@ -83,6 +83,11 @@ export class Appender {
     this.#ledger = readLedger(db);
   }
 
+  /** Of the newest committed event. */
+  get lastOffset(): number {
+    return this.#ledger.lastOffset;
+  }
+
   append(group: EventBatch): GroupResult {
     // What the group is packed into; its own memory and zstd's are given back without a collection.
     releasedYoung(group.bytes.length / 2);

@@ -19,7 +19,7 @@ import { openForCopying } from './database.ts';
 import { messageOf } from './errors.ts';
 import { markCopy } from './epochs.ts';
 import { readLedger } from './ledger.ts';
-import { lock } from './lock.ts';
+import { FileLock } from './lock.ts';
 import type { Findings } from './verify.ts';
 import type { FromVerifyThread } from './verify-thread.ts';
 
@@ -274,17 +274,17 @@ function finish(partial: string): number {
 }
 
 function replaceFile(partial: string, to: string): void {
-  let release = (): void => {};
+  let lock: FileLock | undefined;
   try {
     // A service that has the old file open would go on writing it, nameless, and lose what it acknowledges.
-    if (existsSync(`${to}-lock`)) release = lock(to);
+    if (existsSync(`${to}-lock`)) lock = FileLock.take(to);
   } catch (cause) {
     throw new BackupError('target', messageOf(cause), { cause });
   }
   try {
     renameSync(partial, to);
   } finally {
-    release();
+    lock?.release();
   }
 }
 

@@ -1,7 +1,11 @@
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StoreError } from '../event-store.ts';
+import { isCopy } from './epochs.ts';
 import { MOVE_IT, openErrorOf } from './errors.ts';
-import { lock } from './lock.ts';
+import { readLedger } from './ledger.ts';
+import { FileLock } from './lock.ts';
 import { MIGRATIONS } from './migrations.ts';
 import { placeOf } from './place.ts';
 
@@ -19,17 +23,24 @@ const LOG_BYTES_KEPT = 64 * 1024 * 1024;
 
 /**
  * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
- * do, on a file that is not ours, a newer file, an SQLite too old, or a place where no file can be made.
+ * do, on a file that is not ours, a newer file, one that lacks what it held, an SQLite too old, or a place where no file
+ * can be made.
  */
-export function openForWriting(given: string): { db: DatabaseSync; release: () => void } {
+export function openForWriting(given: string): { db: DatabaseSync; lock: FileLock } {
   const path = placeOf(given);
-  const db = open(path, false);
-  let release: (() => void) | undefined;
+  let lock: FileLock | undefined;
+  let db: DatabaseSync | undefined;
   try {
+    const isNew = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
+    if (isNew) {
+      lock = FileLock.take(path);
+      if (lock.mark > 0) throw goneError(path, lock.mark);
+    }
+    db = open(path, false);
     refuseOldSqlite(sqliteVersion(db));
     refuseForeignFile(db, path);
     // Only now: beside a file that is not ours nothing is left.
-    release = lock(path);
+    lock ??= FileLock.take(path);
     // The log is written and synced at every commit, so an answer after COMMIT outlives a loss of power.
     db.exec(`
       PRAGMA journal_mode = WAL;
@@ -39,12 +50,37 @@ export function openForWriting(given: string): { db: DatabaseSync; release: () =
       PRAGMA cache_size = -16384;
     `);
     migrate(db);
+    refuseShortFile(db, path, lock);
+    return { db, lock };
   } catch (error) {
-    db.close();
-    release?.();
+    db?.close();
+    lock?.release();
     throw openErrorOf(path, error);
   }
-  return { db, release };
+}
+
+function goneError(path: string, mark: number): StoreError {
+  return new StoreError(
+    'unusable',
+    `${path} is not there, or empty, and held events up to offset ${mark}: put it back, or restore a backup ` +
+      `(npm run backup -- ${path} --from COPY); to begin anew, remove ${path}-lock`,
+  );
+}
+
+/** A log that is missing takes the newest events with it, and SQLite does not miss it. */
+function refuseShortFile(db: DatabaseSync, path: string, lock: FileLock): void {
+  const { lastOffset } = readLedger(db);
+  if (lastOffset >= lock.mark) lock.raise(lastOffset);
+  // It was put here on purpose.
+  else if (isCopy(db)) lock.lower(lastOffset);
+  else {
+    throw new StoreError(
+      'unusable',
+      `${path} ends at offset ${lastOffset} and held events up to ${lock.mark}: its ${basename(path)}-wal was taken ` +
+        `away, or it is an older file; put back what is missing, or restore a backup ` +
+        `(npm run backup -- ${path} --replace --from COPY); to go on without what is missing, remove ${path}-lock`,
+    );
+  }
 }
 
 /** Opens the file for reading, beside the writer. */

@@ -17,7 +17,7 @@ export function markCopy(db: DatabaseSync): void {
  * known here: under the old secret a late acknowledgement could meet another event, of the same number of take and offset.
  */
 export function beginEpoch(db: DatabaseSync): boolean {
-  if (db.prepare('SELECT is_copy FROM log').get()!['is_copy'] === 0) return false;
+  if (!isCopy(db)) return false;
   db.exec(`
     BEGIN IMMEDIATE;
     INSERT INTO epoch (name, after_offset) SELECT lower(hex(randomblob(8))), last_offset FROM ledger;
@@ -26,6 +26,11 @@ export function beginEpoch(db: DatabaseSync): boolean {
     COMMIT;
   `);
   return true;
+}
+
+/** Whether it is marked as one, and nobody has written it since. */
+export function isCopy(db: DatabaseSync): boolean {
+  return db.prepare('SELECT is_copy FROM log').get()!['is_copy'] !== 0;
 }
 
 /** Oldest first; there is always one. */

@@ -24,8 +24,18 @@ export const MEND =
 
 /** Why a file cannot be opened, and what to do, in one line. */
 export function openErrorOf(path: string, cause: unknown): StoreError {
-  if (cause instanceof StoreError && cause.code !== 'damaged') return cause;
-  return new StoreError('unusable', openMessage(path, cause), { cause });
+  if (!(cause instanceof StoreError)) return new StoreError('unusable', openMessage(path, cause), { cause });
+  switch (cause.code) {
+    case 'damaged':
+      return new StoreError('unusable', openMessage(path, cause), { cause });
+    case 'blocked':
+    case 'failed':
+      // A transaction of the start failed, and what it says is for publishers.
+      return openErrorOf(path, cause.cause);
+    case 'unusable':
+    case 'closed':
+      return cause;
+  }
 }
 
 function openMessage(path: string, cause: unknown): string {
@@ -107,6 +117,11 @@ export function freeBytes(path: string): number {
 
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether SQLite failed with this primary result code. */
+export function isSqliteError(error: unknown, code: number): boolean {
+  return ((sqliteCode(error) ?? 0) & 0xff) === code;
 }
 
 function sqliteCode(error: unknown): number | undefined {

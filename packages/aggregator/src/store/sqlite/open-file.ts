@@ -7,6 +7,7 @@ import { BlockLog, LOG_SHAPE, type LogShape } from './blocks/block-log.ts';
 import { openForWriting } from './database.ts';
 import { openErrorOf } from './errors.ts';
 import { beginEpoch, epochsOf } from './epochs.ts';
+import type { FileLock } from './lock.ts';
 import { KeyHasher } from './keys/key-hash.ts';
 import { INDEX_SHAPE, type IndexShape, KeyIndex } from './keys/key-index.ts';
 import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
@@ -14,6 +15,7 @@ import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
 /** The writer's side of a file: everything that changes it. */
 export interface OpenFile {
   readonly db: DatabaseSync;
+  readonly lock: FileLock;
   readonly appender: Appender;
   readonly hasher: KeyHasher;
   readonly index: KeyIndex;
@@ -50,10 +52,10 @@ export interface OpenOptions {
  */
 export function openFile(path: string, options: OpenOptions = {}): OpenFile {
   const { progress = () => {}, shape = FILE_SHAPE, begun, before, revived = () => {}, stopped } = options;
-  const { db, release } = openForWriting(path);
+  const { db, lock } = openForWriting(path);
   const close = (): void => {
     db.close();
-    release();
+    lock.release();
   };
   try {
     before?.(db);
@@ -61,11 +63,16 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     const hasher = new KeyHasher(secret, shape.keyBits);
     const index = new KeyIndex(db, shape.index);
     const log = new BlockLog(db, shape.log);
-    const appender = new Appender(db, hasher, index, log, stopped);
+    let isOpen = false;
+    const appender = new Appender(db, hasher, index, log, (why) => {
+      // Before, it is for the start to say.
+      if (isOpen) stopped?.(why);
+    });
     reviveKeys({ db, appender, hasher, index }, revived);
     migratePlain(db, { appender, hasher, index, log }, progress);
     if (begun !== undefined && beginEpoch(db)) begun(epochsOf(db).at(-1)!);
-    return { db, appender, hasher, index, log, close };
+    isOpen = true;
+    return { db, lock, appender, hasher, index, log, close };
   } catch (error) {
     close();
     throw openErrorOf(path, error);
@@ -77,7 +84,7 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
  * (a kill while one was sealed; an index that was emptied), runs are sealed on the way.
  */
 function reviveKeys(
-  { db, appender, hasher, index }: Omit<OpenFile, 'log' | 'close'>,
+  { db, appender, hasher, index }: Omit<OpenFile, 'lock' | 'log' | 'close'>,
   revived: (lastOffset: number) => void,
 ): void {
   const { sealedTo } = index;

@@ -50,6 +50,9 @@ export type ReaderCalls = ReturnType<typeof openReader>;
 
 export const OPENED = 0;
 
+/** How often the lock is told how far the file reaches, milliseconds. */
+const MARK_EVERY_MS = 1000;
+
 function openWriter(path: string, tell: Tell) {
   const file = openFile(path, {
     before: refuseCutLog,
@@ -59,7 +62,12 @@ function openWriter(path: string, tell: Tell) {
     stopped: (why) =>
       tell({ err: why.message }, `nothing is written any more until a restart: ${MEND}`, 'error'),
   });
-  const { db, appender, hasher, index } = file;
+  const { db, lock, appender, hasher, index } = file;
+  let markedMs = performance.now();
+  const mark = (): void => {
+    markedMs = performance.now();
+    lock.raise(appender.lastOffset);
+  };
   const background = new Background(file, tell);
   const subscriptions = new SqliteSubscriptions(db);
   return {
@@ -67,6 +75,7 @@ function openWriter(path: string, tell: Tell) {
     append: (group: EventBatch) => {
       background.later();
       const result = appender.append(group);
+      if (performance.now() > markedMs + MARK_EVERY_MS) mark();
       // It came by itself, in memory of its own (store.ts).
       letGo(new Uint8Array(group.bytes.buffer));
       return result;
@@ -80,6 +89,7 @@ function openWriter(path: string, tell: Tell) {
     },
     close: () => {
       background.stop();
+      mark();
       file.close();
     },
   };
