@@ -29,6 +29,8 @@ const HEADERS = new Set([
   'x-accel-buffering',
 ]);
 
+const OWN_HEADERS = 'chronicle-';
+
 /** What is wrong with what was answered to a step; empty where nothing is. */
 export function faultsIn(step: Step, { responses, rest, isStreaming, tookMs }: Exchange): string[] {
   const faults = responses.flatMap((response, i) => faultsOf(response, step.methods?.[i] === 'HEAD'));
@@ -62,7 +64,7 @@ export function faultsIn(step: Step, { responses, rest, isStreaming, tookMs }: E
 function faultsOf(response: RawResponse, isHead: boolean): string[] {
   const { status, headers, body } = response;
   const faults = headers
-    .filter(([name]) => !HEADERS.has(name))
+    .filter(([name]) => !HEADERS.has(name) && !name.startsWith(OWN_HEADERS))
     .map(([name, value]) => `a header came out of a request: ${name}: ${value}`);
   if (status >= 500 && status !== 503) faults.push(`status ${status}: ${excerpt(body)}`);
   if (status === 503 && !/^[1-9]\d*$/.test(headerOf(response, 'retry-after') ?? ''))
