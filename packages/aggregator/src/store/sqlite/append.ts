@@ -221,8 +221,8 @@ export class Appender {
     const place = placeOf(bytes, start, end);
     const recent = this.#recentTopics[place];
     if (recent !== undefined && isSame(recent.nameBytes, bytes, start, end)) return recent;
-    const nameBytes = Buffer.from(bytes.subarray(start, end));
-    const topic = this.#topicNamed(nameBytes.toString(), nameBytes);
+    const nameBytes = bytes.slice(start, end);
+    const topic = this.#topicNamed(Buffer.from(nameBytes).toString(), nameBytes);
     this.#recentTopics[place] = topic;
     return topic;
   }

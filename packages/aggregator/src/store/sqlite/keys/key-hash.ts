@@ -36,7 +36,12 @@ export class KeyHasher {
   readonly #whole: Int32Array;
   readonly #padded: Int32Array;
   readonly #mask: number;
-  #scratch = Buffer.alloc(1024);
+  /** What is hashed: names of any length that events may have, and 16 bytes for their padding. */
+  #scratch = new Uint8Array(4096);
+  #scratchView = new DataView(this.#scratch.buffer);
+  /** The bytes of the batch that was looked at last, and a view that reads four of them at once. */
+  #bytes: Uint8Array = new Uint8Array(0);
+  #view: DataView = new DataView(this.#bytes.buffer);
 
   /** `keyBits` below 128 narrows the identity, for tests that need keys to meet. */
   constructor(secret: Uint8Array, keyBits: 8 | 128 = 128) {
@@ -62,7 +67,7 @@ export class KeyHasher {
     scratch[length++] = 0;
     for (let i = spans[at + EVENT_ID]!, end = spans[at + EVENT_ID + 1]!; i < end; i++)
       scratch[length++] = bytes[i]!;
-    this.hashBytes(scratch, length, 12);
+    this.#hashScratch(length, 12);
     if (this.#mask === 0) {
       // Narrowed: the eight highest bits, which choose the bucket, and nothing else.
       this.k0 &= 0xff000000;
@@ -82,28 +87,34 @@ export class KeyHasher {
 
   /** Chaskey over the first `length` bytes, with this many rounds a block. */
   hashBytes(bytes: Uint8Array, length: number, rounds: number): void {
+    this.#scratchFor(length).set(bytes.subarray(0, length));
+    this.#hashScratch(length, rounds);
+  }
+
+  #hashScratch(length: number, rounds: number): void {
     const secret = this.#secret;
+    const words = this.#scratchView;
+    const isWhole = length > 0 && length % 16 === 0;
+    const last = isWhole ? this.#whole : this.#padded;
+    // The padding: a one bit and zeros.
+    for (let at = length; at < length + 16; at += 4) words.setInt32(at, 0);
+    this.#scratch[length] = 1;
+    const lastAt = isWhole ? length - 16 : length - (length % 16);
     let v0 = secret[0]!;
     let v1 = secret[1]!;
     let v2 = secret[2]!;
     let v3 = secret[3]!;
-    let at = 0;
-    let last: Int32Array | null = null;
-    while (last === null) {
-      if (length - at > 16) {
-        v0 ^= word(bytes, at);
-        v1 ^= word(bytes, at + 4);
-        v2 ^= word(bytes, at + 8);
-        v3 ^= word(bytes, at + 12);
-      } else {
-        const left = length - at;
-        last = left === 16 ? this.#whole : this.#padded;
-        v0 ^= partialWord(bytes, at, left) ^ last[0]!;
-        v1 ^= partialWord(bytes, at + 4, left - 4) ^ last[1]!;
-        v2 ^= partialWord(bytes, at + 8, left - 8) ^ last[2]!;
-        v3 ^= partialWord(bytes, at + 12, left - 12) ^ last[3]!;
+    for (let at = 0; at <= lastAt; at += 16) {
+      v0 ^= words.getInt32(at, true);
+      v1 ^= words.getInt32(at + 4, true);
+      v2 ^= words.getInt32(at + 8, true);
+      v3 ^= words.getInt32(at + 12, true);
+      if (at === lastAt) {
+        v0 ^= last[0]!;
+        v1 ^= last[1]!;
+        v2 ^= last[2]!;
+        v3 ^= last[3]!;
       }
-      at += 16;
       for (let round = 0; round < rounds; round++) {
         v0 = (v0 + v1) | 0;
         v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
@@ -125,7 +136,9 @@ export class KeyHasher {
 
   /** The digest of the content of event `index`, 0 to 2^24 - 1. */
   digest(batch: EventBatch, index: number): number {
-    const { bytes, spans } = batch;
+    const { spans } = batch;
+    if (batch.bytes !== this.#bytes) this.#look(batch.bytes);
+    const bytes = this.#view;
     const at = index * SPANS_PER_EVENT;
     let hash = mixed(bytes, spans[at + SOURCE]!, spans[at + SOURCE + 1]!, this.#secret[0]!);
     hash = mixed(bytes, spans[at + TIMESTAMP]!, spans[at + TIMESTAMP + 1]!, hash ^ this.#secret[1]!);
@@ -133,23 +146,18 @@ export class KeyHasher {
     return (hash ^ (hash >>> DIGEST_BITS)) & (2 ** DIGEST_BITS - 1);
   }
 
-  #scratchFor(length: number): Buffer {
-    if (this.#scratch.length < length) this.#scratch = Buffer.alloc(2 * length);
+  #look(bytes: Uint8Array): void {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  }
+
+  #scratchFor(length: number): Uint8Array {
+    if (this.#scratch.length < length + 16) {
+      this.#scratch = new Uint8Array(2 * length + 16);
+      this.#scratchView = new DataView(this.#scratch.buffer);
+    }
     return this.#scratch;
   }
-}
-
-function word(bytes: Uint8Array, at: number): number {
-  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
-}
-
-/** The word of which `left` bytes are message; the padding is a one bit and zeros. */
-function partialWord(bytes: Uint8Array, at: number, left: number): number {
-  if (left >= 4) return word(bytes, at);
-  if (left < 0) return 0;
-  let partial = 1 << (8 * left);
-  for (let i = 0; i < left; i++) partial |= bytes[at + i]! << (8 * i);
-  return partial;
 }
 
 /** Multiplication by x in GF(2^128) modulo x^128 + x^7 + x^2 + x + 1. */
@@ -160,16 +168,16 @@ function timesTwo(words: Int32Array): Int32Array {
 }
 
 /** Murmur3's 32-bit mixing (Appleby, public domain), the length last. */
-function mixed(bytes: Uint8Array, start: number, end: number, seed: number): number {
+function mixed(bytes: DataView, start: number, end: number, seed: number): number {
   let hash = seed;
   let at = start;
   for (; at + 4 <= end; at += 4) {
-    let part = Math.imul(word(bytes, at), 0xcc9e2d51);
+    let part = Math.imul(bytes.getInt32(at, true), 0xcc9e2d51);
     part = Math.imul((part << 15) | (part >>> 17), 0x1b873593);
     hash ^= part;
     hash = (Math.imul((hash << 13) | (hash >>> 19), 5) + 0xe6546b64) | 0;
   }
-  for (; at < end; at++) hash = Math.imul(hash ^ bytes[at]!, 0x01000193);
+  for (; at < end; at++) hash = Math.imul(hash ^ bytes.getUint8(at), 0x01000193);
   hash ^= end - start;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
