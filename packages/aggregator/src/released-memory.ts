@@ -24,10 +24,23 @@ export function releasedYoung(bytes: number): void {
   collectGarbage({ type: 'minor' });
 }
 
+/** Memory that is nobody else's: Node's pool, of which small buffers are parts, is never here. */
+const own = new WeakSet<ArrayBuffer>();
+
+/** A buffer, not filled with zeros, whose memory `letGo` gives back, also through a view on a part of it. */
+export function ownBuffer(length: number): Buffer<ArrayBuffer> {
+  const buffer = Buffer.allocUnsafeSlow(length);
+  own.add(buffer.buffer);
+  return buffer;
+}
+
 /**
- * Gives the memory of a view back, now and not when garbage is collected. Only for a view that is all of its memory, as
- * small ones may share theirs with strangers: others are left alone. All views on it are of no more use.
+ * Gives the memory that a view is on back, now and not when garbage is collected: what lives longer than a moment is
+ * found dead only by a collection of everything, which V8 begins for every 64 MiB of buffers. To be called by who has it
+ * last, as every other view on it is of no more use. Left alone is what may be a part of something else: neither of
+ * `ownBuffer` nor all of its memory.
  */
-export function letGo({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+export function letGo({ buffer, byteLength }: ArrayBufferView): void {
+  if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) return;
+  if (byteLength === buffer.byteLength || own.has(buffer)) buffer.transfer(0);
 }

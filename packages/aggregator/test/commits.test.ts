@@ -32,6 +32,19 @@ test('each commit is told with where it begins and ends, and one of duplicates a
   assert.equal(commits.lastOffset, 5);
 });
 
+test('the batches of a commit that a listener keeps are kept, and those of others are not', async () => {
+  const commits = new Commits(0);
+  const store = new MemoryStore();
+  const batches = ['a', 'b'].map((event_id) => batchOf(eventWith({ event_id })));
+  const stop = commits.listen((one) => one.keep());
+  commits.committed(batches, await store.append(batches));
+  assert.ok(batches.every((batch) => commits.keeps(batch)));
+  stop();
+  const later = [batchOf(eventWith({ event_id: 'c' }))];
+  commits.committed(later, await store.append(later));
+  assert.ok(!commits.keeps(later[0]!));
+});
+
 test('a wait for events ends with the commit that brings them, or with its signal', async () => {
   const commits = new Commits(7);
   const store = new MemoryStore();

@@ -13,6 +13,7 @@ import {
 } from 'node:zlib';
 import type { ByteBudget, Hold } from '../queue/byte-budget.ts';
 import { QueueFull } from '../queue/publish-queue.ts';
+import { letGo, ownBuffer } from '../released-memory.ts';
 import { LoopTurns } from './loop-turns.ts';
 import { ProblemError } from './problems.ts';
 
@@ -65,6 +66,7 @@ export async function withBody<T>(
   try {
     const sent = await receive(request, hold, limits);
     const body = coding === null ? sent : await unpack(sent, coding, hold, limits.bytesMax);
+    if (body !== sent) letGo(sent);
     if (body.length > SMALL_BYTES && !using.take(body.length)) {
       await new Promise<void>((resolve) => using.later(body.length, resolve));
     }
@@ -98,7 +100,7 @@ function takeTurn(request: IncomingMessage, { length }: Buffer): void {
 function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: BodyLimits): Promise<Buffer> {
   const announced = announcedBytes(request);
   return new Promise((resolve, reject) => {
-    const pieces: Buffer[] = [];
+    const body = new GrowingBody(announced);
     let pause: NodeJS.Timeout | undefined;
 
     const stop = (): void => {
@@ -115,7 +117,7 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
     const take = (piece: Buffer): void => {
       if (hold.bytes + piece.length > bytesMax) return refuse(tooLarge());
       if (!hold.grow(piece.length)) return refuse(full());
-      pieces.push(piece);
+      body.add(piece);
       takeTurn(request, piece);
       // Most bodies come in one piece and need no timer.
       if (pause !== undefined) pause.refresh();
@@ -123,11 +125,47 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
     };
     const finish = (): void => {
       stop();
-      // Also of one piece: the event reader uses the bytes up, and a piece may be a view of what came behind it.
-      resolve(Buffer.concat(pieces));
+      resolve(body.whole());
     };
     request.on('data', take).on('end', finish).on('error', cut).on('close', cut);
   });
+}
+
+/** Smaller bodies come out of Node's pool. */
+const POOLED_BYTES_MAX = 4096;
+
+/** Taken for a body before any of it has come, bytes; what is announced is not yet sent. */
+const FIRST_BYTES_MAX = 1024 * 1024;
+
+/**
+ * A body that comes in pieces. Each is copied at once, also where it is the only one: the event reader uses the bytes
+ * up, and a piece is a view of what the socket gave, which would live as long. A body that is not small has memory of
+ * its own, which can be given back.
+ */
+class GrowingBody {
+  #bytes: Buffer;
+  #length = 0;
+
+  constructor(announced: number) {
+    const first = Math.min(announced || 0, FIRST_BYTES_MAX);
+    this.#bytes = first < POOLED_BYTES_MAX ? Buffer.allocUnsafe(first) : ownBuffer(first);
+  }
+
+  add(piece: Buffer): void {
+    const length = this.#length + piece.length;
+    if (length > this.#bytes.length) {
+      const larger = ownBuffer(Math.max(length, 2 * this.#bytes.length));
+      larger.set(this.#bytes.subarray(0, this.#length));
+      letGo(this.#bytes);
+      this.#bytes = larger;
+    }
+    this.#bytes.set(piece, this.#length);
+    this.#length = length;
+  }
+
+  whole(): Buffer {
+    return this.#bytes.subarray(0, this.#length);
+  }
 }
 
 type Coding = keyof typeof CODINGS;

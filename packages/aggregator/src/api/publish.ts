@@ -2,9 +2,17 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
-import { EMPTY_BATCH, EVENT_ID, type EventBatch, TOPIC, partText } from '../event/event-batch.ts';
+import {
+  EMPTY_BATCH,
+  EVENT_ID,
+  type EventBatch,
+  TOPIC,
+  partText,
+  releaseBatch,
+} from '../event/event-batch.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
+import type { Commits } from '../subscriptions/commits.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopics } from './access.ts';
@@ -17,11 +25,12 @@ import type { Api } from './server.ts';
 
 interface PublishParts {
   readonly queue: PublishQueue;
+  readonly commits: Commits;
   readonly body: BodyLimits;
 }
 
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
-export async function publishRoutes(api: Api, { queue, body }: PublishParts): Promise<void> {
+export async function publishRoutes(api: Api, { queue, commits, body }: PublishParts): Promise<void> {
   // A refusal is handed on like a body and thrown by the handler: where a parser fails, Fastify closes the connection.
   // Between here and the queue no other body is read: a batch is never counted nowhere.
   api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
@@ -55,9 +64,11 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
       if (batch.count > 1) request.principal.charge(batch.count - 1);
       requireTopics(request, batch);
       const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
-      // The body came in pieces, was joined, and was copied into its group.
-      releasedYoung(3 * batch.bytes.length);
-      return answerOf(batch, result, request.query.results === true);
+      const answer = answerOf(batch, result, request.query.results === true);
+      // What the socket gave was copied, and is no more than garbage.
+      releasedYoung(batch.bytes.length);
+      if (!commits.keeps(batch)) releaseBatch(batch);
+      return answer;
     },
   );
 }

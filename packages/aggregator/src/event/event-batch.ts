@@ -1,3 +1,5 @@
+import { letGo } from '../released-memory.ts';
+
 /**
  * The events of one publish on their way from the api to the store: parsed, checked, and flat, so that a batch crosses
  * to the writer's thread as three buffers and not as objects.
@@ -35,6 +37,15 @@ export const EMPTY_BATCH: EventBatch = {
 /** Memory that the batch holds, in bytes: what the queue counts. */
 export function batchBytes(batch: EventBatch): number {
   return batch.bytes.byteLength + batch.spans.byteLength + batch.timesMs.byteLength;
+}
+
+/** Below this giving it back costs more than collecting it. */
+const RELEASED_BYTES_MIN = 4096;
+
+/** Gives a batch's memory back. For who has it last. */
+export function releaseBatch({ bytes, spans, timesMs }: EventBatch): void {
+  if (bytes.length < RELEASED_BYTES_MIN) return;
+  for (const memory of [bytes, spans, timesMs]) letGo(memory);
 }
 
 /** One part of event `index` as a string. */

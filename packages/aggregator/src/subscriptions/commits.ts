@@ -8,6 +8,8 @@ export interface Commit {
   readonly batches: readonly EventBatch[];
   /** One per batch. */
   readonly results: readonly AppendResult[];
+  /** To be called by a listener who looks into the batches later: else their memory is given back to others soon. */
+  keep(): void;
 }
 
 type Listener = (commit: Commit) => void;
@@ -23,6 +25,7 @@ type Listener = (commit: Commit) => void;
 export class Commits {
   #lastOffset: number;
   readonly #listeners = new Set<Listener>();
+  readonly #kept = new WeakSet<EventBatch>();
 
   /** @param lastOffset the end of the log when the service starts */
   constructor(lastOffset: number) {
@@ -41,8 +44,16 @@ export class Commits {
     const after = this.#lastOffset;
     if (lastOffset <= after) throw new Error(`a commit up to ${lastOffset} came behind one up to ${after}`);
     this.#lastOffset = lastOffset;
-    const commit = { after, lastOffset, batches, results };
+    const keep = (): void => {
+      for (const batch of batches) this.#kept.add(batch);
+    };
+    const commit = { after, lastOffset, batches, results, keep };
     for (const listener of this.#listeners) listener(commit);
+  }
+
+  /** Whether a listener looks into the batch later. */
+  keeps(batch: EventBatch): boolean {
+    return this.#kept.has(batch);
   }
 
   /** Calls the listener with every commit to come, until the returned function is called. It must not throw. */

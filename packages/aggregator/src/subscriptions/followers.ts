@@ -183,6 +183,7 @@ export class Followers {
       const { windowBytesMax, pieceBytesMax } = this.#options;
       this.#window = new LiveWindow(this.#commits.lastOffset, windowBytesMax, pieceBytesMax);
       this.#stopListening = this.#commits.listen((commit) => {
+        commit.keep();
         this.#committed.push(commit);
         this.#flushSoon();
       });
