@@ -128,6 +128,27 @@ function testsUnderStrace(): void {
   }
 
   test(
+    'where the log can be written and the file cannot, the writer stops before the log fills the disk [P-1]',
+    TIMEOUT,
+    async (t) => {
+      const site = new Site(t);
+      const aggregator = await site.start();
+      const load = new Load(aggregator);
+      await load.publish(10);
+      await withFault(site, aggregator, { suffix: '', calls: 'pwrite64', error: 'EIO' }, async () => {
+        await until(
+          () => 'the writer to stop',
+          async () => (await load.publish(1)) > 0,
+          30_000,
+        );
+      });
+      await assertStopped(aggregator);
+      await aggregator.kill();
+      await load.assertStored(await site.start(), false);
+    },
+  );
+
+  test(
     'where a write of the log finds no space, publishes are refused until there is [P-3, ERR-5]',
     TIMEOUT,
     async (t) => {

@@ -115,6 +115,21 @@ export class Appender {
     this.#lackingBytes = 0;
   }
 
+  /**
+   * Brings what the log holds into the file. SQLite does so by itself every thousand pages, and says nothing where that
+   * fails: the log, which is sound, would grow until the disk is full.
+   */
+  foldLog(): void {
+    if (this.#failure !== null) return;
+    try {
+      this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)');
+    } catch (cause) {
+      const error = writeErrorOf(cause);
+      // For want of space it is tried again; the appends say so when the log itself finds none.
+      if (error.code === 'failed') this.#fail(error);
+    }
+  }
+
   /** Runs the work in one transaction; where it throws, file and memory are as before and a StoreError says why. */
   transaction<T>(work: (ledger: Ledger) => T): T {
     if (this.#failure !== null) throw this.#failure;
@@ -135,12 +150,14 @@ export class Appender {
       this.#ledger = ledgerBefore;
       const error = writeErrorOf(cause);
       const isAsBefore = this.#rolledBack();
-      if (error.code === 'failed' || !isAsBefore) {
-        this.#failure = error;
-        this.#stopped(error);
-      }
+      if (error.code === 'failed' || !isAsBefore) this.#fail(error);
       throw error;
     }
+  }
+
+  #fail(error: StoreError): void {
+    this.#failure = error;
+    this.#stopped(error);
   }
 
   #appendAll(group: EventBatch): GroupResult {
