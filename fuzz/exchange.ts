@@ -5,6 +5,8 @@ import type { Step } from './step.ts';
 export interface Exchange extends Received {
   /** From the last byte sent to the end of the exchange, milliseconds. */
   readonly tookMs: number;
+  /** The server was told that no more comes, upon which it may leave an answer where it is. */
+  readonly isEnded: boolean;
 }
 
 /** How long a server may say nothing before it is told that no more comes, where it may be waiting for more. */
@@ -24,14 +26,23 @@ export function exchange(port: number, { bytes, methods, isSure }: Step): Promis
     const startMs = performance.now();
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     socket.setNoDelay(true);
-    const quiet = setTimeout(() => socket.end(), isSure ? END_MS : QUIET_MS);
+    let isEnded = false;
+    const end = (): void => {
+      isEnded = true;
+      socket.end();
+    };
+    const quiet = setTimeout(end, isSure ? END_MS : QUIET_MS);
     const late = setTimeout(() => finish(), END_MS);
     const finish = (): void => {
       clearTimeout(quiet);
       clearTimeout(late);
       socket.destroy();
       try {
-        resolve({ ...readResponses(Buffer.concat(pieces), methods), tookMs: performance.now() - startMs });
+        resolve({
+          ...readResponses(Buffer.concat(pieces), methods),
+          tookMs: performance.now() - startMs,
+          isEnded,
+        });
       } catch (error) {
         reject(error);
       }

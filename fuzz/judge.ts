@@ -2,6 +2,7 @@ import { PROBLEMS, type Problem, type PublishAnswer } from '@chronicleweaver/pro
 import type { Exchange } from './exchange.ts';
 import type { RawResponse } from './http-response.ts';
 import type { Step } from './step.ts';
+import { SECRET } from './target.ts';
 
 /** The longest that an answer may take where nothing else is wrong: a pattern that blows up takes longer. */
 const TOOK_MS_MAX = 5_000;
@@ -32,9 +33,13 @@ const HEADERS = new Set([
 const OWN_HEADERS = 'chronicle-';
 
 /** What is wrong with what was answered to a step; empty where nothing is. */
-export function faultsIn(step: Step, { responses, rest, isStreaming, tookMs }: Exchange): string[] {
+export function faultsIn(
+  step: Step,
+  { responses, rest, isStreaming, tookMs, isEnded }: Exchange,
+  guarded: boolean,
+): string[] {
   const faults = responses.flatMap((response, i) => faultsOf(response, step.methods?.[i] === 'HEAD'));
-  if (rest.length > 0) faults.push(`an answer is cut short: ${excerpt(rest)}`);
+  if (rest.length > 0 && !isEnded) faults.push(`an answer is cut short: ${excerpt(rest)}`);
   if (tookMs > TOOK_MS_MAX) faults.push(`it took ${Math.round(tookMs)} ms`);
   if (step.isSure && step.methods !== null && !isStreaming) {
     const last = responses.at(-1);
@@ -42,6 +47,10 @@ export function faultsIn(step: Step, { responses, rest, isStreaming, tookMs }: E
     if (responses.length > step.methods.length || (responses.length < step.methods.length && !hasEnded)) {
       faults.push(`${responses.length} answers to ${step.methods.length} requests`);
     }
+  }
+  if (guarded && !step.bytes.includes(SECRET)) {
+    const letIn = responses.filter((response) => response.status < 300 && !isOpen(response));
+    faults.push(...letIn.map(({ body }) => `let in without a key: ${excerpt(body)}`));
   }
   for (const { at, valid, text } of step.publishes) {
     const response = responses[at];
@@ -60,6 +69,14 @@ export function faultsIn(step: Step, { responses, rest, isStreaming, tookMs }: E
   }
   return faults;
 }
+
+/** What everybody may ask; to HEAD it is answered without a body. */
+function isOpen({ status, headers, body }: RawResponse): boolean {
+  const length = Number(headerOf({ status, headers, body }, 'content-length'));
+  return body.length === 0 ? length <= OPEN_BYTES_MAX : /^\{"message":"[^"]*"\}$/.test(body.toString());
+}
+
+const OPEN_BYTES_MAX = 45;
 
 function faultsOf(response: RawResponse, isHead: boolean): string[] {
   const { status, headers, body } = response;

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Exchange } from './exchange.ts';
 import { eventsIn, publishAnswerIn } from './judge.ts';
 import type { Step } from './step.ts';
+import type { Target } from './target.ts';
 
 /** What the answers say is stored, to be compared with the books and with what is read. */
 export class Ledger {
@@ -37,9 +38,9 @@ export class Ledger {
   }
 
   /** Reads everything that is stored; returns what is wrong with it. */
-  async faultsIn(port: number): Promise<string[]> {
+  async faultsIn({ port, headers }: Target): Promise<string[]> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get({ port, path: '/events', headers: { accept: 'application/x-ndjson' } }, resolve).on(
+      get({ port, path: '/events', headers: { ...headers, accept: 'application/x-ndjson' } }, resolve).on(
         'error',
         reject,
       );

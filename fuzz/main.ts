@@ -19,7 +19,7 @@ async function main(): Promise<number> {
     process.stdout.write(USAGE);
     return 0;
   }
-  if (options.replay !== null) return replay(options.replay);
+  if (options.replay !== null) return replay(options.replay, options.guarded);
 
   const { seed } = options;
   process.stderr.write(`fuzz: seed ${seed}, steps ${options.from} to ${options.to - 1}\n`);
@@ -31,7 +31,7 @@ async function main(): Promise<number> {
       told = performance.now();
       process.stderr.write(`fuzz: ${steps} steps, ${findings.length} findings\n`);
     },
-    (finding) => process.stdout.write(findingText(finding, seed)),
+    (finding) => process.stdout.write(findingText(finding, options)),
   );
   const answers = [...fuzzed.answers].toSorted(([a], [b]) => a - b);
   process.stdout.write(
@@ -41,7 +41,7 @@ async function main(): Promise<number> {
   return fuzzed.findings.length > 0 ? 1 : 0;
 }
 
-function findingText({ steps, faults, bytes }: Finding, seed: number): string {
+function findingText({ steps, faults, bytes }: Finding, { seed, guarded }: Options): string {
   const lines = faults.slice(0, 10).map((fault) => `  ${fault}\n`);
   if (bytes === null) {
     const where = steps.length > 0 ? `steps ${steps[0]} to ${steps.at(-1)}` : 'the whole run';
@@ -49,16 +49,19 @@ function findingText({ steps, faults, bytes }: Finding, seed: number): string {
   }
   const file = `fuzz-${seed}-${steps[0]}.bin`;
   writeFileSync(file, bytes);
+  const flag = guarded ? '--guarded ' : '';
   const shown = JSON.stringify(bytes.toString('latin1', 0, 300));
   return (
     `found by step ${steps[0]}:\n${lines.join('')}  bytes: ${shown}\n` +
-    `  again: npm run fuzz -- --seed ${seed} --step ${steps[0]}, or npm run fuzz -- --replay ${file}\n`
+    `  again: npm run fuzz -- ${flag}--seed ${seed} --step ${steps[0]}, or npm run fuzz -- ${flag}--replay ${file}\n`
   );
 }
 
-async function replay(file: string): Promise<number> {
+async function replay(file: string, guarded: boolean): Promise<number> {
   const bytes = readFileSync(file);
-  const faults = await faultsAlone([{ index: 0, bytes, methods: null, isSure: false, publishes: [] }]);
+  const faults = await faultsAlone([{ index: 0, bytes, methods: null, isSure: false, publishes: [] }], {
+    guarded,
+  });
   process.stdout.write(faults.length === 0 ? 'nothing is wrong with the answer\n' : `${faults.join('\n')}\n`);
   return faults.length > 0 ? 1 : 0;
 }

@@ -46,8 +46,11 @@ const UNDOCUMENTED = [
   '*',
 ];
 
-export async function operationsOf(url: string): Promise<Operation[]> {
-  const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as Document;
+export async function operationsOf(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<Operation[]> {
+  const { paths } = (await (await fetch(`${url}/openapi.json`, { headers })).json()) as Document;
   const documented = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { parameters = [], requestBody }]): Operation => {
       const body = requestBody?.content['application/json']?.schema ?? null;

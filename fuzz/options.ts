@@ -12,6 +12,8 @@ export interface Options {
   readonly findingsMax: number;
   /** How often bytes are left out of a finding: each time a service is started. */
   readonly triesMax: number;
+  /** Keys are in force; some of the steps have one. */
+  readonly guarded: boolean;
   /** A file of bytes to send alone, in place of a run. */
   readonly replay: string | null;
 }
@@ -30,6 +32,7 @@ usage: npm run fuzz -- [flags]
   --requests N      how many steps, each a connection with one request or a few (default: ${STEPS})
   --seed N          the steps of an earlier run, which prints it
   --step N          only this step of the seed, alone
+  --guarded         with keys in force, of which some steps have one: the others must not get in
   --findings N      end after so many findings (default: 5)
   --tries N         how often to try to show a finding with fewer bytes (default: 60)
   --replay FILE     send the bytes of a finding, and say what is wrong with the answer
@@ -50,6 +53,7 @@ export function readOptions(args: readonly string[]): Options | 'help' {
     to: step === null ? whole('--requests', flags.requests, STEPS, 1, 1_000_000_000) : step + 1,
     findingsMax: whole('--findings', flags.findings, 5, 1, 1000),
     triesMax: whole('--tries', flags.tries, 60, 0, 100_000),
+    guarded: flags.guarded === true,
     replay: flags.replay ?? null,
   };
 }
@@ -66,6 +70,7 @@ function parse(args: readonly string[]) {
         findings: text,
         tries: text,
         replay: text,
+        guarded: { type: 'boolean' },
         help: { type: 'boolean' },
       },
     }).values;

@@ -7,7 +7,7 @@ import { minimized } from './minimize.ts';
 import { operationsOf } from './operations.ts';
 import type { Options } from './options.ts';
 import { type Step, stepOf } from './step.ts';
-import { Target } from './target.ts';
+import { Target, type TargetOptions } from './target.ts';
 
 /** Steps between two looks at the books. */
 const GROUP_STEPS = 64;
@@ -36,36 +36,37 @@ export async function fuzz(
   onFinding: (finding: Finding) => void,
   command?: readonly string[],
 ): Promise<Fuzzed> {
+  const service: TargetOptions = { guarded: options.guarded, ...(command && { command }) };
   const fuzzed: Fuzzed = { steps: 0, answers: new Map(), stored: 0, findings: [] };
   const random = new SeededRandom(options.seed);
-  let target = await Target.start(command);
+  let target = await Target.start(service);
   try {
-    const operations = await operationsOf(target.url);
+    const operations = await operationsOf(target.url, target.headers);
     let ledger = new Ledger();
     for (let first = options.from; first < options.to; first += GROUP_STEPS) {
       const count = Math.min(GROUP_STEPS, options.to - first);
       const steps = Array.from({ length: count }, (_, i) =>
-        stepOf(random.fork(first + i), first + i, operations),
+        stepOf(random.fork(first + i), first + i, operations, options.guarded),
       );
       const faults = await runGroup(target, steps, ledger, fuzzed);
       fuzzed.steps += count;
       if (faults.length > 0) {
-        const finding = await findingOf(steps, faults, options.triesMax, command);
+        const finding = await findingOf(steps, faults, options.triesMax, service);
         fuzzed.findings.push(finding);
         onFinding(finding);
         // What it is now in is not what the ledger says.
         await target.stop();
-        target = await Target.start(command);
+        target = await Target.start(service);
         ledger = new Ledger();
         if (fuzzed.findings.length >= options.findingsMax) break;
       }
       onGroup(fuzzed);
     }
-    const faults = [...(await ledger.faultsIn(target.port)), ...(await target.stop())];
+    const faults = [...(await ledger.faultsIn(target)), ...(await target.stop())];
     if (faults.length > 0) {
       const suspects = [...stepsIn(faults)].slice(0, SUSPECTS_MAX);
-      const steps = suspects.map((index) => stepOf(random.fork(index), index, operations));
-      const finding = await findingOf(steps, faults, options.triesMax, command);
+      const steps = suspects.map((index) => stepOf(random.fork(index), index, operations, options.guarded));
+      const finding = await findingOf(steps, faults, options.triesMax, service);
       fuzzed.findings.push(finding);
       onFinding(finding);
     }
@@ -93,7 +94,8 @@ async function runGroup(
         faults.push(`step ${step.index}: ${answered.message}`);
         continue;
       }
-      for (const fault of faultsIn(step, answered)) faults.push(`step ${step.index}: ${fault}`);
+      for (const fault of faultsIn(step, answered, target.isGuarded))
+        faults.push(`step ${step.index}: ${fault}`);
       ledger.note(step, answered);
       // A publish may have been stored whose answer came too late.
       if (!step.isSure && answered.responses.length < (step.methods?.length ?? Infinity)) isUnsure = true;
@@ -138,10 +140,10 @@ async function findingOf(
   group: readonly Step[],
   faults: readonly string[],
   triesMax: number,
-  command: readonly string[] | undefined,
+  service: TargetOptions,
 ): Promise<Finding> {
   const fails = async (some: readonly Step[]): Promise<boolean> =>
-    (await faultsAlone(some, command)).length > 0;
+    (await faultsAlone(some, service)).length > 0;
   const named = group.filter(({ index }) => faults.some((fault) => fault.startsWith(`step ${index}:`)));
   let steps = named.length === 1 && (await fails(named)) ? named : group;
   while (steps.length > 1) {
@@ -159,7 +161,7 @@ async function findingOf(
     // Without what is known of it, so that only what is always wrong counts.
     fails([{ ...step, bytes: fewer, methods: null, isSure: false, publishes: [] }]),
   );
-  return { steps: [step.index], faults: await faultsAlone(steps, command), bytes };
+  return { steps: [step.index], faults: await faultsAlone(steps, service), bytes };
 }
 
 const SUSPECTS_MAX = 5;
@@ -173,12 +175,12 @@ function stepsIn(faults: readonly string[]): Set<number> {
 }
 
 /** What is wrong where these steps are the only ones that a service ever got. */
-export async function faultsAlone(steps: readonly Step[], command?: readonly string[]): Promise<string[]> {
-  const target = await Target.start(command);
+export async function faultsAlone(steps: readonly Step[], service: TargetOptions): Promise<string[]> {
+  const target = await Target.start(service);
   const ledger = new Ledger();
   try {
     const faults = await runGroup(target, steps, ledger);
-    return faults.length > 0 ? faults : await ledger.faultsIn(target.port);
+    return faults.length > 0 ? faults : await ledger.faultsIn(target);
   } finally {
     await target.stop();
   }

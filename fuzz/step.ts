@@ -3,6 +3,7 @@ import type { SeededRandom } from '../tests/support/random.ts';
 import { type PublishBody, publishBody } from './events.ts';
 import { brokenText, hostileValue } from './json-text.ts';
 import type { Operation, Schema } from './operations.ts';
+import { SECRET } from './target.ts';
 import { escaped, hostileText, plainText } from './values.ts';
 
 /** What is sent on one connection, and what can be said of it beforehand. */
@@ -26,17 +27,29 @@ interface Request {
 }
 
 /** The step of this number. It follows from the seed, the number and the operations alone. */
-export function stepOf(random: SeededRandom, index: number, operations: readonly Operation[]): Step {
+export function stepOf(
+  random: SeededRandom,
+  index: number,
+  operations: readonly Operation[],
+  guarded: boolean,
+): Step {
   const count = random.chance(0.15) ? random.whole(2, 6) : 1;
+  // Of steps without a key, none is sound where keys are in force.
+  const access = guarded ? (random.chance(0.6) ? 'key' : 'none') : 'open';
   const requests = Array.from({ length: count }, (_, i) =>
-    requestOf(random, index * 10 + i, operations, i === count - 1),
+    requestOf(random, index * 10 + i, operations, i === count - 1, access),
   );
   const bytes = Buffer.concat(requests.flatMap(({ head, body }) => [Buffer.from(head, 'latin1'), body]));
   // Whether an answer has a body hangs on HEAD, which nobody could find again among broken bytes.
   if (random.chance(0.3) && requests.every(({ method }) => method !== 'HEAD')) {
     return { index, bytes: brokenBytes(random, bytes), methods: null, isSure: false, publishes: [] };
   }
-  const publishes = requests.flatMap(({ publish }, at) => (publish === null ? [] : [{ ...publish, at }]));
+  // A length that is not its own makes of what stands behind a request a part of it, or rubbish.
+  const firstSpoilt = requests.findIndex(({ isSpoilt }) => isSpoilt);
+  const publishes = requests.flatMap(({ publish }, at) => {
+    if (publish === null) return [];
+    return firstSpoilt >= 0 && firstSpoilt < at ? [{ ...publish, at, valid: null }] : [{ ...publish, at }];
+  });
   const isSure = requests.every(({ isSpoilt }) => !isSpoilt);
   return { index, bytes, methods: requests.map(({ method }) => method), isSure, publishes };
 }
@@ -46,6 +59,7 @@ function requestOf(
   number: number,
   operations: readonly Operation[],
   isLast: boolean,
+  access: 'open' | 'key' | 'none',
 ): Request {
   // Half of what comes is for the one place that changes the store.
   const publishing = operations.find(({ path }) => path === '/publish')!;
@@ -63,6 +77,9 @@ function requestOf(
   // What has no end must not stand before anything else.
   if (isLast || isStream) headers.push(['Connection', 'close']);
 
+  if (access === 'key') headers.push(['Authorization', `Bearer ${SECRET}`]);
+  if (access === 'none' && random.chance(0.5)) headers.push(['Authorization', credentials(random)]);
+
   const isSpoilt = random.chance(0.25);
   if (isSpoilt) headers.push(...oddHeaders(random));
   const publish = isPublish ? publishBody(random, number) : null;
@@ -73,7 +90,12 @@ function requestOf(
   const coding = random.chance(0.2) ? random.of(CODINGS) : null;
   const type = random.chance(0.9) ? 'application/json' : random.of(TYPES);
   headers.push(['Content-Type', type]);
-  const isSound = !isSpoilt && type === 'application/json' && target.isSound && method === operation.method;
+  const isSound =
+    access !== 'none' &&
+    !isSpoilt &&
+    type === 'application/json' &&
+    target.isSound &&
+    method === operation.method;
   const plain = Buffer.from(text);
   const { packed, isWhole } =
     coding === null ? { packed: plain, isWhole: true } : packedBy(random, coding, plain);
@@ -189,6 +211,19 @@ function valueText(random: SeededRandom, schema: Schema, name: string): string {
       return `{${properties.map(([member, one]) => `${JSON.stringify(member)}:${valueText(random, one, member)}`).join()}}`;
     }
   }
+}
+
+/** What is no key, or not quite one. */
+function credentials(random: SeededRandom): string {
+  const almost = random.of([
+    SECRET.slice(1),
+    `${SECRET}x`,
+    SECRET.toUpperCase(),
+    `${SECRET.slice(0, -1)}\xf2`,
+    '',
+  ]);
+  const scheme = random.of(['Bearer', 'bearer', 'Basic', 'Digest', '', 'Bearer Bearer']);
+  return random.chance(0.3) ? headerText(hostileText(random)) : `${scheme} ${almost}`;
 }
 
 /** Headers that may spoil a request, or do nothing. */

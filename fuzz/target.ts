@@ -1,3 +1,7 @@
+import { hash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AggregatorProcess,
@@ -7,24 +11,55 @@ import {
   type StatsAnswer,
 } from '../tests/support/aggregator-process.ts';
 
+export interface TargetOptions {
+  /** With keys in force. */
+  readonly guarded: boolean;
+  /** A program in place of what `npm start` runs. */
+  readonly command?: readonly string[];
+}
+
+/** The secret of the one key there is; it may do everything. */
+export const SECRET = 'the-secret-of-the-fuzzer';
+const KEY_HEADERS = { authorization: `Bearer ${SECRET}` };
+
+function keyFile(ending: Ending): string {
+  const folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
+  ending.after(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'keys.json');
+  const key = { name: 'fuzzer', secret_sha256: hash('sha256', SECRET), scopes: ['publish', 'read', 'admin'] };
+  writeFileSync(path, JSON.stringify({ keys: [key] }));
+  return path;
+}
+
 /** A service that is fuzzed: a process and a file of its own, and what it says besides answering. */
 export class Target {
+  /** What a request that looks after it must have. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly #process: AggregatorProcess;
   readonly #endings: (() => unknown)[];
   #logged = 0;
   #stderr = 0;
 
-  private constructor(process: AggregatorProcess, endings: (() => unknown)[]) {
+  private constructor(
+    process: AggregatorProcess,
+    headers: Readonly<Record<string, string>>,
+    endings: (() => unknown)[],
+  ) {
     this.#process = process;
+    this.headers = headers;
     this.#endings = endings;
   }
 
-  /** Of what `npm start` runs, or of another program. */
-  static async start(command?: readonly string[]): Promise<Target> {
+  static async start({ guarded, command }: TargetOptions): Promise<Target> {
     const endings: (() => unknown)[] = [];
     const ending: Ending = { after: (work) => endings.push(work) };
-    const aggregator = await new Site(ending).start({ ...(command && { command }) });
-    return new Target(aggregator, endings);
+    const settings = guarded ? { API_KEYS_FILE: keyFile(ending) } : {};
+    const aggregator = await new Site(ending).start({ settings, ...(command && { command }) });
+    return new Target(aggregator, guarded ? KEY_HEADERS : {}, endings);
+  }
+
+  get isGuarded(): boolean {
+    return 'authorization' in this.headers;
   }
 
   get port(): number {
@@ -35,8 +70,8 @@ export class Target {
     return this.#process.url;
   }
 
-  stats(): Promise<StatsAnswer> {
-    return this.#process.stats();
+  async stats(): Promise<StatsAnswer> {
+    return (await (await fetch(`${this.url}/stats`, { headers: this.headers })).json()) as StatsAnswer;
   }
 
   /** What it said since it was last asked, and whether it still runs; empty where all is well. */

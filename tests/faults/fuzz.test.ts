@@ -10,7 +10,7 @@ const TIMEOUT = { timeout: 300_000 };
 /** What is found first in a service with this change. */
 async function firstFinding(t: TestContext, change: Change): Promise<Finding> {
   const { start } = changedSource(join(tempFolder(t), 'changed'), [change]);
-  const options = { seed: 1, from: 0, to: 2000, findingsMax: 1, triesMax: 0, replay: null };
+  const options = { seed: 1, from: 0, to: 2000, findingsMax: 1, triesMax: 0, guarded: false, replay: null };
   const { findings, steps } = await fuzz(
     options,
     () => {},
