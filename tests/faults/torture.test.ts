@@ -57,9 +57,9 @@ test('the torture finds a service that forgets keys when it is killed [P-2]', TI
 test('the torture finds a service whose merges move events [P-4]', TIMEOUT, (t) =>
   assertFound(t, /at offset \d+, once\n\s+found: it is at \d+|it was cut short|verify ended with 1/, [
     {
-      file: 'store/sqlite/blocks/block-log.ts',
-      from: 'texts.push(text);',
-      to: 'if (texts.length > 0 && texts.at(-1)?.length === text.length) texts.splice(-1, 0, text); else texts.push(text);',
+      file: 'store/sqlite/blocks/block-merge.ts',
+      from: 'encoder.put(block.text(i));',
+      to: 'encoder.put(block.text((i ^ 1) < block.count && block.textLength(i ^ 1) === block.textLength(i) ? i ^ 1 : i));',
     },
   ]),
 );
