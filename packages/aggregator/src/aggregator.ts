@@ -13,7 +13,8 @@ import { type EventStore, START } from './store/event-store.ts';
 import { SqliteStore } from './store/sqlite/store.ts';
 import { Commits } from './subscriptions/commits.ts';
 import { Followers } from './subscriptions/followers.ts';
-import { Subscriptions } from './subscriptions/subscriptions.ts';
+import { PUSH_TIMING, type PushTiming } from './subscriptions/push-timing.ts';
+import { type PushSettings, Subscriptions } from './subscriptions/subscriptions.ts';
 import { VERSION } from './version.ts';
 
 /** A running service. */
@@ -45,6 +46,7 @@ export async function startAggregator(
   config: Config,
   log: Logger,
   timeouts: Timeouts = TIMEOUTS,
+  pushTiming: PushTiming = PUSH_TIMING,
 ): Promise<Aggregator> {
   const keys =
     config.apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(config.apiKeysFile));
@@ -52,16 +54,24 @@ export async function startAggregator(
   const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
     log[level](fields, message),
   );
-  const [commits, subscriptions] = await subscribing(store).catch(async (error: unknown) => {
+  const push = { allowPrivate: config.webhookAllowPrivate, timing: pushTiming };
+  const [commits, subscriptions] = await subscribing(store, push, log).catch(async (error: unknown) => {
     await store.close();
     throw error;
   });
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
-  const { bodyBytesMax, connectionsMax, readBytesMax } = config;
+  const { bodyBytesMax, connectionsMax, readBytesMax, webhookAllowPrivate } = config;
   const parts = { queue, consumer, store, commits, followers, subscriptions, keys, tls, log };
-  const api = await buildApi({ ...parts, bodyBytesMax, connectionsMax, readBytesMax, timeouts });
+  const api = await buildApi({
+    ...parts,
+    bodyBytesMax,
+    connectionsMax,
+    readBytesMax,
+    webhookAllowPrivate,
+    timeouts,
+  });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.
@@ -137,8 +147,12 @@ function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
   );
 }
 
-async function subscribing(store: EventStore): Promise<[Commits, Subscriptions]> {
+async function subscribing(
+  store: EventStore,
+  push: PushSettings,
+  log: Logger,
+): Promise<[Commits, Subscriptions]> {
   const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
   const commits = new Commits(lastOffset);
-  return [commits, await Subscriptions.open(store, commits)];
+  return [commits, await Subscriptions.open({ store, commits, push, log })];
 }

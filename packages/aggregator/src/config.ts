@@ -17,6 +17,7 @@ export interface Config {
   readonly followersMax: number;
   readonly readBytesMax: number;
   readonly connectionsMax: number;
+  readonly webhookAllowPrivate: boolean;
 }
 
 /** Paths of a certificate chain and of its private key, both PEM. */
@@ -48,6 +49,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     followersMax: integer(env, 'FOLLOWERS_MAX', 2000, 0, 100_000),
     readBytesMax: integer(env, 'READ_BYTES_MAX', 256 * MIB, MIB, 65_536 * MIB),
     connectionsMax: integer(env, 'CONNECTIONS_MAX', 10_000, 1, 1_000_000),
+    webhookAllowPrivate: oneOf(env, 'WEBHOOK_ALLOW_PRIVATE', 'false', ['true', 'false']) === 'true',
   };
   return Object.freeze(config);
 }

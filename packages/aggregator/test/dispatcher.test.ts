@@ -40,6 +40,7 @@ class Desk {
       start: 'earliest',
       leaseMs: 60_000,
       deliveriesMax,
+      push: null,
     } as const;
     const [created] = await store.subscriptions.apply(Date.now(), [['create', definition]]);
     assert.ok(created.kind === 'created');

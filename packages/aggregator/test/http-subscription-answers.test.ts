@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { Document } from './support/api-document.ts';
 import { manyEvents } from './support/events.ts';
 import { Group, leasesOf } from './support/group.ts';
+import { Receiver, SECRET } from './support/receiver.ts';
 import { TestKeys, withKey } from './support/keys.ts';
 import { exchange, requestText } from './support/raw-http.ts';
 import { TestServer } from './support/server.ts';
@@ -12,7 +14,7 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const BASE = '/subscriptions/{name}';
 
 test('every answer about groups is what its schema in the document says [SYS-4]', async (t) => {
-  const server = await TestServer.start(t, {}, { bodyPauseMs: 50 });
+  const server = await TestServer.start(t, { WEBHOOK_ALLOW_PRIVATE: 'true' }, { bodyPauseMs: 50 });
   await server.publish(...manyEvents(6));
   const document = await Document.of(server);
   const checked = new Set<string>();
@@ -37,6 +39,15 @@ test('every answer about groups is what its schema in the document says [SYS-4]'
     await check('get', BASE, await one.get());
     await check('get', `${BASE}/dead`, await one.get('/dead'));
   }
+  const receiver = await Receiver.start(t, () => 500);
+  const hook = new Group(server.url, 'hook');
+  await hook.make({ push: { url: receiver.url, secret: SECRET } });
+  while ((await hook.view()).push?.state !== 'failing') await setImmediate();
+  await check('get', BASE, await hook.get());
+  await post('pull', {}, hook);
+  await post('resume', {}, hook);
+  await post('resume', {});
+  await post('resume', {}, nobody);
   const lost = { lease_ids: ['1.1.aaaaaaaaaaaaaaaa'] };
   for (const [resource, good, conflicting] of [
     ['pull', { max: 1 }, null],
@@ -84,6 +95,7 @@ test('every answer about groups is what its schema in the document says [SYS-4]'
   for (const resource of ['ack', 'nack', 'extend']) await post(resource, leasesOf(delivered));
   await post('dead/replay');
   await post('seek', { offset: 1 });
+  await post('resume', {}, hook);
   await check('delete', BASE, await group.delete());
 
   const keys = new TestKeys(t, {

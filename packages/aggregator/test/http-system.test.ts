@@ -366,6 +366,7 @@ test('the OpenAPI document is a valid one of 3.1, and names every resource [SYS-
     'POST /subscriptions/{name}/extend',
     'POST /subscriptions/{name}/nack',
     'POST /subscriptions/{name}/pull',
+    'POST /subscriptions/{name}/resume',
     'POST /subscriptions/{name}/seek',
     'PUT /subscriptions/{name}',
   ]);
@@ -403,6 +404,7 @@ test('the document tells which parameters there are, and that none of a query is
     '/subscriptions/{name}/extend': ['path name required'],
     '/subscriptions/{name}/nack': ['path name required'],
     '/subscriptions/{name}/pull': ['path name required'],
+    '/subscriptions/{name}/resume': ['path name required'],
     '/subscriptions/{name}/seek': ['path name required'],
     '/topics': [],
   });

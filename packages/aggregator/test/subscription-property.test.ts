@@ -27,7 +27,7 @@ const anAction = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 40, 100, 400) }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('untake' as const), chosen: fc.nat(60) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('untake' as const), chosen: fc.option(fc.nat(60)) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('replay' as const), offsets: fc.option(fc.array(fc.nat(EVENTS), { maxLength: 5 })) }) }, // prettier-ignore
   { weight: 1, arbitrary: fc.record({ do: fc.constant('seek' as const), offset: fc.nat(EVENTS + 3) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
@@ -69,9 +69,9 @@ class Witness {
     this.#seen.get(offset)!.heldUntilMs = heldUntilMs;
   }
 
-  undone(nowMs: number, take: number): void {
+  undone(nowMs: number, take: number | null): void {
     for (const seen of this.#seen.values()) {
-      if (seen.take !== take || seen.acknowledged || seen.heldUntilMs <= nowMs) continue;
+      if (seen.take !== (take ?? seen.take) || seen.acknowledged || seen.heldUntilMs <= nowMs) continue;
       seen.heldUntilMs = 0;
       seen.deliveries -= 1;
     }
@@ -110,7 +110,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
           assert.deepEqual(withoutSecret(actual), withoutSecret(expected), step[0]);
           return expected;
         };
-        const definition = { name: 'w', topics: ['>'], start: 'earliest', leaseMs: LEASE_MS, deliveriesMax: DELIVERIES_MAX } as const; // prettier-ignore
+        const definition = { name: 'w', topics: ['>'], start: 'earliest', leaseMs: LEASE_MS, deliveriesMax: DELIVERIES_MAX, push: null } as const; // prettier-ignore
         const created = await both(['create', definition]);
         assert.ok(created.kind === 'created');
         const { id } = created.state;
@@ -176,10 +176,10 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
               nowMs += action.ms;
               break;
             case 'untake': {
-              const lease = given[action.chosen % given.length];
+              const lease = action.chosen === null ? null : given[action.chosen % given.length];
               if (lease === undefined) break;
-              await both(['untake', id, lease.take]);
-              witness.undone(nowMs, lease.take);
+              await both(['untake', id, lease?.take ?? null]);
+              witness.undone(nowMs, lease?.take ?? null);
               break;
             }
             case 'replay': {

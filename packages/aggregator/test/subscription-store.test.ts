@@ -71,6 +71,7 @@ function definition(change: Partial<Definition> = {}): Definition {
     start: 'earliest',
     leaseMs: LEASE_MS,
     deliveriesMax: 3,
+    push: null,
     ...change,
   };
 }
@@ -363,6 +364,18 @@ for (const [name, open] of Object.entries(STORES)) {
     assert.equal((await subscription.state()).redeliveries, 0);
   });
 
+  suite('all takes can be undone at once, but for what is not held', async (store) => {
+    const subscription = await Subscription.make(store, { deliveriesMax: 2 });
+    await subscription.take([0, 6], 2, 2, 2);
+    await subscription.step('acknowledge', subscription.id, leases([1, 1]));
+    await subscription.step('giveBack', subscription.id, leases([2, 3]), 60_000);
+    await subscription.step('untake', subscription.id, null);
+    assert.deepEqual(handsOf(await subscription.take([6, 6], 9)), [[[2, 1], [4, 1], [5, 1], [6, 1]]]); // prettier-ignore
+    subscription.nowMs += 60_000;
+    await subscription.step('untake', subscription.id, null);
+    assert.deepEqual(handsOf(await subscription.take([6, 6], 1)), [[[2, 2]]], 'that lease had run out');
+  });
+
   suite('a seek goes on from another place and ends what was before', async (store) => {
     const subscription = await Subscription.make(store, { deliveriesMax: 1 });
     await subscription.take([0, 6], 3, 3);
@@ -387,6 +400,44 @@ for (const [name, open] of Object.entries(STORES)) {
     });
   });
 
+  suite('a push fails for so long before it is paused, and goes on where it is resumed', async (store) => {
+    const push = { url: 'https://example.org/hook', secret: 'whsec_AAAA' };
+    const subscription = await Subscription.make(store, { push });
+    const { definition: made } = await subscription.state();
+    assert.deepEqual(made.push, push);
+    const well = { isPaused: false, failingSinceMs: null, lastFailure: null };
+    assert.deepEqual((await subscription.state()).push, well);
+    const note = (failure: string | null) => subscription.step('notePush', subscription.id, failure, 1000);
+
+    const failingSinceMs = subscription.nowMs;
+    assert.deepEqual(await note('HTTP 500'), { isPaused: false, failingSinceMs, lastFailure: 'HTTP 500' });
+    subscription.nowMs += 999;
+    assert.deepEqual(await note('timeout'), { isPaused: false, failingSinceMs, lastFailure: 'timeout' });
+    assert.deepEqual(await note(null), well);
+    subscription.nowMs += 1;
+    const againMs = subscription.nowMs;
+    assert.deepEqual(await note('a'), { isPaused: false, failingSinceMs: againMs, lastFailure: 'a' });
+    subscription.nowMs += 1000;
+    const paused = { isPaused: true, failingSinceMs: againMs, lastFailure: 'b' };
+    assert.deepEqual(await note('b'), paused);
+    assert.deepEqual((await subscription.state()).push, paused);
+    await subscription.take([0, 3], 3);
+    await subscription.step('giveBack', subscription.id, leases([1, 1], [1, 3]), 60_000);
+    assert.deepEqual(await subscription.step('resume', subscription.id), well);
+    assert.deepEqual(handsOf(await subscription.take([3, 3], 9)), [[[1, 2], [3, 2]]]); // prettier-ignore
+    assert.deepEqual((await subscription.state()).push, well);
+    const [immediate] = await store.subscriptions.apply(1, [['notePush', subscription.id, 'gone', 0]]);
+    assert.equal(immediate!.isPaused, true);
+    for (const change of [
+      null,
+      { ...push, url: 'https://example.org/' },
+      { ...push, secret: 'whsec_BBBB' },
+    ]) {
+      const other = await subscription.step('create', definition({ push: change }));
+      assert.deepEqual(other, { kind: 'differs', field: 'push' });
+    }
+  });
+
   suite('a subscription that is removed is gone with all it held', async (store) => {
     const subscription = await Subscription.make(store);
     await subscription.take([0, 3], 3);
@@ -402,10 +453,12 @@ for (const [name, open] of Object.entries(STORES)) {
       ['extend', id, leases([1, 1]), 9],
       ['seek', id, 'earliest'],
       ['replay', id, null, 9],
+      ['notePush', id, null, 9],
+      ['resume', id],
       ['state', id],
       ['dead', id, 0, 9],
     ]);
-    assert.deepEqual(gone, Array(9).fill(null));
+    assert.deepEqual(gone, Array(11).fill(null));
     const again = await Subscription.make(store);
     assert.notEqual(again.id, id, 'what is late for the old one must not hit the new one');
     assert.equal((await again.state()).leased, 0);

@@ -30,6 +30,8 @@ export const LIMITS = {
   /** Milliseconds that an event is leased for. Below, the answer may be on its way for longer; above, use `extend`. */
   leaseMsMin: 100,
   leaseMsMax: 43_200_000,
+  /** The same where events are sent to a webhook: longer than its target has for an answer. */
+  pushLeaseMsMin: 20_000,
   /** Deliveries of one event before it is dead. */
   deliveriesMax: 1000,
   /** Events of one pull. */

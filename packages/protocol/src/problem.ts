@@ -17,6 +17,8 @@ export const PROBLEMS = {
   cursor_beyond_end: { status: 409, title: 'The log ends before the cursor' },
   log_restored: { status: 409, title: 'The cursor is not of this log' },
   subscription_differs: { status: 409, title: 'The subscription is there with another definition' },
+  subscription_pushes: { status: 409, title: 'The events of the subscription are sent, not pulled' },
+  subscription_pulls: { status: 409, title: 'The events of the subscription are pulled, not sent' },
   subscriptions_full: { status: 409, title: 'There are as many subscriptions as there may be' },
   lease_expired: { status: 409, title: 'A lease is no longer held' },
   lease_unknown: { status: 409, title: 'A lease was never given' },

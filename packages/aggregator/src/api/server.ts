@@ -60,12 +60,14 @@ export interface ApiParts {
   /** Bytes that answers under way to readers may hold, all together. */
   readonly readBytesMax: number;
   readonly timeouts: Timeouts;
+  /** Whether webhooks may lead to addresses that are not public. */
+  readonly webhookAllowPrivate: boolean;
 }
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
   const { queue, consumer, store, commits, followers, subscriptions, keys, tls, log } = parts;
-  const { bodyBytesMax, connectionsMax, readBytesMax, timeouts } = parts;
+  const { bodyBytesMax, connectionsMax, readBytesMax, webhookAllowPrivate, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -112,7 +114,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   await api.register(publishRoutes, { queue, commits, body });
   await api.register(eventsRoutes, { store, room: new ReadRoom(readBytesMax, timeouts.readStalledMs) });
   await api.register(streamRoutes, { store, commits, followers });
-  await api.register(subscriptionRoutes, { subscriptions, budget: queue.budget, body });
+  await api.register(subscriptionRoutes, { subscriptions, budget: queue.budget, body, webhookAllowPrivate });
   await api.register(systemRoutes, { store, queue, consumer, followers });
   await api.register(docsPages);
   refuseTheRest(api, methodsByPath);

@@ -1,5 +1,5 @@
 import { LIMITS } from '@chronicleweaver/protocol';
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { storedEventWith } from './schemas.ts';
 
 /** The schemas of subscriptions: what is taken and what is answered; `/openapi.json` is made from them. */
@@ -11,6 +11,8 @@ const offset = Type.Integer({
   maximum: Number.MAX_SAFE_INTEGER,
   description: 'Place in the log.',
 });
+
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
 export const subscriptionParams = Type.Object({
   name: Type.String({
@@ -46,6 +48,20 @@ export const definitionBody = Type.Object(
         description: 'Deliveries after which an event is dead; 5 if absent.',
       }),
     ),
+    push: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String({
+            description: 'Where each event is sent, in order; http or https.',
+          }),
+          secret: Type.String({
+            description:
+              'Signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. It is never told.',
+          }),
+        },
+        { ...closed, description: 'Sends events as Standard Webhooks says; without it they are pulled.' },
+      ),
+    ),
   },
   { ...closed, title: 'SubscriptionDefinition' },
 );
@@ -67,9 +83,25 @@ export const subscriptionAnswer = Type.Object(
     deliveries: count('Of all time.'),
     redeliveries: count('Of these: not the first of their event.'),
     acknowledged: count('Events, of all time.'),
+    push: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String(),
+          state: Type.Enum(['active', 'failing', 'paused'], {
+            description:
+              'Failing: the last attempt failed. Paused: all have for a day, or the target is gone.',
+          }),
+          failing_since: nullable(Type.String({ format: 'date-time' })),
+          last_failure: nullable(Type.String()),
+        },
+        { description: 'Where events are sent and not pulled.' },
+      ),
+    ),
   },
   { title: 'Subscription' },
 );
+
+export type SubscriptionAnswer = Static<typeof subscriptionAnswer>;
 
 export const subscriptionsAnswer = Type.Object(
   { count: count('Subscriptions.'), subscriptions: Type.Array(subscriptionAnswer) },
@@ -200,6 +232,8 @@ export const replayAnswer = Type.Object(
   },
   { title: 'ReplayAnswer' },
 );
+
+export const emptyBody = Type.Object({}, { ...closed, title: 'Nothing' });
 
 export const seekBody = Type.Object(
   {

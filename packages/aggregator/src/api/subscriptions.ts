@@ -1,24 +1,10 @@
-import {
-  type FieldError,
-  LIMITS,
-  TIMESTAMP_EXPECTED,
-  parseTimestamp,
-  topicPatternFault,
-} from '@chronicleweaver/protocol';
+import { LIMITS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import type { ByteBudget } from '../queue/byte-budget.ts';
-import {
-  DONE,
-  type Definition,
-  type LeaseStates,
-  SETTLED,
-  type Start,
-  UNKNOWN,
-} from '../store/subscription-store.ts';
-import { type Delivered, SubscriptionGone } from '../subscriptions/dispatcher.ts';
-import { isLeaseId } from '../subscriptions/lease-id.ts';
-import type { Subscriptions, SubscriptionView } from '../subscriptions/subscriptions.ts';
+import { DONE, type Definition, SETTLED } from '../store/subscription-store.ts';
+import { SubscriptionGone } from '../subscriptions/dispatcher.ts';
+import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import { foreignPatterns } from './access.ts';
 import type { BodyLimits } from './body.ts';
 import { joinedEvents } from './joined-events.ts';
@@ -26,13 +12,15 @@ import { takeJsonBodies } from './json-body.ts';
 import { ProblemError } from './problems.ts';
 import { problems } from './schemas.ts';
 import type { Api } from './server.ts';
+import { beyondEnd, deliveryMembers, differs, doneJson, viewJson } from './subscription-answers.ts';
+import { definitionOf, leaseIdsOf, placeOf, timeOf } from './subscription-requests.ts';
 import {
-  type DefinitionBody,
   acknowledgeBody,
   deadAnswer,
   deadQuery,
   definitionBody,
   doneAnswer,
+  emptyBody,
   extendBody,
   giveBackBody,
   pullAnswer,
@@ -47,18 +35,22 @@ import {
 } from './subscription-schemas.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
-const LEASE_MS = 30_000;
-const DELIVERIES_MAX = 5;
 const DEAD_EVENTS = 100;
+
+/** What workers ask, who are not there where events are sent. */
+const PULLED: ReadonlySet<string> = new Set(['pull', 'ack', 'nack', 'extend']);
 
 interface Parts {
   readonly subscriptions: Subscriptions;
   readonly budget: ByteBudget;
   readonly body: BodyLimits;
+  /** Whether webhooks may lead to addresses that are not public. */
+  readonly webhookAllowPrivate: boolean;
 }
 
 /** `/subscriptions`: durable groups, whose workers pull events under leases and acknowledge them. */
-export async function subscriptionRoutes(api: Api, { subscriptions, budget, body }: Parts): Promise<void> {
+export async function subscriptionRoutes(api: Api, parts: Parts): Promise<void> {
+  const { subscriptions, budget, body, webhookAllowPrivate } = parts;
   takeJsonBodies(api, budget, body);
   const tags = ['subscriptions'];
   const params = subscriptionParams;
@@ -70,6 +62,16 @@ export async function subscriptionRoutes(api: Api, { subscriptions, budget, body
     const topics = subscriptions.topicsOf(request.params.name ?? '');
     const isHidden = request.method !== 'PUT' && foreignPatterns(request, topics).length > 0;
     done(isHidden ? new SubscriptionGone('there is no such subscription') : undefined);
+  });
+
+  api.addHook<{ Params: { name?: string } }>('preHandler', (request, _reply, done) => {
+    const name = request.params.name ?? '';
+    const resource = request.routeOptions.url?.split('/').at(-1) ?? '';
+    let refusal: ProblemError | undefined;
+    if (PULLED.has(resource) && subscriptions.isPushed(name)) {
+      refusal = new ProblemError('subscription_pushes', `the events of ${name} are sent to its webhook`);
+    }
+    done(refusal);
   });
 
   api.put(
@@ -90,7 +92,7 @@ export async function subscriptionRoutes(api: Api, { subscriptions, budget, body
       },
     },
     async (request, reply) => {
-      const definition = definitionOf(request.params.name, request.body);
+      const definition = definitionOf(request.params.name, request.body, webhookAllowPrivate);
       refuseForeign(request, definition.topics);
       if (!subscriptions.has(definition.name) && subscriptions.count >= LIMITS.subscriptionsMax) {
         throw new ProblemError(
@@ -105,7 +107,7 @@ export async function subscriptionRoutes(api: Api, { subscriptions, budget, body
           reply.code(created.kind === 'created' ? 201 : 200);
           return viewJson(await subscriptions.view(definition.name));
         case 'differs':
-          throw differs(definition.name, WIRE_NAMES[created.field]);
+          throw differs(definition.name, created.field);
         case 'beyond_end':
           throw beyondEnd('start', created.lastOffset);
       }
@@ -178,6 +180,7 @@ export async function subscriptionRoutes(api: Api, { subscriptions, budget, body
             content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(pullAnswer) } },
           },
           ...refusals,
+          ...conflicts,
         },
       },
     },
@@ -300,6 +303,30 @@ export async function subscriptionRoutes(api: Api, { subscriptions, budget, body
   );
 
   api.post(
+    '/subscriptions/:name/resume',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Let a webhook go on',
+        description:
+          'Where it is paused, or waits for its next attempt: the event that it waits with is sent at once.',
+        tags,
+        params,
+        body: emptyBody,
+        response: { 200: subscriptionAnswer, ...refusals, ...conflicts },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      if (subscriptions.has(name) && !subscriptions.isPushed(name)) {
+        throw new ProblemError('subscription_pulls', `nothing of ${name} is sent: its workers pull`);
+      }
+      await subscriptions.resume(name);
+      return viewJson(await subscriptions.view(name));
+    },
+  );
+
+  api.post(
     '/subscriptions/:name/seek',
     {
       config: { scope: 'read' },
@@ -334,131 +361,4 @@ function refuseForeign(request: FastifyRequest, topics: readonly string[]): void
   if (errors.length > 0) {
     throw new ProblemError('forbidden_topic', errors.map(({ message }) => message).join('; '), errors);
   }
-}
-
-const WIRE_NAMES: Readonly<Record<Exclude<keyof Definition, 'name'>, keyof DefinitionBody>> = {
-  topics: 'topics',
-  start: 'start',
-  leaseMs: 'lease_ms',
-  deliveriesMax: 'max_deliveries',
-};
-
-function definitionOf(name: string, body: DefinitionBody): Definition {
-  const { topics, start = 'latest', lease_ms: leaseMs, max_deliveries: deliveriesMax } = body;
-  const errors = topics.flatMap((topic, index): FieldError[] => {
-    const fault = topicPatternFault(topic);
-    return fault === undefined
-      ? []
-      : [{ index, field: 'topics', message: `${JSON.stringify(topic)}: ${fault}` }];
-  });
-  if (errors.length > 0) throw invalid(errors);
-  return {
-    name,
-    topics: [...new Set(topics)],
-    start: typeof start === 'string' && !isEnd(start) ? timeOf('start', start) : placeOf('start', start),
-    leaseMs: leaseMs ?? LEASE_MS,
-    deliveriesMax: deliveriesMax ?? DELIVERIES_MAX,
-  };
-}
-
-function isEnd(text: string): text is 'earliest' | 'latest' {
-  return text === 'earliest' || text === 'latest';
-}
-
-function placeOf(field: string, place: string | number): Start {
-  if (typeof place === 'number') return { offset: place };
-  if (isEnd(place)) return place;
-  const message = `takes an offset, earliest or latest, not ${JSON.stringify(place)}`;
-  throw invalid([{ index: null, field, message }]);
-}
-
-function timeOf(field: string, text: string): Start {
-  const timeMs = parseTimestamp(text);
-  if (timeMs !== undefined) return { timeMs };
-  const others = field === 'start' ? 'earliest, latest, an offset or ' : '';
-  const message = `takes ${others}${TIMESTAMP_EXPECTED}, not ${JSON.stringify(text)}`;
-  throw invalid([{ index: null, field, message }]);
-}
-
-function leaseIdsOf(ids: readonly string[]): readonly string[] {
-  const index = ids.findIndex((id) => !isLeaseId(id));
-  if (index === -1) return ids;
-  throw invalid([{ index, field: 'lease_ids', message: 'is not a lease id: take it as a pull gave it' }]);
-}
-
-function invalid(errors: FieldError[]): ProblemError {
-  const faults = errors.map(({ index, field, message }) =>
-    index === null ? `${field}: ${message}` : `${field} ${index}: ${message}`,
-  );
-  return new ProblemError('invalid_parameter', faults.join('; '), errors);
-}
-
-/** How many it was done for, or a problem that names the others. */
-function doneJson(states: LeaseStates, good: readonly number[]): { done: number } {
-  const errors: FieldError[] = [];
-  for (const [index, state] of states.entries()) {
-    if (good.includes(state)) continue;
-    const [code, message] =
-      state === UNKNOWN
-        ? (['lease_unknown', 'this subscription never gave it'] as const)
-        : state === SETTLED
-          ? (['lease_expired', 'its event is acknowledged'] as const)
-          : (['lease_expired', 'it ran out or was given back; its event is delivered again'] as const);
-    errors.push({ index, field: 'lease_ids', message, code });
-  }
-  const done = states.length - errors.length;
-  if (errors.length === 0) return { done };
-  const first = errors.find(({ code }) => code === 'lease_unknown') ?? errors[0]!;
-  throw new ProblemError(
-    first.code!,
-    `${errors.length} of ${states.length} leases are not held, the first of them number ${errors[0]!.index}: ` +
-      `${errors[0]!.message}; for the other ${done} it was done`,
-    errors,
-    done,
-  );
-}
-
-function differs(name: string, field: string): ProblemError {
-  return new ProblemError(
-    'subscription_differs',
-    `${name} is there with another ${field}; delete it first, or take another name`,
-    [{ index: null, field, message: 'differs from that of the subscription that is there' }],
-  );
-}
-
-function beyondEnd(field: string, lastOffset: number): ProblemError {
-  return new ProblemError(
-    'cursor_beyond_end',
-    `${field}: the log ends at offset ${lastOffset}, so it takes an offset up to ${lastOffset + 1}, or a time that is past`,
-    [{ index: null, field, message: `is beyond the end of the log, which is at ${lastOffset}` }],
-  );
-}
-
-function deliveryMembers({ delivery, leaseId }: Delivered): string {
-  return `"delivery":${delivery},"lease_id":"${leaseId}"`;
-}
-
-function viewJson(view: SubscriptionView) {
-  const { start } = view.definition;
-  return {
-    name: view.definition.name,
-    topics: [...view.definition.topics],
-    start:
-      typeof start === 'string'
-        ? start
-        : 'offset' in start
-          ? start.offset
-          : new Date(start.timeMs).toISOString(),
-    lease_ms: view.definition.leaseMs,
-    max_deliveries: view.definition.deliveriesMax,
-    created_at: new Date(view.createdMs).toISOString(),
-    cursor: view.cursor,
-    lag: view.lag,
-    in_flight: view.leased,
-    returned: view.returned,
-    dead: view.dead,
-    deliveries: view.deliveries,
-    redeliveries: view.redeliveries,
-    acknowledged: view.acknowledged,
-  };
 }

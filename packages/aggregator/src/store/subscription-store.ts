@@ -17,6 +17,8 @@
  * - *acknowledged*: at or below the position and nowhere else. It is never given out again.
  * - *dead*: was delivered as often as it may be. It waits for a replay, which counts its deliveries anew.
  *
+ * Where events are sent and not pulled, a paused subscription takes none; only `notePush` and `resume` change that.
+ *
  * `seek` puts all of this aside: what is above the new position is ahead again, what was leased or returned is not
  * waited for any more, and leases given before it are void.
  *
@@ -45,8 +47,8 @@ export interface SubscriptionSteps {
    */
   take(nowMs: number, id: number, request: TakeRequest): Taken | null;
 
-  /** Undoes a take that reached nobody: its deliveries do not count, and its events are due at once. */
-  untake(nowMs: number, id: number, take: number): null;
+  /** Undoes a take that reached nobody, null all of them: its deliveries do not count, and its events are due at once. */
+  untake(nowMs: number, id: number, take: number | null): null;
 
   acknowledge(nowMs: number, id: number, leases: Leases): LeaseStates | null;
 
@@ -61,6 +63,12 @@ export interface SubscriptionSteps {
 
   /** Returns dead events, due at once: those at the offsets, or the lowest, at most `eventsMax`. Says how many. */
   replay(nowMs: number, id: number, offsets: readonly number[] | null, eventsMax: number): number | null;
+
+  /** Notes how an attempt to send went, null where well; pauses where all have failed for as long. */
+  notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null;
+
+  /** Lets a paused subscription go on, as if nothing had failed: what was given back is due at once. */
+  resume(nowMs: number, id: number): PushState | null;
 
   state(nowMs: number, id: number): SubscriptionState | null;
 
@@ -88,6 +96,22 @@ export interface Definition {
   readonly leaseMs: number;
   /** Deliveries after which an event is dead. */
   readonly deliveriesMax: number;
+  /** Where its events are sent; null where they are pulled. */
+  readonly push: Push | null;
+}
+
+export interface Push {
+  readonly url: string;
+  /** As Standard Webhooks writes it: `whsec_` and base64. It is never told. */
+  readonly secret: string;
+}
+
+/** How sending goes. */
+export interface PushState {
+  readonly isPaused: boolean;
+  /** When the first of the attempts was that have all failed since; null where the last one went well. */
+  readonly failingSinceMs: number | null;
+  readonly lastFailure: string | null;
 }
 
 /** A place in the log: its ends, an event's offset, or the first event committed at or after a time. */
@@ -181,6 +205,8 @@ export interface SubscriptionState {
   readonly deliveries: number;
   readonly redeliveries: number;
   readonly acknowledged: number;
+  /** Null where its events are pulled. */
+  readonly push: PushState | null;
 }
 
 export interface DeadLetter {
@@ -200,5 +226,6 @@ export function differingField(a: Definition, b: Definition): DefinitionField | 
   if (a.topics.toSorted().join('\0') !== b.topics.toSorted().join('\0')) return 'topics';
   if (JSON.stringify(a.start) !== JSON.stringify(b.start)) return 'start';
   if (a.leaseMs !== b.leaseMs) return 'leaseMs';
-  return a.deliveriesMax === b.deliveriesMax ? undefined : 'deliveriesMax';
+  if (a.deliveriesMax !== b.deliveriesMax) return 'deliveriesMax';
+  return a.push?.url === b.push?.url && a.push?.secret === b.push?.secret ? undefined : 'push';
 }

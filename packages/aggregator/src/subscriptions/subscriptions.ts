@@ -1,3 +1,4 @@
+import type { Logger } from 'pino';
 import { ACCEPTED, type EventStore } from '../store/event-store.ts';
 import { TOPIC, partText } from '../event/event-batch.ts';
 import type {
@@ -9,9 +10,12 @@ import type {
   Start,
   SubscriptionState,
 } from '../store/subscription-store.ts';
+import { WebhookSender } from '../webhooks/sender.ts';
 import type { Commit, Commits } from './commits.ts';
 import { type Delivered, Dispatcher, SubscriptionGone, eventsOf } from './dispatcher.ts';
 import { leasesOf } from './lease-id.ts';
+import type { PushTiming } from './push-timing.ts';
+import { PUSHED_AT_ONCE, Pusher } from './pusher.ts';
 import { SharedSteps } from './shared-steps.ts';
 
 /** Events of one subscription that may be leased or returned at once: what a group that stands still costs at most. */
@@ -22,6 +26,20 @@ const REPLAY_EVENTS_MAX = 10_000;
 
 /** Bytes of events of one page of dead ones, but for a single event that is larger. */
 const DEAD_BYTES_MAX = 4 * 1024 * 1024;
+
+/** How events are sent where they are not pulled. */
+export interface PushSettings {
+  /** Whether addresses that are not of the public internet may be sent to. */
+  readonly allowPrivate: boolean;
+  readonly timing: PushTiming;
+}
+
+interface SubscriptionsParts {
+  readonly store: EventStore;
+  readonly commits: Commits;
+  readonly push: PushSettings;
+  readonly log: Logger;
+}
 
 /** A subscription as it is told to others. */
 export interface SubscriptionView extends SubscriptionState {
@@ -40,6 +58,8 @@ interface Entry {
   readonly topics: readonly string[];
   readonly leaseMs: number;
   readonly dispatcher: Dispatcher;
+  /** Null where its events are pulled. */
+  readonly pusher: Pusher | null;
 }
 
 /**
@@ -52,21 +72,28 @@ interface Entry {
 export class Subscriptions {
   readonly #store: EventStore;
   readonly #commits: Commits;
+  readonly #timing: PushTiming;
+  readonly #sender: WebhookSender;
+  readonly #log: Logger;
   readonly #steps: SharedSteps;
   readonly #byName = new Map<string, Entry>();
   readonly #stopListening: () => void;
 
-  private constructor(store: EventStore, commits: Commits, states: readonly SubscriptionState[]) {
+  private constructor(parts: SubscriptionsParts, states: readonly SubscriptionState[]) {
+    const { store, commits, push, log } = parts;
     this.#store = store;
     this.#commits = commits;
+    this.#timing = push.timing;
+    this.#sender = new WebhookSender({ allowPrivate: push.allowPrivate, timeoutMs: push.timing.answerMs });
+    this.#log = log;
     this.#steps = new SharedSteps(store.subscriptions);
     for (const state of states) this.#enter(state);
     this.#stopListening = commits.listen((commit) => this.#committed(commit));
   }
 
-  static async open(store: EventStore, commits: Commits): Promise<Subscriptions> {
-    const [states] = await store.subscriptions.apply(Date.now(), [['list']]);
-    return new Subscriptions(store, commits, states);
+  static async open(parts: SubscriptionsParts): Promise<Subscriptions> {
+    const [states] = await parts.store.subscriptions.apply(Date.now(), [['list']]);
+    return new Subscriptions(parts, states);
   }
 
   get count(): number {
@@ -80,6 +107,11 @@ export class Subscriptions {
   /** The patterns of its topics; none where there is no subscription of the name. */
   topicsOf(name: string): readonly string[] {
     return this.#byName.get(name)?.topics ?? [];
+  }
+
+  /** Whether its events are sent and not pulled; false where there is no subscription of the name. */
+  isPushed(name: string): boolean {
+    return (this.#byName.get(name)?.pusher ?? null) !== null;
   }
 
   /** Makes it where there is none of the name. */
@@ -105,9 +137,10 @@ export class Subscriptions {
 
   /** Forgets it; who waits for its events is told so. */
   async remove(name: string): Promise<void> {
-    const { id, dispatcher } = this.#entry(name);
+    const { id, dispatcher, pusher } = this.#entry(name);
     there((await this.#steps.do('remove', id)) || null);
     dispatcher.gone();
+    await pusher?.close();
     if (this.#byName.get(name)?.id === id) this.#byName.delete(name);
   }
 
@@ -144,6 +177,14 @@ export class Subscriptions {
     return sought;
   }
 
+  /** Lets its pusher go on, at once. */
+  async resume(name: string): Promise<void> {
+    const { id, dispatcher, pusher } = this.#entry(name);
+    there(await this.#steps.do('resume', id));
+    pusher?.resume();
+    dispatcher.settled(Date.now());
+  }
+
   /** Some dead events behind the offset, and the offset behind which there are more, or null. */
   async dead(
     name: string,
@@ -174,7 +215,11 @@ export class Subscriptions {
   /** Answers who waits with nothing. */
   async close(): Promise<void> {
     this.#stopListening();
-    await Promise.all(this.#byName.values().map(({ dispatcher }) => dispatcher.close()));
+    // First those who give back what they hold.
+    const entries = [...this.#byName.values()];
+    await Promise.all(entries.flatMap(({ pusher }) => (pusher === null ? [] : [pusher.close()])));
+    this.#sender.close();
+    await Promise.all(entries.map(({ dispatcher }) => dispatcher.close()));
     await this.#steps.idle();
   }
 
@@ -185,14 +230,16 @@ export class Subscriptions {
   #enter(state: SubscriptionState): void {
     const { id, secret, definition } = state;
     const parts = { store: this.#store, commits: this.#commits, steps: this.#steps };
-    const dispatcher = new Dispatcher(parts, state, OUTSTANDING_MAX);
-    this.#byName.set(definition.name, {
-      id,
-      secret,
-      topics: definition.topics,
-      leaseMs: definition.leaseMs,
-      dispatcher,
-    });
+    const isPushed = definition.push !== null;
+    const dispatcher = new Dispatcher(parts, state, isPushed ? PUSHED_AT_ONCE : OUTSTANDING_MAX);
+    const pusher = isPushed
+      ? new Pusher(
+          { dispatcher, steps: this.#steps, timing: this.#timing, sender: this.#sender, log: this.#log },
+          state,
+        )
+      : null;
+    const { name, topics, leaseMs } = definition;
+    this.#byName.set(name, { id, secret, topics, leaseMs, dispatcher, pusher });
   }
 
   async #viewOf(state: SubscriptionState): Promise<SubscriptionView> {

@@ -106,7 +106,12 @@ export class WebhookSender {
           reject,
         );
       });
-      request.on('error', reject);
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        // A connection that was kept may be closed by its other end in the moment it is used again.
+        if (request.reusedSocket && error.code === 'ECONNRESET')
+          resolve(this.#post(url, headers, body, signal));
+        else reject(error);
+      });
       request.end(body);
     });
   }

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
 import { TIMEOUTS, type Timeouts } from '../../src/api/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
+import { PUSH_TIMING, type PushTiming } from '../../src/subscriptions/push-timing.ts';
 import { tempFolder } from './temp-folder.ts';
 
 export interface EventsAnswer {
@@ -40,12 +41,14 @@ export class TestServer {
     t: TestContext,
     env: Record<string, string> = {},
     timeouts: Partial<Timeouts> = {},
+    pushTiming: Partial<PushTiming> = {},
   ): Promise<TestServer> {
     let server: TestServer | undefined;
     // Before the folder's own, so that the file is closed when it goes away.
     t.after(() => server?.close());
     const databasePath = join(tempFolder(t), 'events.db');
-    const start = () => launch(databasePath, env, { ...TIMEOUTS, ...timeouts });
+    const start = () =>
+      launch(databasePath, env, { ...TIMEOUTS, ...timeouts }, { ...PUSH_TIMING, ...pushTiming });
     server = new TestServer(databasePath, start, await start());
     return server;
   }
@@ -113,12 +116,17 @@ export async function problemIn(response: Response, status: number, code: string
   return problem;
 }
 
-function launch(databasePath: string, env: Record<string, string>, timeouts: Timeouts): Promise<Aggregator> {
+function launch(
+  databasePath: string,
+  env: Record<string, string>,
+  timeouts: Timeouts,
+  pushTiming: PushTiming,
+): Promise<Aggregator> {
   const config = readConfig({
     APP_PORT: '0',
     DEDUPLICATION_DB_PATH: databasePath,
     LOG_LEVEL: 'silent',
     ...env,
   });
-  return startAggregator(config, pino({ level: config.logLevel }), timeouts);
+  return startAggregator(config, pino({ level: config.logLevel }), timeouts, pushTiming);
 }

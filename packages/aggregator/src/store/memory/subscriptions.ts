@@ -10,6 +10,7 @@ import {
   type Leases,
   type LeaseStates,
   type OutcomesOf,
+  type PushState,
   SETTLED,
   type Sought,
   type Start,
@@ -53,6 +54,9 @@ interface Subscription {
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
+  isPaused: boolean;
+  failingSinceMs: number | null;
+  lastFailure: string | null;
 }
 
 /** The reference: what a store of subscriptions has to do, in the fewest words. Nothing is durable. */
@@ -93,6 +97,9 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
       deliveries: 0,
       redeliveries: 0,
       acknowledged: 0,
+      isPaused: false,
+      failingSinceMs: null,
+      lastFailure: null,
     });
     return { kind: 'created', state: this.state(nowMs, id)! };
   }
@@ -157,10 +164,10 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
     };
   }
 
-  untake(nowMs: number, id: number, take: number): null {
+  untake(nowMs: number, id: number, take: number | null): null {
     const subscription = this.#at(nowMs, id);
     for (const event of subscription?.outstanding.values() ?? []) {
-      if (event.take !== take || event.dueMs <= nowMs) continue;
+      if (event.take === null || event.take !== (take ?? event.take) || event.dueMs <= nowMs) continue;
       event.deliveries -= 1;
       subscription!.deliveries -= 1;
       subscription!.redeliveries -= event.deliveries > 0 ? 1 : 0;
@@ -217,6 +224,29 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
     return Math.min(wanted.length, eventsMax);
   }
 
+  notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    if (failure === null) {
+      subscription.failingSinceMs = null;
+    } else {
+      subscription.failingSinceMs ??= nowMs;
+      subscription.isPaused ||= nowMs - subscription.failingSinceMs >= pauseAfterMs;
+    }
+    subscription.lastFailure = failure;
+    return pushStateOf(subscription);
+  }
+
+  resume(nowMs: number, id: number): PushState | null {
+    const subscription = this.#at(nowMs, id);
+    if (subscription === undefined) return null;
+    subscription.isPaused = false;
+    subscription.failingSinceMs = null;
+    subscription.lastFailure = null;
+    for (const event of subscription.outstanding.values()) if (event.take === null) event.dueMs = nowMs;
+    return pushStateOf(subscription);
+  }
+
   state(nowMs: number, id: number): SubscriptionState | null {
     const subscription = this.#at(nowMs, id);
     if (subscription === undefined) return null;
@@ -236,6 +266,7 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
       deliveries,
       redeliveries,
       acknowledged,
+      push: definition.push === null ? null : pushStateOf(subscription),
     };
   }
 
@@ -301,6 +332,10 @@ export class MemorySubscriptions implements SubscriptionStore, SubscriptionSteps
     const step = this[name].bind(this) as (nowMs: number, ...args: unknown[]) => unknown;
     return step(nowMs, ...args);
   }
+}
+
+function pushStateOf({ isPaused, failingSinceMs, lastFailure }: Subscription): PushState {
+  return { isPaused, failingSinceMs, lastFailure };
 }
 
 function bury(subscription: Subscription, event: Outstanding, deadMs: number, reason: DeadReason): void {

@@ -45,6 +45,10 @@ export class Hands {
     return hands;
   }
 
+  all(): readonly KeptHand[] {
+    return this.#statements.all.all(this.#id).map((row) => this.#load(row as unknown as HandRow));
+  }
+
   /** Hands that are due, the longest due first; of one time in the order of the takes. Enough for `eventsMax` events. */
   due(nowMs: number, isLast: boolean, eventsMax: number): readonly KeptHand[] {
     const hands: KeptHand[] = [];
@@ -158,6 +162,7 @@ export class KeptHand {
 
 /** The statements, prepared once for a connection. */
 export class HandStatements {
+  readonly all: StatementSync;
   readonly ofTake: StatementSync;
   readonly due: StatementSync;
   readonly between: StatementSync;
@@ -166,6 +171,9 @@ export class HandStatements {
   readonly remove: StatementSync;
 
   constructor(db: DatabaseSync) {
+    this.all = db.prepare(
+      'SELECT take, due_ms, is_last, events, entries FROM hand WHERE subscription_id = ?',
+    );
     this.ofTake = db.prepare(
       'SELECT take, due_ms, is_last, events, entries FROM hand WHERE subscription_id = ? AND take = ?',
     );

@@ -163,4 +163,13 @@ export const MIGRATIONS: readonly string[] = [
   INSERT INTO epoch VALUES (1, lower(hex(randomblob(8))), 0);
   ALTER TABLE log ADD COLUMN is_copy INTEGER NOT NULL DEFAULT 0;  -- 1: nobody wrote it since it was copied
   `,
+
+  // 7: webhooks: where a subscription's events are sent, and how that goes.
+  `
+  ALTER TABLE subscription ADD COLUMN push_url TEXT;                        -- NULL: they are pulled
+  ALTER TABLE subscription ADD COLUMN push_secret TEXT;                     -- signs what is sent; never told
+  ALTER TABLE subscription ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE subscription ADD COLUMN failing_since_ms INTEGER;             -- NULL: the last attempt went well
+  ALTER TABLE subscription ADD COLUMN last_failure TEXT;
+  `,
 ];

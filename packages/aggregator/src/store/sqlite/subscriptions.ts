@@ -10,6 +10,8 @@ import {
   type Leases,
   type LeaseStates,
   type OutcomesOf,
+  type Push,
+  type PushState,
   SETTLED,
   type Sought,
   type Start,
@@ -53,7 +55,7 @@ export class SqliteSubscriptions implements SubscriptionSteps {
   }
 
   create(nowMs: number, definition: Definition): Created {
-    const { name, topics, start, leaseMs, deliveriesMax } = definition;
+    const { name, topics, start, leaseMs, deliveriesMax, push } = definition;
     const row = this.#get('SELECT subscription_id FROM subscription WHERE name = ?', name);
     if (row !== undefined) {
       const state = this.state(nowMs, Number(row['subscription_id']))!;
@@ -63,13 +65,16 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     const position = this.#positionOf(start, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#lastOffset() };
     const id = this.#run(
-      `INSERT INTO subscription (name, topics, start, lease_ms, deliveries_max, secret, created_ms, position)
-       VALUES (?, ?, ?, ?, ?, randomblob(16), ?, ?)`,
+      `INSERT INTO subscription
+         (name, topics, start, lease_ms, deliveries_max, push_url, push_secret, secret, created_ms, position)
+       VALUES (?, ?, ?, ?, ?, ?, ?, randomblob(16), ?, ?)`,
       name,
       JSON.stringify(topics),
       JSON.stringify(start),
       leaseMs,
       deliveriesMax,
+      push?.url ?? null,
+      push?.secret ?? null,
       nowMs,
       position,
     ).lastInsertRowid;
@@ -149,12 +154,12 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     return { hands, position, outstanding, nextDueMs: this.#nextDueMs(id) };
   }
 
-  untake(nowMs: number, id: number, take: number): null {
+  untake(nowMs: number, id: number, take: number | null): null {
     const kept = this.#hands(id);
     let undone = 0;
     let again = 0;
-    for (const hand of kept.of(take)) {
-      if (hand.dueMs <= nowMs) continue;
+    for (const hand of take === null ? kept.all() : kept.of(take)) {
+      if (hand.take === NOBODY || hand.dueMs <= nowMs) continue;
       for (const offset of hand.offsets()) {
         const { deliveries, bytes } = hand.remove(offset)!;
         kept.put(NOBODY, nowMs, false, offset, { deliveries: deliveries - 1, bytes });
@@ -248,6 +253,25 @@ export class SqliteSubscriptions implements SubscriptionSteps {
       id,
     );
     return letters.length;
+  }
+
+  notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null {
+    const row = this.#at(nowMs, id);
+    if (row === undefined) return null;
+    const failingSinceMs = failure === null ? null : (row.failing_since_ms ?? nowMs);
+    const hasFailedForLong = failingSinceMs !== null && nowMs - failingSinceMs >= pauseAfterMs;
+    const isPaused = row.is_paused === 1 || hasFailedForLong;
+    return this.#writePushState(id, { isPaused, failingSinceMs, lastFailure: failure });
+  }
+
+  resume(nowMs: number, id: number): PushState | null {
+    if (this.#at(nowMs, id) === undefined) return null;
+    const kept = this.#hands(id);
+    for (const hand of kept.of(NOBODY)) {
+      for (const offset of hand.offsets()) kept.put(NOBODY, nowMs, hand.isLast, offset, hand.remove(offset)!);
+    }
+    kept.save();
+    return this.#writePushState(id, { isPaused: false, failingSinceMs: null, lastFailure: null });
   }
 
   state(nowMs: number, id: number): SubscriptionState | null {
@@ -370,6 +394,17 @@ export class SqliteSubscriptions implements SubscriptionSteps {
     );
   }
 
+  #writePushState(id: number, state: PushState): PushState {
+    this.#run(
+      'UPDATE subscription SET is_paused = ?, failing_since_ms = ?, last_failure = ? WHERE subscription_id = ?',
+      Number(state.isPaused),
+      state.failingSinceMs,
+      state.lastFailure,
+      id,
+    );
+    return state;
+  }
+
   #stateOf(nowMs: number, row: SubscriptionRow): SubscriptionState {
     const id = row.subscription_id;
     const { leased, lowest } = this.#get(
@@ -387,6 +422,7 @@ export class SqliteSubscriptions implements SubscriptionSteps {
         start: JSON.parse(row.start) as Start,
         leaseMs: row.lease_ms,
         deliveriesMax: row.deliveries_max,
+        push: pushOf(row),
       },
       secret: row.secret,
       createdMs: row.created_ms,
@@ -398,6 +434,7 @@ export class SqliteSubscriptions implements SubscriptionSteps {
       deliveries,
       redeliveries,
       acknowledged,
+      push: row.push_url === null ? null : pushStateOf(row),
     };
   }
 
@@ -463,4 +500,21 @@ interface SubscriptionRow {
   readonly deliveries: number;
   readonly redeliveries: number;
   readonly acknowledged: number;
+  readonly push_url: string | null;
+  readonly push_secret: string | null;
+  readonly is_paused: number;
+  readonly failing_since_ms: number | null;
+  readonly last_failure: string | null;
+}
+
+function pushOf({ push_url: url, push_secret: secret }: SubscriptionRow): Push | null {
+  return url === null || secret === null ? null : { url, secret };
+}
+
+function pushStateOf(row: SubscriptionRow): PushState {
+  return {
+    isPaused: row.is_paused === 1,
+    failingSinceMs: row.failing_since_ms,
+    lastFailure: row.last_failure,
+  };
 }
