@@ -11,6 +11,7 @@ import {
   Transport,
   type TransportOptions,
   isRecord,
+  listIn,
   parsed,
   pathOf,
   unexpectedAnswer,
@@ -32,7 +33,7 @@ export interface NewEvent {
   topic: string;
   /** A JSON object. Its `message`, if there, is a string, its `timestamp` an ISO 8601 time. */
   payload: Payload | object;
-  /** A random UUID, where left out. The same id in the same topic is the same event, for ever. */
+  /** A random one, where left out. The same id in the same topic is the same event, for ever. */
   event_id?: string | undefined;
   /** The client's own, where left out. */
   source?: string | undefined;
@@ -246,18 +247,14 @@ export class ChronicleWeaver {
 
   /** All topics, in the order of their names' UTF-8 bytes. */
   async topics(options?: CallOptions): Promise<TopicInfo[]> {
-    const answer = await this.request('GET', '/topics', options);
-    if (!isRecord(answer) || !Array.isArray(answer['topics'])) {
-      throw unexpectedAnswer('GET /topics', 'no topics');
-    }
-    return answer['topics'];
+    return listIn<TopicInfo>(await this.request('GET', '/topics', options), 'topics');
   }
 
   /** The service's books and how it stands. */
   async stats(options?: CallOptions): Promise<Stats> {
     const answer = await this.request('GET', '/stats', options);
     if (!isRecord(answer) || typeof answer['unique_processed'] !== 'number') {
-      throw unexpectedAnswer('GET /stats', 'no counts');
+      throw unexpectedAnswer('GET /stats', 'without counts');
     }
     return answer as Stats;
   }
@@ -280,8 +277,8 @@ export class ChronicleWeaver {
 
   async #publishBody(body: string, count: number, signal: AbortSignal): Promise<EventResult[]> {
     const answer = await this.request('POST', '/publish', { query: { results: true }, body, signal });
-    const results = isRecord(answer) ? answer['results'] : undefined;
-    if (Array.isArray(results) && results.length === count) return results;
+    const results = listIn<EventResult>(answer, 'results');
+    if (results.length === count) return results;
     throw unexpectedAnswer('POST /publish', `without ${count} results`);
   }
 }
@@ -294,13 +291,9 @@ function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
 }
 
-/** A random UUID. Browsers have `randomUUID` on https and localhost only. */
+/** A random UUID, or 128 random bits in hexadecimal digits: browsers have `randomUUID` on https and localhost only. */
 function randomId(): string {
   if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  // Version 4, variant 10 (RFC 9562, section 5.4).
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -49,13 +49,13 @@ export class ProblemError extends ChronicleWeaverError {
   readonly #request: string;
 
   constructor(request: string, problem: Pick<Problem, 'status' | 'detail'> & Partial<Answered>) {
-    const { status, detail, code = 'http_error', errors = [], retryAfterMs = 0 } = problem;
+    const { status, detail, code = 'http_error', errors, retryAfterMs = 0 } = problem;
     const asked = retryAfterMs === 0 ? '' : `; it asks to wait ${Math.ceil(retryAfterMs / 1000)} s`;
     super(code, `${request} answered ${status} ${code}: ${detail}${asked}`);
     this.#request = request;
     this.status = status;
     this.detail = detail;
-    this.errors = errors;
+    this.errors = Array.isArray(errors) ? errors : [];
     this.retryAfterMs = retryAfterMs;
     this.retryable = status === 408 || status === 429 || status >= 500;
   }

@@ -1,5 +1,5 @@
 import type { StoredEvent } from '@chronicleweaver/protocol';
-import { type CallOptions, type Transport, isRecord, pathOf, unexpectedAnswer } from './transport.ts';
+import { type CallOptions, type Transport, listIn, pathOf } from './transport.ts';
 
 /** What a group is made of. */
 export interface GroupDefinition {
@@ -150,10 +150,4 @@ export class Groups {
   #request(method: string, name: string, path: string, options?: object, body?: object): Promise<unknown> {
     return this.#transport.request(method, `/subscriptions${pathOf(name)}${path}`, { ...options, body });
   }
-}
-
-function listIn<T>(answer: unknown, name: string): T[] {
-  const list = isRecord(answer) ? answer[name] : undefined;
-  if (Array.isArray(list)) return list as T[];
-  throw unexpectedAnswer('/subscriptions', `without ${name}`);
 }

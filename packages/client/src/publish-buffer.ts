@@ -24,6 +24,12 @@ export class PublishBuffer {
   #bufferedEvents = 0;
   #bufferedBytes = 0;
   readonly #unsettled = new Set<Call>();
+  /** A signal has one listener for all its calls: each further one takes longer to add. */
+  readonly #bySignal = new Map<AbortSignal, Set<Call>>();
+  readonly #onAbort = ({ target }: Event): void => {
+    const signal = target as AbortSignal;
+    for (const call of this.#bySignal.get(signal) ?? []) this.#giveUp(call, signal.reason);
+  };
   #events = 0;
   #bytes = 0;
   #inFlight = 0;
@@ -45,7 +51,7 @@ export class PublishBuffer {
   async publish(texts: readonly string[], signal: AbortSignal | undefined): Promise<EventResult[]> {
     signal?.throwIfAborted();
     if (this.#isFull && this.#limits.whenFull === 'reject') {
-      throw new ChronicleWeaverError('buffer_full', `${this.#events} events wait for their answers already`);
+      throw new ChronicleWeaverError('buffer_full', 'the buffer is full');
     }
     const call = new Call(texts);
     this.#unsettled.add(call);
@@ -54,13 +60,12 @@ export class PublishBuffer {
     this.#buffered.push(call);
     this.#bufferedEvents += texts.length;
     this.#bufferedBytes += call.bytes;
-    const abort = (): void => this.#giveUp(call, signal?.reason);
-    signal?.addEventListener('abort', abort);
+    if (signal !== undefined) this.#watch(signal, call);
     this.#pump();
     try {
       return await call.verdicts;
     } finally {
-      signal?.removeEventListener('abort', abort);
+      if (signal !== undefined) this.#unwatch(signal, call);
       this.#unsettled.delete(call);
       this.#events -= texts.length;
       this.#bytes -= call.bytes;
@@ -85,6 +90,20 @@ export class PublishBuffer {
   /** Rejects all that is not settled. */
   rejectAll(reason: unknown): void {
     for (const call of this.#unsettled) this.#giveUp(call, reason);
+  }
+
+  #watch(signal: AbortSignal, call: Call): void {
+    const calls = this.#bySignal.get(signal) ?? new Set();
+    this.#bySignal.set(signal, calls.add(call));
+    signal.addEventListener('abort', this.#onAbort);
+  }
+
+  #unwatch(signal: AbortSignal, call: Call): void {
+    const calls = this.#bySignal.get(signal);
+    calls?.delete(call);
+    if (calls?.size !== 0) return;
+    this.#bySignal.delete(signal);
+    signal.removeEventListener('abort', this.#onAbort);
   }
 
   #giveUp(call: Call, reason: unknown): void {
@@ -233,17 +252,20 @@ class Call {
   readonly verdicts: Promise<EventResult[]>;
   isSettled = false;
   batch: Batch | undefined;
-  readonly #results: EventResult[];
+  readonly #results: EventResult[] = [];
   #missing: number;
-  #settle: { resolve: (results: EventResult[]) => void; reject: (reason: unknown) => void };
+  // The promise's constructor sets both.
+  #resolve!: (results: EventResult[]) => void;
+  #reject!: (reason: unknown) => void;
 
   constructor(texts: readonly string[]) {
     this.texts = texts;
     this.bytes = texts.reduce((sum, text) => sum + ENCODER.encode(text).length, 0);
-    this.#results = Array.from({ length: texts.length });
     this.#missing = texts.length;
-    this.#settle = { resolve() {}, reject() {} };
-    this.verdicts = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.verdicts = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
   }
 
   resolve(from: number, results: readonly EventResult[]): void {
@@ -251,12 +273,12 @@ class Call {
     this.#missing -= results.length;
     if (this.#missing > 0) return;
     this.isSettled = true;
-    this.#settle.resolve(this.#results);
+    this.#resolve(this.#results);
   }
 
   reject(reason: unknown): void {
     this.isSettled = true;
-    this.#settle.reject(reason);
+    this.#reject(reason);
   }
 }
 

@@ -14,14 +14,13 @@ export interface Linked {
  */
 export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): Linked {
   const controller = new AbortController();
-  const listeners: (() => void)[] = [];
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isTimedOut = false;
   for (const signal of signals) {
     const abort = (): void => controller.abort(signal?.reason);
     if (signal?.aborted === true) abort();
-    signal?.addEventListener('abort', abort);
-    listeners.push(() => signal?.removeEventListener('abort', abort));
+    // It goes with the release.
+    signal?.addEventListener('abort', abort, { signal: controller.signal });
   }
   return {
     signal: controller.signal,
@@ -38,23 +37,9 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
     },
     release() {
       clearTimeout(timer);
-      for (const remove of listeners) remove();
       controller.abort();
     },
   };
-}
-
-/** Resolves after `ms`; rejects with the signal's reason where that comes first. */
-export async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  try {
-    await unlessAborted(
-      new Promise((resolve) => (timer = setTimeout(resolve, Math.min(ms, TIMER_MS_MAX)))),
-      signal,
-    );
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** A timer that is set to more goes off at once. */

@@ -1,6 +1,6 @@
-import type { FieldError } from '@chronicleweaver/protocol';
+import type { Problem } from '@chronicleweaver/protocol';
 import { ChronicleWeaverError, ConnectionError, ProblemError } from './errors.ts';
-import { type Linked, linkSignals, sleep } from './signals.ts';
+import { type Linked, linkSignals } from './signals.ts';
 
 /** How requests are made. All but `url` may be left out. */
 export interface TransportOptions {
@@ -64,12 +64,14 @@ export class Transport {
   /** @param ended once it fires every request is refused with its reason, and those under way are ended */
   constructor(options: TransportOptions, ended: AbortSignal) {
     const { key, requestMs = 30_000, retryMs = 60_000, backoffMinMs = 100, backoffMaxMs = 10_000 } = options;
-    const { href, search, hash, username } = new URL(options.url);
-    if (search || hash || username) {
-      throw new TypeError('the url takes no query, fragment or user; keys go into the option key');
+    const { href, protocol, search, hash, username } = new URL(options.url);
+    if (!/^https?:$/.test(protocol) || search || hash || username) {
+      throw new TypeError('url takes http(s), no query, fragment or user');
     }
     this.#base = href.replace(/\/+$/, '');
     this.#headers = { ...options.headers, ...(key !== undefined && { authorization: `Bearer ${key}` }) };
+    // What no header can hold is refused here, and not by every request.
+    void new Headers(this.#headers);
     // Called without an object: browsers want fetch's `this` to be the window or nothing.
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
     this.#limits = { requestMs, retryMs, backoffMinMs, backoffMaxMs };
@@ -110,7 +112,7 @@ export class Transport {
         if (options.signal?.aborted === true || !isRetryable(error)) throw error;
         const waitMs = this.#backoffMs(attempts, error);
         if (performance.now() + waitMs > giveUpAt) {
-          error.message += `; given up after ${attempts === 1 ? '1 attempt' : `${attempts} attempts`}`;
+          error.message += `; given up after attempt ${attempts}`;
           throw error;
         }
         await this.#sleep(waitMs, options.signal);
@@ -120,7 +122,8 @@ export class Transport {
   }
 
   /**
-   * The text of an answer that has no end, as it comes; `opened` is called once, before the first of it. It is not tried again here: only its reader knows where to go on.
+   * The text of an answer that has no end, as it comes; `opened` is called once, before the first of it. It is not tried
+   * again here: only its reader knows where to go on.
    * @throws ProblemError, or ConnectionError where it ends, breaks, or says nothing for `quietMs`
    */
   async *stream(
@@ -186,10 +189,14 @@ export class Transport {
     return this.#base + path + (text && `?${text}`);
   }
 
+  /** @throws the signal's reason, or that of the end, where it comes first */
   async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
     const linked = linkSignals(signal, this.#ended);
     try {
-      await sleep(ms, linked.signal);
+      linked.signal.throwIfAborted();
+      linked.setTimeout(ms);
+      await new Promise((resolve) => linked.signal.addEventListener('abort', resolve));
+      if (!linked.isTimedOut) throw linked.signal.reason;
     } finally {
       linked.release();
     }
@@ -249,6 +256,13 @@ export function unexpectedAnswer(request: string, what: string, cause?: unknown)
   );
 }
 
+/** The list that an answer has under this name. @throws ChronicleWeaverError `unexpected_answer` */
+export function listIn<T>(answer: unknown, name: string): T[] {
+  const list = isRecord(answer) ? answer[name] : undefined;
+  if (Array.isArray(list)) return list as T[];
+  throw unexpectedAnswer('the service', `without ${name}`);
+}
+
 /** @returns the path with each name percent-encoded @throws ChronicleWeaverError `unaddressable` */
 export function pathOf(...names: string[]): string {
   return names
@@ -275,12 +289,10 @@ function problemOf(request: string, response: Response, text: string): ProblemEr
   } catch {
     // A proxy's page: its beginning is all there is to tell.
   }
-  if (!isRecord(problem) || typeof problem['code'] !== 'string' || typeof problem['detail'] !== 'string') {
-    return new ProblemError(request, { status, detail: text.slice(0, 200) || statusText, retryAfterMs });
-  }
-  const { code, detail } = problem;
-  const errors = Array.isArray(problem['errors']) ? (problem['errors'] as FieldError[]) : [];
-  return new ProblemError(request, { status, code, detail, errors, retryAfterMs });
+  const isProblem =
+    isRecord(problem) && typeof problem['code'] === 'string' && typeof problem['detail'] === 'string';
+  const told = isProblem ? (problem as Problem) : { detail: text.slice(0, 200) || statusText };
+  return new ProblemError(request, { ...told, status, retryAfterMs });
 }
 
 /** Retry-After, RFC 9110 section 10.2.3: seconds or a date. What is neither counts as not there. */

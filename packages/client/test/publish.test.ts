@@ -256,7 +256,7 @@ test('a full buffer makes room wait, and refuses where it is asked to', async (t
 
   await using refusing = new ChronicleWeaver({ ...options, whenFull: 'reject' });
   const taken = Array.from({ length: 4 }, (_, n) => refusing.publish(order(n)));
-  await assert.rejects(refusing.publish(order(4)), { code: 'buffer_full', message: /^4 events wait/ });
+  await assert.rejects(refusing.publish(order(4)), { code: 'buffer_full', message: 'the buffer is full' });
 
   answer();
   await Promise.all([...calls, ...taken, room]);
@@ -296,11 +296,12 @@ test('a publish that is given up is not sent, or its request ended once nobody w
 test('an option that would stop everything is refused', () => {
   assert.throws(() => new ChronicleWeaver({ url: 'http://x', concurrency: 0 }), /concurrency takes a number/);
   assert.throws(() => new ChronicleWeaver({ url: 'http://x', batchEventsMax: NaN }), /batchEventsMax/);
-  assert.throws(() => new ChronicleWeaver({ url: 'http://user:secret@x' }), /the option key/);
-  assert.throws(() => new ChronicleWeaver({ url: 'localhost' }), TypeError);
+  assert.throws(() => new ChronicleWeaver({ url: 'http://user:secret@x' }), /no query, fragment or user/);
+  assert.throws(() => new ChronicleWeaver({ url: 'localhost:8000' }), /url takes http/);
+  assert.throws(() => new ChronicleWeaver({ url: 'http://x', key: 'two\nlines' }), TypeError);
 });
 
-test('ids are random UUIDs where a browser has no randomUUID', async (t) => {
+test('ids are random where a browser has no randomUUID, too', async (t) => {
   const server = await ScriptedServer.start(t, accepted);
   Object.defineProperty(crypto, 'randomUUID', { value: undefined, configurable: true });
   t.after(() => Reflect.deleteProperty(crypto, 'randomUUID'));
@@ -308,7 +309,7 @@ test('ids are random UUIDs where a browser has no randomUUID', async (t) => {
   const ids = (
     await chronicle.publish(Array.from({ length: 100 }, () => ({ topic: 'orders', payload: {} })))
   ).map(({ event_id }) => event_id);
-  for (const id of ids) assert.match(id, UUID);
+  for (const id of ids) assert.match(id, /^[\da-f]{32}$/);
   assert.equal(new Set(ids).size, 100);
 });
 

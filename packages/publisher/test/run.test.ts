@@ -310,7 +310,7 @@ test('an aggregator that stays away is given up after the time for retries', asy
   });
   const { report } = await run(fake, { retryMs: 400 });
   assert.equal(report.outcome, 'FAIL');
-  assert.match(report.stopped ?? '', /503 queue_full: the queue is full; given up after \d+ attempts$/);
+  assert.match(report.stopped ?? '', /503 queue_full: the queue is full; given up after attempt \d+$/);
   assert.equal(report.answered, 60);
   assert.ok(report.retries > 0);
 });
@@ -320,7 +320,7 @@ test('a Retry-After longer than the time for retries is given up at once', async
     await startFakeAggregator(t, { refuse: () => ({ status: 429, headers: { 'retry-after': '3600' } }) }),
   );
   assert.equal(report.outcome, 'FAIL');
-  assert.match(report.stopped ?? '', /asks to wait 3600 s; given up after 1 attempt$/);
+  assert.match(report.stopped ?? '', /asks to wait 3600 s; given up after attempt 1$/);
 });
 
 test('another 4xx is given up at once, with what the problem document says', async (t) => {
