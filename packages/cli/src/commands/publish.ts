@@ -35,6 +35,8 @@ export function publishCommand(terminal: Terminal) {
     .action(async (file, { topic, source, payloads, stored, results, retry, ...service }) => {
       const chronicle = connect(service, {
         retryMs: retry * 1000,
+        // Four batches: enough to have one gathered while another is under way.
+        bufferEventsMax: 2000,
         onRetry: ({ error, attempts }) => {
           if (attempts === 1) terminal.note(`chronicleweaver: ${error.message}; trying again`);
         },
