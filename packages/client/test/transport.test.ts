@@ -179,7 +179,7 @@ test('a signal ends a request that hangs, and a wait for the next attempt', asyn
 
 test('a signal whose reason is an error of another request is not taken for one of this', async (t) => {
   const hanging = await ScriptedServer.start(t, () => 'silence');
-  await using chronicle = new ChronicleWeaver({ ...FAST, url: hanging.url });
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: hanging.url, retryMs: 0 });
   const reason = new ConnectionError('unreachable', 'another request');
   const stop = new AbortController();
   const calls = [
