@@ -1,4 +1,5 @@
 import type { SeededRandom } from '../tests/support/random.ts';
+import type { Runs } from './source.ts';
 
 /** How large the publishes of a round are. */
 export type Batches = 'single' | 'few' | 'small' | 'mixed' | 'bulk';
@@ -26,13 +27,13 @@ export interface Round {
 /** What a round does follows from the seed and its number alone. */
 export function planRound(random: SeededRandom, round: number): Round {
   const draw = random.fork(ROUNDS, round);
-  const startKills = draw.chance(0.4) ? draw.whole(1, 2) : 0;
+  const startKills = draw.chance(0.5) ? draw.whole(1, 2) : 0;
   return {
     // The file is opened late in a start.
     startKills: Array.from({ length: startKills }, () => draw.between(0.3, 1.05)),
     publishers: draw.of([1, 2, 4, 8, 12]),
     batches: draw.of(['single', 'small', 'mixed', 'mixed', 'bulk', 'bulk']),
-    loadMs: draw.chance(0.3) ? draw.whole(10, 200) : draw.whole(200, 1500),
+    loadMs: draw.chance(0.3) ? draw.whole(10, 200) : draw.whole(200, 1000),
     moment: draw.of(['serving', 'serving', 'idle', 'shutdown']),
     // Work in the background begins after 100 ms and takes what is left of sealing and merging.
     idleMs: draw.whole(90, 500),
@@ -42,17 +43,21 @@ export function planRound(random: SeededRandom, round: number): Round {
 
 /** One file from its first start to the check of everything. */
 export interface Life {
-  /** Runs of keys as they are shipped, or small ones, so that they are sealed and merged all the time. */
-  readonly runs: 'as shipped' | 'small';
+  readonly runs: Runs;
   /** Past so many events the file is checked from end to end, and another one begins. */
   readonly eventsMax: number;
 }
 
 export function planLife(random: SeededRandom, life: number): Life {
   const draw = random.fork(LIVES, life);
-  return life % 3 === 2
-    ? { runs: 'as shipped', eventsMax: draw.whole(200_000, 1_500_000) }
-    : { runs: 'small', eventsMax: draw.whole(20_000, 300_000) };
+  switch (life % 3) {
+    case 0:
+      return { runs: 'tiny', eventsMax: draw.whole(10_000, 100_000) };
+    case 1:
+      return { runs: 'small', eventsMax: draw.whole(50_000, 200_000) };
+    default:
+      return { runs: 'as shipped', eventsMax: draw.whole(100_000, 1_200_000) };
+  }
 }
 
 /** The choices of a publisher of a round. */

@@ -5,10 +5,15 @@ import { FileLife } from './file-life.ts';
 import type { Options } from './options.ts';
 import { planLife } from './plan.ts';
 import type { Report } from './report.ts';
-import { type Change, SMALL_RUNS, changedSource, shapeChange, shippedSource } from './source.ts';
-
-/** Of a service with the runs that are shipped. */
-const SHIPPED_RUN_BUCKETS = 2048;
+import {
+  type Change,
+  RUNS,
+  type Runs,
+  type Source,
+  changedSource,
+  shapeChange,
+  shippedSource,
+} from './source.ts';
 
 /**
  * Lives of files, one after the other, until the time is over or there were enough kills. Fills in the report, and says
@@ -34,13 +39,15 @@ export async function runTorture(
     report.minutes = (performance.now() - startMs) / 60_000;
     return report.minutes >= options.minutes || report.kills >= options.kills;
   };
-  const small = {
-    source: changedSource(join(folder, 'small-runs'), [...changes, shapeChange(SMALL_RUNS)]),
-    runBuckets: 2 ** SMALL_RUNS.baseBits,
-  };
-  const shipped = {
-    source: changes.length === 0 ? shippedSource() : changedSource(join(folder, 'changed'), changes),
-    runBuckets: SHIPPED_RUN_BUCKETS,
+  const sources = new Map<Runs, Source>();
+  const sourceOf = (runs: Runs): Source => {
+    let source = sources.get(runs);
+    if (source === undefined) {
+      const all = runs === 'as shipped' ? changes : [...changes, shapeChange(RUNS[runs])];
+      source = all.length === 0 ? shippedSource() : changedSource(join(folder, runs), all);
+      sources.set(runs, source);
+    }
+    return source;
   };
 
   try {
@@ -51,10 +58,11 @@ export async function runTorture(
       report.files += 1;
       await using file = new FileLife({
         folder: path,
+        source: sourceOf(runs),
+        runBuckets: 2 ** RUNS[runs].baseBits,
         random,
         report,
         advanced,
-        ...(runs === 'small' ? small : shipped),
       });
       await file.live(() => isOver() || file.stored >= eventsMax);
       rmSync(path, { recursive: true, force: true });

@@ -1,7 +1,7 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startCommand } from '../tests/support/aggregator-process.ts';
-import type { IndexShape } from '../packages/aggregator/src/store/sqlite/keys/key-index.ts';
+import { INDEX_SHAPE, type IndexShape } from '../packages/aggregator/src/store/sqlite/keys/key-index.ts';
 import { pathOf } from '../tests/support/repository.ts';
 
 /** The service's program: what is shipped, or a copy in which something was changed. */
@@ -37,8 +37,17 @@ export function changedSource(folder: string, changes: readonly Change[]): Sourc
   return sourceIn(folder);
 }
 
-/** Runs of 8192 keys, sealed and merged sixteen times as often as those that are shipped. */
-export const SMALL_RUNS: IndexShape = { hotKeysMax: 8192, baseBits: 7 };
+/**
+ * Runs of keys as they are shipped, and smaller ones. A kill meets the sealing of `small` ones often, which takes some
+ * commits, and the merging of `tiny` ones, of which each round has many.
+ */
+export const RUNS: Readonly<Record<Runs, IndexShape>> = {
+  'as shipped': INDEX_SHAPE,
+  small: { hotKeysMax: 8192, baseBits: 7 },
+  tiny: { hotKeysMax: 1024, baseBits: 4 },
+};
+
+export type Runs = 'as shipped' | 'small' | 'tiny';
 
 /** The program with runs of another shape. A file that it made is for no program with another. */
 export function shapeChange({ hotKeysMax, baseBits }: IndexShape): Change {
