@@ -129,6 +129,18 @@ test(
       ['a', 'b'],
     );
 
+    // However much rubbish it is, and however much the answers before it are: nothing of them is torn down.
+    const message = 'x'.repeat(900_000);
+    await server.publish(
+      ...[1, 2, 3].map((i) => eventWith({ event_id: `large-${i}`, payload: { message } })),
+    );
+    const [large, told] = await exchange(
+      server.url,
+      `${requestText('GET /events?limit=10')}RUBBISH${' '.repeat(3_000_000)}`,
+    );
+    assert.equal(((await large!.json()) as EventsAnswer).count, 5);
+    await problemIn(told!, 400, 'invalid_request');
+
     // The body of the second breaks off in a chunk: the first is told of its own success.
     const broken = requestText('POST /publish', { ...JSON_TYPE, 'transfer-encoding': 'chunked' });
     const [first, second] = await exchange(server.url, `${publishText('d')}${broken}5\r\n{"eve\r\nzz\r\n`);

@@ -7,7 +7,7 @@ import { brotliCompressSync, constants, createZstdCompress, gzipSync, zstdCompre
 import { type Event, LIMITS, type PublishAnswer } from '@chronicleweaver/protocol';
 import { booksOf } from './support/books.ts';
 import { eventWith, manyEvents } from './support/events.ts';
-import { exchange, requestText } from './support/raw-http.ts';
+import { RawConnection, exchange, requestText } from './support/raw-http.ts';
 import { TestServer, problemIn } from './support/server.ts';
 
 const MIB = 1024 * 1024;
@@ -463,21 +463,46 @@ test('a body of exactly the limit is taken, with one byte more it is refused [PU
   assert.equal((await answerIn(await fetch(`${server.url}/publish`, chunked(fits)))).duplicates, 1);
 });
 
-test('the limit of a body is the one that was set, and the rest of a refused body is not waited for [PUB-9]', async (t) => {
+test('the limit of a body is the one that was set, and the answer does not wait for the rest [PUB-9]', async (t) => {
   const server = await TestServer.start(t, { BODY_BYTES_MAX: `${MIB}` });
   const headers = { 'content-type': 'application/json' };
-  const [announced] = await exchange(
-    server.url,
-    requestText('POST /publish', { ...headers, 'content-length': `${MIB + 1}` }),
-  );
-  await problemIn(announced!, 413, 'body_too_large');
+  const announcing = await RawConnection.open(t, server.url);
+  announcing.send(requestText('POST /publish', { ...headers, 'content-length': `${MIB + 1}` }));
+  await problemIn(await announcing.response(), 413, 'body_too_large');
+  announcing.leave();
+
   const piece = `10000\r\n${' '.repeat(65_536)}\r\n`;
-  const [sent] = await exchange(
-    server.url,
+  const sending = await RawConnection.open(t, server.url);
+  sending.send(
     requestText('POST /publish', { ...headers, 'transfer-encoding': 'chunked' }) + piece.repeat(17),
   );
-  await problemIn(sent!, 413, 'body_too_large');
+  await problemIn(await sending.response(), 413, 'body_too_large');
+  // The rest is read past, and the connection goes on.
+  sending.send(`${piece.repeat(10)}0\r\n\r\n${requestText('POST /publish', headers, '{"events":[]}')}`);
+  assert.equal((await sending.response()).status, 200);
+  sending.leave();
   assert.equal((await answerIn(await server.post(bodyOfBytes(MIB)))).accepted, 1);
+});
+
+test('a client that sends far too much in one go reads the refusal, and one that never ends is cut off [PUB-9]', async (t) => {
+  const server = await TestServer.start(t);
+  const over = Buffer.alloc(BODY_BYTES_MAX + 8 * MIB, ' ');
+  const headers = { 'content-type': 'application/json' };
+  const connection = await RawConnection.open(t, server.url);
+  connection.send(requestText('POST /publish', { ...headers, 'content-length': `${over.length}` }));
+  connection.send(over);
+  // It reads only when it has sent everything, like many a simple client.
+  await connection.sent();
+  await problemIn(await connection.response(), 413, 'body_too_large');
+  connection.send(requestText('GET /health', { connection: 'close' }));
+  assert.equal((await connection.response()).status, 200);
+
+  const endless = await RawConnection.open(t, server.url);
+  endless.send(requestText('POST /publish', { ...headers, 'transfer-encoding': 'chunked' }));
+  while (!endless.isClosed) {
+    endless.send(`100000\r\n${' '.repeat(MIB)}\r\n`);
+    await endless.sent();
+  }
 });
 
 test('the type of the body is JSON in UTF-8 [PUB-7]', async (t) => {

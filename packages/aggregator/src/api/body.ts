@@ -82,10 +82,18 @@ const using = new LoopTurns(1024 * 1024);
 /** There are not enough of these in a turn to matter. */
 const SMALL_BYTES = 64 * 1024;
 
-/** Reads past what is left of a refused body. */
+/** Four times the largest body, by default: a client that sends more than that in vain is cut off. */
+const READ_PAST_BYTES_MAX = 64 * 1024 * 1024;
+
+/** Reads past what is left of a refused body, so that its client comes to read the answer. */
 export function readPast(request: IncomingMessage): void {
+  let left = READ_PAST_BYTES_MAX;
   request
-    .on('data', (piece: Buffer) => takeTurn(request, piece))
+    .on('data', (piece: Buffer) => {
+      left -= piece.length;
+      if (left < 0) request.destroy();
+      else takeTurn(request, piece);
+    })
     .on('error', () => undefined)
     .resume();
 }
@@ -100,7 +108,8 @@ function takeTurn(request: IncomingMessage, { length }: Buffer): void {
 function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: BodyLimits): Promise<Buffer> {
   const announced = announcedBytes(request);
   return new Promise((resolve, reject) => {
-    const body = new GrowingBody(announced);
+    // Not before something came: an announcement must not cost memory.
+    let body: GrowingBody | undefined;
     let pause: NodeJS.Timeout | undefined;
 
     const stop = (): void => {
@@ -117,6 +126,7 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
     const take = (piece: Buffer): void => {
       if (hold.bytes + piece.length > bytesMax) return refuse(tooLarge());
       if (!hold.grow(piece.length)) return refuse(full());
+      body ??= new GrowingBody(announced);
       body.add(piece);
       takeTurn(request, piece);
       // Most bodies come in one piece and need no timer.
@@ -125,7 +135,7 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
     };
     const finish = (): void => {
       stop();
-      resolve(body.whole());
+      resolve(body?.whole() ?? Buffer.alloc(0));
     };
     request.on('data', take).on('end', finish).on('error', cut).on('close', cut);
   });
@@ -134,7 +144,7 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
 /** Smaller bodies come out of Node's pool. */
 const POOLED_BYTES_MAX = 4096;
 
-/** Taken for a body before any of it has come, bytes; what is announced is not yet sent. */
+/** Taken for a body with its first piece, bytes; what is announced is not yet sent. */
 const FIRST_BYTES_MAX = 1024 * 1024;
 
 /**

@@ -15,7 +15,7 @@ export function guardConnections(server: Server, connectionsMax: number, log: Lo
   server.on('connect', ({ socket }: IncomingMessage) => {
     socket.on('error', () => socket.destroy());
     afterAnswers(socket, () =>
-      endWith(socket, new ProblemError('method_not_allowed', 'this server is not a proxy')),
+      endWith(socket, problemText(new ProblemError('method_not_allowed', 'this server is not a proxy'))),
     );
   });
   // The body is asked for where it is read, so that what is refused before need not be sent.
@@ -79,13 +79,13 @@ const broken = new WeakSet<Duplex>();
  * answers first, each whole: a publish that was stored must not be told that it was refused.
  */
 export function answerClientError({ code }: NodeJS.ErrnoException, socket: Duplex): void {
-  // Each further piece of the rubbish would come here again.
+  // Each further piece of the rubbish comes here again, and is passed over by that.
   if (broken.has(socket)) return;
   broken.add(socket);
-  socket.pause();
   afterAnswers(socket, (isAnswered) => {
-    if (code === 'ECONNRESET' || !socket.writable || isAnswered) socket.destroy();
-    else endWith(socket, clientProblem(code));
+    if (code === 'ECONNRESET' || !socket.writable) socket.destroy();
+    else if (isAnswered) endWith(socket, '');
+    else endWith(socket, problemText(clientProblem(code)));
   });
 }
 
@@ -100,7 +100,21 @@ function afterAnswers(socket: HttpSocket, then: (isAnswered: boolean) => void): 
   });
 }
 
-function endWith(socket: Duplex, error: ProblemError): void {
+/** How long a connection that was ended is read on, milliseconds. */
+const LINGER_MS = 5_000;
+
+/**
+ * Sends the last that this connection has to say. Whatever still comes is read and dropped for a while: closing over
+ * unread bytes would tear down what is on its way to the other side (RFC 9112, 9.6).
+ */
+function endWith(socket: Duplex, text: string): void {
+  const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(linger));
+  socket.end(text);
+  socket.resume();
+}
+
+function problemText(error: ProblemError): string {
   const problem = problemOf(error);
   const body = JSON.stringify(problem);
   const head = [
@@ -109,7 +123,7 @@ function endWith(socket: Duplex, error: ProblemError): void {
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
   ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
 }
 
 function clientProblem(code: string | undefined): ProblemError {

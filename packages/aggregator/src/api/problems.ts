@@ -41,9 +41,9 @@ export function answerError(error: FastifyError | Error, request: FastifyRequest
     known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
   const { status } = PROBLEMS[problem.code];
   if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
-  // What is left of a body that is too large or too slow is not waited for, so the connection can carry no other
-  // request. Of another that was refused the rest is read past: closing over unread bytes would tear down the answer.
-  if (status === 413 || status === 408) reply.header('connection', 'close');
+  // What is left of a body that is too slow is not waited for, so the connection can carry no other request. Of another
+  // that was refused the rest is read past: closing over unread bytes would tear down the answer.
+  if (status === 408) reply.header('connection', 'close');
   reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
 }
 

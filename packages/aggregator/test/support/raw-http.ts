@@ -44,6 +44,11 @@ export class RawConnection {
     this.#socket.write(bytes);
   }
 
+  /** Waits until all that was to be sent is with the kernel, or the connection is closed. */
+  async sent(): Promise<void> {
+    while (this.#socket.writableLength > 0 && !this.#closed) await new Promise(setImmediate);
+  }
+
   /** Reads nothing until `resume`: what the server sends stays with it and the kernel. */
   pause(): void {
     this.#socket.pause();
