@@ -233,6 +233,10 @@ test('groups are made, shown and worked on by hand', async () => {
   assert.equal((JSON.parse((await groups('show', 'mailer', '--json')).stdout) as Group).lag, 0);
   assert.equal((await groups('seek', 'mailer', 'earliest')).stdout, 'cursor: 0\n');
   assert.equal((await groups('seek', 'mailer', '2025-01-01', '--json')).stdout, '{"cursor":0}\n');
+  const pushed = await groups('create', 'hook', '--topic=mail', '--push=https://example.com/hook');
+  assert.match(pushed.stdout, /^push +\{"url":"https:\/\/example.com\/hook","state":"active",/m);
+  assert.match(pushed.stderr, /^secret: whsec_[\w+/]{43}=\n$/);
+  assert.equal((await groups('resume', 'hook')).stdout, 'hook goes on\n');
   assert.equal((await groups('delete', 'mailer')).stdout, 'mailer is deleted\n');
   const gone = await commandLine(['groups', 'show', 'mailer', '--url', url]);
   assert.equal(gone.code, 1);

@@ -11,6 +11,11 @@ export interface GroupDefinition {
   lease_ms?: number | undefined;
   /** Deliveries after which an event is dead (5). */
   max_deliveries?: number | undefined;
+  /**
+   * Where the service sends the events itself, one at a time, as Standard Webhooks says; nobody pulls them then. `secret`
+   * is `whsec_` and the base64 of 24 to 64 random bytes, and is never told again.
+   */
+  push?: { url: string; secret: string } | undefined;
 }
 
 /** A group and its books. */
@@ -31,6 +36,13 @@ export interface Group {
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
+  /** Of a group that is pushed; `paused` after a day of failures. */
+  push?: {
+    url: string;
+    state: 'active' | 'failing' | 'paused';
+    failing_since: string | null;
+    last_failure: string | null;
+  };
   [name: string]: unknown;
 }
 
@@ -125,6 +137,11 @@ export class Groups {
   ): Promise<number> {
     const answer = await this.#request('POST', name, '/seek', options, to);
     return (answer as { cursor: number }).cursor;
+  }
+
+  /** Lets a group that is pushed go on, and send the event that waits at once. */
+  async resume(name: string, options?: CallOptions): Promise<void> {
+    await this.#request('POST', name, '/resume', options);
   }
 
   /** The dead events, ascending by offset, a page at a time. */

@@ -294,3 +294,22 @@ test('groups are made, listed and worked on step by step [GRP-1, GRP-4, GRP-15]'
   );
   assert.deepEqual(await groups.pull(name, { waitMs: 20 }), []);
 });
+
+test(
+  'a group that is pushed is made with its target, and nobody consumes it [HOOK-1, HOOK-9]',
+  TIMEOUT,
+  async (t) => {
+    const push = {
+      url: 'https://example.com/hook',
+      secret: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
+    };
+    const { chronicle, name, group } = await groupOf(t, 0, { push });
+    const { url, state } = (await group()).push!;
+    assert.deepEqual({ url, state }, { url: push.url, state: 'active' });
+    await chronicle.groups.resume(name);
+    await assert.rejects(
+      chronicle.consume(name, () => {}),
+      { code: 'subscription_pushes', status: 409 },
+    );
+  },
+);

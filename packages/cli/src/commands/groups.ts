@@ -1,8 +1,9 @@
+import { randomBytes } from 'node:crypto';
 import { Command, InvalidArgumentError } from '@commander-js/extra-typings';
 import type { Group } from '@chronicleweaver/client';
 import { eventLine } from '../event-text.ts';
 import { connect, serviceCommand, wholeNumber } from '../service.ts';
-import { type Terminal, columns } from '../terminal.ts';
+import { type Terminal, columns, harmless } from '../terminal.ts';
 
 /** `chronicleweaver groups`: groups and the work that is left to their workers, by hand. */
 export function groupsCommand(terminal: Terminal) {
@@ -19,6 +20,7 @@ export function groupsCommand(terminal: Terminal) {
     .addCommand(ackCommand(terminal))
     .addCommand(nackCommand(terminal))
     .addCommand(seekCommand(terminal))
+    .addCommand(resumeCommand(terminal))
     .addCommand(deadCommand(terminal))
     .addCommand(replayCommand(terminal));
 }
@@ -34,7 +36,7 @@ function listCommand(terminal: Terminal) {
         in_flight,
         dead,
         cursor,
-        topics.join(' '),
+        harmless(topics.join(' ')),
       ]);
       const [head, ...lines] = columns([['GROUP', 'LAG', 'IN FLIGHT', 'DEAD', 'CURSOR', 'TOPICS'], ...rows]);
       await terminal.line(terminal.style('bold', head!));
@@ -59,6 +61,7 @@ function createCommand(terminal: Terminal) {
   return serviceCommand('create', 'Make a group; once more with the same definition changes nothing', [
     'groups create mailer --topic orders --start earliest',
     "groups create audit --topic 'orders.>' --topic users --lease-ms 60000 --max-deliveries 10",
+    'groups create billing --topic orders --push https://billing.example.com/hook',
   ])
     .argument('<name>')
     .requiredOption(
@@ -73,9 +76,19 @@ function createCommand(terminal: Terminal) {
     )
     .option('--lease-ms <ms>', 'how long a worker has for an event', wholeNumber(1))
     .option('--max-deliveries <count>', 'deliveries after which an event is dead', wholeNumber(1))
-    .action(async (name, { topic, start, leaseMs, maxDeliveries, ...service }) => {
-      const definition = { topics: topic, start, lease_ms: leaseMs, max_deliveries: maxDeliveries };
+    .option('--push <url>', 'send the events there, as Standard Webhooks says, and let nobody pull them')
+    .option('--push-secret <secret>', 'signs what is sent; where left out, one is made and shown this once')
+    .action(async (name, { topic, start, leaseMs, maxDeliveries, push, pushSecret, ...service }) => {
+      const secret = pushSecret ?? `whsec_${randomBytes(32).toString('base64')}`;
+      const definition = {
+        topics: topic,
+        start,
+        lease_ms: leaseMs,
+        max_deliveries: maxDeliveries,
+        push: push === undefined ? undefined : { url: push, secret },
+      };
       const group = await connect(service).groups.create(name, definition, { signal: terminal.signal });
+      if (push !== undefined && pushSecret === undefined) terminal.note(`secret: ${secret}`);
       await print(terminal, group, service.json);
     });
 }
@@ -159,6 +172,17 @@ function seekCommand(terminal: Terminal) {
     });
 }
 
+function resumeCommand(terminal: Terminal) {
+  return serviceCommand('resume', 'Let a group that is pushed go on, and send the event that waits at once', [
+    'groups resume billing',
+  ])
+    .argument('<name>')
+    .action(async (name, service) => {
+      await connect(service).groups.resume(name, { signal: terminal.signal });
+      await terminal.line(service.json ? JSON.stringify({ resumed: name }) : `${name} goes on`);
+    });
+}
+
 function deadCommand(terminal: Terminal) {
   return serviceCommand('dead', 'Print the events that were delivered as often as they may be', [
     'groups dead mailer',
@@ -204,9 +228,14 @@ async function print(terminal: Terminal, group: Group, asJson: true | undefined)
   if (asJson) return terminal.line(JSON.stringify(group));
   const rows = Object.entries(group).map(([name, value]): [string, string | number] => [
     name,
-    typeof value === 'number' ? value : Array.isArray(value) ? value.join(' ') : String(value),
+    typeof value === 'number' ? value : textOf(value),
   ]);
   await terminal.lines(columns(rows));
+}
+
+function textOf(value: unknown): string {
+  if (Array.isArray(value)) return value.join(' ');
+  return harmless(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
 async function said(
