@@ -408,6 +408,11 @@ test('a file in which fresh and merged blocks share a table is opened, and nothi
     BEGIN;
     DROP TABLE epoch;
     ALTER TABLE log DROP COLUMN is_copy;
+    ALTER TABLE subscription DROP COLUMN push_url;
+    ALTER TABLE subscription DROP COLUMN push_secret;
+    ALTER TABLE subscription DROP COLUMN is_paused;
+    ALTER TABLE subscription DROP COLUMN failing_since_ms;
+    ALTER TABLE subscription DROP COLUMN last_failure;
     DROP VIEW block;
     ALTER TABLE merged_block RENAME TO block;
     ALTER TABLE log ADD COLUMN merged_to INTEGER NOT NULL DEFAULT 0;
