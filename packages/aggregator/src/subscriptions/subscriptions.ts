@@ -166,8 +166,12 @@ export class Subscriptions {
 
   /** Without `leaseMs`, by as long as a lease of the subscription lasts. */
   async extend(name: string, leaseIds: readonly string[], leaseMs: number | null): Promise<LeaseStates> {
-    const { id, secret, leaseMs: usualMs } = this.#entry(name);
-    return there(await this.#steps.do('extend', id, leasesOf(secret, leaseIds), leaseMs ?? usualMs));
+    const { id, secret, leaseMs: usualMs, dispatcher } = this.#entry(name);
+    const ms = leaseMs ?? usualMs;
+    const states = there(await this.#steps.do('extend', id, leasesOf(secret, leaseIds), ms));
+    // They may end sooner than before.
+    dispatcher.settled(Date.now() + ms);
+    return states;
   }
 
   async seek(name: string, to: Start): Promise<Sought> {
