@@ -28,7 +28,8 @@ function assertFound(t: TestContext, found: RegExp, change: Change): Promise<voi
 }
 
 test('the fuzzer finds a service that answers with a header made of a name', TIMEOUT, (t) =>
-  assertFound(t, /status 500|a header came out of a request/, {
+  // A name that no header can hold breaks the answer off, which then has no type.
+  assertFound(t, /a header came out of a request|status \d+ as nothing/, {
     file: 'api/events.ts',
     from: 'const json = await store.find(topic, eventId);',
     to: "const json = await store.find(topic, eventId);\n      reply.header('x-topic', topic);",
@@ -38,8 +39,8 @@ test('the fuzzer finds a service that answers with a header made of a name', TIM
 test('the fuzzer finds a service that stores what it refuses [P-6]', TIMEOUT, (t) =>
   assertFound(t, /a valid publish was answered with 422|the books say/, {
     file: 'api/publish.ts',
-    from: 'return answerOf(batch, result,',
-    to: "if (batch.count === 3) throw new ProblemError('invalid_event', 'no');\n      return answerOf(batch, result,",
+    from: 'const answer = answerOf(batch, result,',
+    to: "if (batch.count === 3) throw new ProblemError('invalid_event', 'no');\n      const answer = answerOf(batch, result,",
   }),
 );
 
