@@ -1,18 +1,22 @@
 import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Ajv } from 'ajv';
 
+/** The schemas are ours, and a test holds them to the schema of schemas, which takes 80 ms of a start to compile. */
+const OWN_SCHEMAS = { meta: false, validateSchema: false };
+
 /**
  * Checks the parameters of path and query by their schemas. Unlike Fastify's own validator it refuses a parameter that
  * it does not know instead of dropping it (`?limt=10` must not answer with everything), and it names all that is wrong.
  */
 const ajv = new Ajv({
+  ...OWN_SCHEMAS,
   allErrors: true,
   useDefaults: true,
   formats: { 'iso-date-time': (text: string) => parseTimestamp(text) !== undefined },
 });
 
 /** A body may be long: the first fault is enough. */
-const bodyAjv = new Ajv({ useDefaults: true, allowUnionTypes: true });
+const bodyAjv = new Ajv({ ...OWN_SCHEMAS, useDefaults: true, allowUnionTypes: true });
 
 /** Checks a JSON body by its schema; unlike parameters its values have types, so nothing is read as another. */
 export function compileBody(schema: object) {
