@@ -53,7 +53,9 @@ export type KeyRecord = Static<typeof keyRecord>;
 /** The file of keys cannot be read, written, or be what it should be. The message is one line for the user. */
 export class KeyFileError extends Error {}
 
-const validate = new Ajv({ verbose: true }).compile<Static<typeof keyFile>>(keyFile);
+/** Made anew where a file is read, since most services have none and their start would wait for it. */
+const compileKeyFile = () =>
+  new Ajv({ verbose: true, meta: false, validateSchema: false }).compile<Static<typeof keyFile>>(keyFile);
 
 /** Rejects with a KeyFileError that names the file, the key, and what is wrong with it. */
 export async function readKeyFile(path: string): Promise<KeyRecord[]> {
@@ -115,6 +117,7 @@ export function newSecret(): { secret: string; sha256: string } {
 }
 
 function faultOf(value: unknown): string | undefined {
+  const validate = compileKeyFile();
   if (!validate(value)) {
     const { instancePath, parentSchema, params, message } = validate.errors![0]!;
     const { description } = parentSchema as { description?: string };

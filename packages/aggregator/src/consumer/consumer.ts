@@ -15,6 +15,8 @@ const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 /** How long publishers that were just answered are waited for: at most so much of a commit, and so many milliseconds. */
 const GATHER_SHARE_MAX = 0.5;
 const GATHER_MS_MAX = 2;
+/** Each wait in vain doubles the commits until the next one; up to 64 of them. */
+const GATHERS_IN_VAIN_MAX = 6;
 
 /** How often the log tells of commits while all of them fail, milliseconds: it may lie on the disk that is full. */
 const FAILURES_LOGGED_EVERY_MS = 10_000;
@@ -38,6 +40,8 @@ export class Consumer {
   readonly #log: Logger;
   readonly #finished: Promise<void>;
   #commitsMade = 0;
+  #gathersInVain = 0;
+  #gathersToSkip = 0;
   /** Commits that failed since the last that did not. */
   #failed = 0;
   #failureLoggedMs = 0;
@@ -78,13 +82,28 @@ export class Consumer {
 
   /**
    * Publishers that send one publish after another are back within moments of their answer. Without this wait, those
-   * that came during a commit and those that it answered would take turns, in two commits instead of one.
+   * that came during a commit and those that it answered would take turns, in two commits instead of one. Where they do
+   * not come back, the wait would only delay who is there and keep a core busy, so it is tried ever more rarely.
    */
   async #gather(answered: number, commitMs: number): Promise<void> {
-    const expected = this.#queue.waiting + answered;
-    const untilMs = performance.now() + Math.min(commitMs * GATHER_SHARE_MAX, GATHER_MS_MAX);
+    const waiting = this.#queue.waiting;
+    const expected = waiting + answered;
+    // One publisher alone has nobody to share with.
+    if (expected === 1) return;
+    const isTried = this.#gathersToSkip === 0;
+    const waitMs = isTried ? Math.min(commitMs * GATHER_SHARE_MAX, GATHER_MS_MAX) : 0;
+    const untilMs = performance.now() + waitMs;
     do await new Promise(setImmediate);
     while (this.#queue.waiting < expected && performance.now() < untilMs);
+
+    if (!isTried) {
+      this.#gathersToSkip -= 1;
+    } else if (this.#queue.waiting - waiting >= answered / 2) {
+      this.#gathersInVain = 0;
+    } else {
+      this.#gathersToSkip = 2 ** this.#gathersInVain;
+      this.#gathersInVain = Math.min(this.#gathersInVain + 1, GATHERS_IN_VAIN_MAX);
+    }
   }
 
   async #commit(group: readonly QueuedPublish[]): Promise<void> {
