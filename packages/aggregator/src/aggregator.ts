@@ -35,6 +35,12 @@ function isLoopback(address: string): boolean {
   return LOOPBACK.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }
 
+/**
+ * Connections that may wait to be accepted; the system may allow fewer. One that finds no place waits a second before it
+ * tries again, and with Node's own 511 a crowd that came at once made others wait that second.
+ */
+const BACKLOG = 4096;
+
 /** How long requests may go on after the close began before their connections are cut, milliseconds. */
 const CLOSE_GRACE_MS = 5_000;
 
@@ -86,7 +92,7 @@ export async function startAggregator(
   };
 
   try {
-    await api.listen({ host: config.host, port: config.port });
+    await api.listen({ host: config.host, port: config.port, backlog: BACKLOG });
   } catch (error) {
     await close();
     throw error;

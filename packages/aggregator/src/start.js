@@ -19,8 +19,8 @@ const MALLOC = {
   MALLOC_ARENA_MAX: '1',
   // Bytes from which a buffer is a mapping of its own, and new to the system each time. glibc takes no more than this.
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 * 1024),
-  // Bytes that are kept, free, at the end of the heap.
-  MALLOC_TRIM_THRESHOLD_: String(16 * 1024 * 1024),
+  // Bytes that are kept, free, at the end of the heap: some of the largest groups.
+  MALLOC_TRIM_THRESHOLD_: String(64 * 1024 * 1024),
 };
 // What somebody has set stays; and what is set here is seen by the new beginning, so there is but one.
 if (

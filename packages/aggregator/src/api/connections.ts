@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
+import { noteConnection } from './loop-turns.ts';
 import { ProblemError, problemOf } from './problems.ts';
 
 /**
@@ -10,6 +11,7 @@ import { ProblemError, problemOf } from './problems.ts';
  */
 export function guardConnections(server: Server, connectionsMax: number, log: Logger): void {
   server.maxConnections = connectionsMax;
+  server.on('connection', noteConnection);
   logDrops(server, log);
   // Without a listener Node.js cuts the connection without a word; with one it leaves its errors to us.
   server.on('connect', ({ socket }: IncomingMessage) => {

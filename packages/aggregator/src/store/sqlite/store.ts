@@ -154,7 +154,8 @@ function groupOf(batches: readonly EventBatch[]): Group {
   }
   const spansAt = count * Float64Array.BYTES_PER_ELEMENT;
   const bytesAt = spansAt + count * SPANS_PER_EVENT * Int32Array.BYTES_PER_ELEMENT;
-  const memory = new ArrayBuffer(bytesAt + length);
+  // Not filled with zeros: all of it is written here.
+  const memory = Buffer.allocUnsafeSlow(bytesAt + length).buffer;
   const timesMs = new Float64Array(memory, 0, count);
   const spans = new Int32Array(memory, spansAt, count * SPANS_PER_EVENT);
   const bytes = new Uint8Array(memory, bytesAt);
