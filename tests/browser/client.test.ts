@@ -1,35 +1,62 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { transformSync } from 'esbuild';
-import { Site } from '../support/aggregator-process.ts';
+import { type AggregatorProcess, Site } from '../support/aggregator-process.ts';
 import { pathOf, textOf } from '../support/repository.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 
-const PAGE = `<!doctype html>
+const pageFor = (service: string): string => `<!doctype html>
 <title>exercise</title>
 <link rel="icon" href="data:,">
 <script type="importmap">{"imports":{"@chronicleweaver/client":"/exercise/client.js"}}</script>
 <script type="module">
   import { exercise } from '/exercise/exercise.js';
-  exercise(location.origin).then((said) => (document.title = said), (error) => (document.title = error.stack));
+  exercise('${service}').then((said) => (document.title = said), (error) => (document.title = error.stack));
 </script>`;
 
 test('the published client works in a page of the service', IN_BROWSER, async (t) => {
+  const aggregator = await new Site(t).start();
+  assert.equal(await exercised(t, aggregator, aggregator), 'all as it should be');
+});
+
+test(
+  'it works in a page of another origin that is let in, and in no other [CORS-1, CORS-2]',
+  IN_BROWSER,
+  async (t) => {
+    const pages = await new Site(t).start();
+    const open = await new Site(t).start({ settings: { CORS_ORIGINS: pages.url } });
+    assert.equal(await exercised(t, pages, open), 'all as it should be');
+    const closed = await new Site(t).start();
+    const { page } = await openPage(t, pages, '/health');
+    const read = (url: string): Promise<string> =>
+      page.evaluate<string>(`fetch('${url}/events').then(({ status }) => 'status ' + status, String)`);
+    assert.equal(await read(open.url), 'status 200');
+    assert.equal(await read(closed.url), 'TypeError: Failed to fetch');
+  },
+);
+
+/** What became of the client's exercise with the service, in a page of the other. */
+async function exercised(
+  t: TestContext,
+  pages: AggregatorProcess,
+  service: AggregatorProcess,
+): Promise<string> {
   await promisify(execFile)('npm', ['run', 'build', '-w', 'packages/client'], { cwd: pathOf('.') });
   const exercise = transformSync(textOf('tests/package/exercise.ts'), { loader: 'ts', target: 'es2022' });
   const files: Record<string, { contentType: string; body: string }> = {
-    '/exercise/': { contentType: 'text/html', body: PAGE },
+    '/exercise/': { contentType: 'text/html', body: pageFor(service.url) },
     '/exercise/exercise.js': { contentType: 'text/javascript', body: exercise.code },
     '/exercise/client.js': { contentType: 'text/javascript', body: textOf('packages/client/dist/index.js') },
   };
-  const aggregator = await new Site(t).start();
-  const { page } = await openPage(t, aggregator, '/health');
+  const { page } = await openPage(t, pages, '/health');
+  // To the browser a page that the test makes up is from nowhere near, and may not ask this machine without being let.
+  await page.context().grantPermissions(['local-network-access']);
   await page.route('**/exercise/**', (route) =>
     route.fulfill(files[new URL(route.request().url()).pathname]),
   );
-  await page.goto(`${aggregator.url}/exercise/`);
+  await page.goto(`${pages.url}/exercise/`);
   await page.waitForFunction("document.title !== 'exercise'");
-  assert.equal(await page.title(), 'all as it should be');
-});
+  return page.title();
+}

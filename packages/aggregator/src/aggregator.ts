@@ -68,13 +68,14 @@ export async function startAggregator(
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, commits, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
-  const { bodyBytesMax, connectionsMax, readBytesMax, webhookAllowPrivate } = config;
+  const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate } = config;
   const parts = { queue, consumer, store, commits, followers, subscriptions, keys, tls, log };
   const api = await buildApi({
     ...parts,
     bodyBytesMax,
     connectionsMax,
     readBytesMax,
+    corsOrigins,
     webhookAllowPrivate,
     timeouts,
   });

@@ -17,6 +17,8 @@ export interface Config {
   readonly followersMax: number;
   readonly readBytesMax: number;
   readonly connectionsMax: number;
+  /** Origins whose pages may call from a browser; `*` is any. */
+  readonly corsOrigins: readonly string[];
   readonly webhookAllowPrivate: boolean;
 }
 
@@ -49,6 +51,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     followersMax: integer(env, 'FOLLOWERS_MAX', 2000, 0, 100_000),
     readBytesMax: integer(env, 'READ_BYTES_MAX', 256 * MIB, MIB, 65_536 * MIB),
     connectionsMax: integer(env, 'CONNECTIONS_MAX', 10_000, 1, 1_000_000),
+    corsOrigins: origins(env, 'CORS_ORIGINS'),
     webhookAllowPrivate: oneOf(env, 'WEBHOOK_ALLOW_PRIVATE', 'false', ['true', 'false']) === 'true',
   };
   return Object.freeze(config);
@@ -82,6 +85,20 @@ function tlsFiles(env: Env): TlsFiles | undefined {
   if (certFile === undefined && keyFile === undefined) return undefined;
   const [given, missing] = certFile === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY'];
   throw new ConfigError(`TLS_${given}_FILE is set and TLS_${missing}_FILE is not; HTTPS takes both`);
+}
+
+/** A list with commas. An origin is compared as a browser sends it (WHATWG URL, "serialization of an origin"). */
+function origins(env: Env, name: string): readonly string[] {
+  const listed = (env[name] ?? '').split(',').map((one) => one.trim());
+  const given = listed.filter((one) => one !== '');
+  for (const one of given) {
+    if (one === '*' || URL.parse(one)?.origin === one) continue;
+    throw new ConfigError(
+      `${name} has ${JSON.stringify(one)}; it takes origins like https://app.example.org, without a path, with commas ` +
+        'between them, or *',
+    );
+  }
+  return Object.freeze(given);
 }
 
 function integer(env: Env, name: string, fallback: number, min: number, max: number): number {

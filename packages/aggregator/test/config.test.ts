@@ -25,12 +25,14 @@ test('every variable is read, an empty one counts as unset', () => {
     DEDUPLICATION_DB_PATH: '/x/y.db',
     LOG_LEVEL: '',
     QUEUE_EVENTS_MAX: '5',
+    CORS_ORIGINS: 'https://a.example, http://localhost:3000,',
   });
   assert.equal(config.port, 0);
   assert.equal(config.host, '::1');
   assert.equal(config.databasePath, '/x/y.db');
   assert.equal(config.logLevel, 'info');
   assert.equal(config.queueEventsMax, 5);
+  assert.deepEqual(config.corsOrigins, ['https://a.example', 'http://localhost:3000']);
   assert.ok(Object.isFrozen(config));
 });
 
@@ -47,6 +49,12 @@ test('a wrong value is told with its variable, what came and what is taken', () 
     ],
     ['BODY_BYTES_MAX', '10', 'BODY_BYTES_MAX is "10"; it takes a whole number from 1048576 to 268435456'],
     ['QUEUE_EVENTS_MAX', '1e9', 'QUEUE_EVENTS_MAX is "1e9"; it takes a whole number from 1 to 10000000'],
+    [
+      'CORS_ORIGINS',
+      'https://a.example,https://b.example/x',
+      'CORS_ORIGINS has "https://b.example/x"; it takes origins like https://app.example.org, without a path, with ' +
+        'commas between them, or *',
+    ],
     ['QUEUE_BYTES_MAX', '0', 'QUEUE_BYTES_MAX is "0"; it takes a whole number from 1 to 4294967296'],
   ] as const) {
     assert.throws(() => readConfig({ [name]: value }), new ConfigError(message));

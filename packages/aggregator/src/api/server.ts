@@ -22,6 +22,7 @@ import type { Subscriptions } from '../subscriptions/subscriptions.ts';
 import type { KeyRing } from '../access/key-ring.ts';
 import { guardRoutes } from './access.ts';
 import { answerClientError, connectionsAllowed, guardConnections } from './connections.ts';
+import { allowOrigins } from './cors.ts';
 import { docsPages, openApi } from './docs.ts';
 import { eventsRoutes } from './events.ts';
 import { compileParameters } from './parameters.ts';
@@ -60,6 +61,8 @@ export interface ApiParts {
   /** Bytes that answers under way to readers may hold, all together. */
   readonly readBytesMax: number;
   readonly timeouts: Timeouts;
+  /** Whose pages may call from a browser. */
+  readonly corsOrigins: readonly string[];
   /** Whether webhooks may lead to addresses that are not public. */
   readonly webhookAllowPrivate: boolean;
 }
@@ -67,7 +70,7 @@ export interface ApiParts {
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
   const { queue, consumer, store, commits, followers, subscriptions, keys, tls, log } = parts;
-  const { bodyBytesMax, connectionsMax, readBytesMax, webhookAllowPrivate, timeouts } = parts;
+  const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
@@ -107,6 +110,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   // The schemas of answers are for the document, and tests hold every answer to it.
   api.setSerializerCompiler(() => JSON.stringify);
 
+  await allowOrigins(api, corsOrigins);
   refuseOnceClosing(api);
   guardRoutes(api, keys);
   refuseBadAddresses(api);

@@ -128,6 +128,10 @@ function open(reply: FastifyReply, start: number, epoch: string): Writable {
   reply.hijack();
   const response = reply.raw;
   response.removeHeader('transfer-encoding');
+  // What hooks have set, such as whose pages may read it.
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined) response.setHeader(name, value);
+  }
   response.writeHead(200, { ...HEADERS, [EPOCH_HEADER]: epoch });
   const retryMs = RETRY_MS_MIN + Math.floor(Math.random() * (RETRY_MS_MAX - RETRY_MS_MIN));
   response.write(`retry: ${retryMs}\nid: ${start}\n\n`);
