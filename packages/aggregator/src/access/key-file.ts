@@ -4,7 +4,8 @@ import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/prom
 import { dirname } from 'node:path';
 import { topicPatternFault } from '@chronicleweaver/protocol';
 import { Ajv } from 'ajv';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../json-schema.ts';
 import { SCOPES } from './principal.ts';
 
 /** Every request is compared with every key, at some 0.1 µs each. */

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { parseTimestamp } from '@chronicleweaver/protocol';
 import type { FastifyBaseLogger } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '../json-schema.ts';
 import { type EventPage, type EventStore, type PageQuery, START } from '../store/event-store.ts';
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopic, visiblePatterns } from './access.ts';

@@ -1,5 +1,6 @@
 import { LIMITS, PROBLEMS, VERDICTS, eventSchema } from '@chronicleweaver/protocol';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../json-schema.ts';
 
 /** The schemas that check requests and shape answers; `/openapi.json` is made from them. */
 

@@ -1,5 +1,6 @@
 import { LIMITS } from '@chronicleweaver/protocol';
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import { Type } from '../json-schema.ts';
 import { storedEventWith } from './schemas.ts';
 
 /** The schemas of subscriptions: what is taken and what is answered; `/openapi.json` is made from them. */

@@ -1,6 +1,6 @@
 import { LIMITS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
-import { Type } from 'typebox';
+import { Type } from '../json-schema.ts';
 import type { ByteBudget } from '../queue/byte-budget.ts';
 import { DONE, type Definition, SETTLED } from '../store/subscription-store.ts';
 import { SubscriptionGone } from '../subscriptions/dispatcher.ts';
