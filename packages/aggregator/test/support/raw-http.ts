@@ -46,7 +46,9 @@ export class RawConnection {
 
   /** Waits until all that was to be sent is with the kernel, or the connection is closed. */
   async sent(): Promise<void> {
-    while (this.#socket.writableLength > 0 && !this.#closed) await new Promise(setImmediate);
+    // At least one turn: a connection that broke has nothing to send, and its end is told in the next one.
+    do await new Promise(setImmediate);
+    while (this.#socket.writableLength > 0 && !this.#closed);
   }
 
   /** Reads nothing until `resume`: what the server sends stays with it and the kernel. */
