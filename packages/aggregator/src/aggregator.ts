@@ -114,6 +114,12 @@ export async function startAggregator(
     `ChronicleWeaver takes events at ${url}`,
   );
   if (!isLoopback(address)) warnOfOpenness(keys, tls, log);
+  if (keys === undefined && corsOrigins.includes('*')) {
+    log.warn(
+      'every page in the browser of whoever reaches this address may publish and read everything: name the origins that ' +
+        'may in CORS_ORIGINS, or a file of keys in API_KEYS_FILE',
+    );
+  }
   if (tls !== undefined) warnOfExpiry(tls, log);
 
   const reload = async (): Promise<void> => {

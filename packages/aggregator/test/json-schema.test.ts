@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { Type as TypeBox } from 'typebox';
+import * as schemas from '../src/api/schemas.ts';
+import * as subscriptionSchemas from '../src/api/subscription-schemas.ts';
 import { Type } from '../src/json-schema.ts';
 
 /** Everything that the builder has, each with and without options. */
@@ -25,6 +28,17 @@ function schemasOf(build: typeof Type): object[] {
     build.Object({ any: build.Unsafe<string>({ type: 'string' }), may: build.Optional(build.Unsafe({})) }),
   ];
 }
+
+test('every schema of the api is one', () => {
+  const ajv = new Ajv2020();
+  const named = Object.entries({ ...schemas, ...subscriptionSchemas });
+  const checked = named.filter(([, schema]) => typeof schema === 'object');
+  assert.ok(checked.length > 15, `only ${checked.length} schemas were found`);
+  for (const [name, schema] of checked) {
+    assert.ok(ajv.validateSchema(schema), `${name}: ${ajv.errorsText()}`);
+  }
+  assert.equal(ajv.validateSchema({ type: 'strong' }), false);
+});
 
 test('a schema is what TypeBox makes of the same', () => {
   const asWritten = (schemas: object[]): unknown => JSON.parse(JSON.stringify(schemas));

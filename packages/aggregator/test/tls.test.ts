@@ -54,7 +54,7 @@ test('what cannot be served is told by its variable, its file and its fault', as
   assert.ok((await readTlsIdentity({ certFile, keyFile })).validTo.getTime() > Date.now());
 });
 
-test('the log warns of what is open: everything without keys, the keys without TLS, a certificate that has run out', async (t) => {
+test('the log warns of what is open: everything without keys, to pages too, the keys without TLS, a certificate that has run out', async (t) => {
   const { folder, certFile, keyFile } = filesIn(t);
   const old = filesIn(t, new Date(Date.now() - 1000));
   const keys = join(folder, 'keys.json');
@@ -65,6 +65,8 @@ test('the log warns of what is open: everything without keys, the keys without T
     [{}, []],
     [{ HOST: 'localhost', API_KEYS_FILE: keys }, []],
     [open, [/everyone who reaches this address .*API_KEYS_FILE.*HOST=127\.0\.0\.1/]],
+    [{ CORS_ORIGINS: '*' }, [/every page in the browser .*CORS_ORIGINS.*API_KEYS_FILE/]],
+    [{ CORS_ORIGINS: '*', API_KEYS_FILE: keys }, []],
     [{ ...open, API_KEYS_FILE: keys }, [/in clear.*TLS_CERT_FILE/]],
     [{ ...open, ...tls, API_KEYS_FILE: keys }, []],
     [{ TLS_CERT_FILE: old.certFile, TLS_KEY_FILE: old.keyFile }, [/has run out/]],
