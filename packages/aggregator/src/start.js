@@ -4,9 +4,9 @@
 // runs; in the same process and in 80 ms. https://man7.org/linux/man-pages/man3/mallopt.3.html
 //
 // Events live for a moment, in buffers that one thread takes and another gives back. Left to itself glibc keeps such
-// memory for each thread apart, and gives it to the system and takes it back all the time: each 4 KiB anew is a page
-// fault. Where the kernel is itself virtual a fault takes 13 µs, and half of an event's processor time was that: 11.3 µs
-// an event in batches of 1000 became 5.4, and 5.4 an event read became 1.0, with less memory (docs/performance.md).
+// memory for each thread apart: as fast, but 20 to 40 MB more, and 536 MiB in place of 450 under overload. Giving each
+// buffer back to the system at once is no cure: every 4 KiB that are taken anew are a page fault, 13 µs where the kernel is
+// itself virtual, which was as much as all else that an event needs (docs/performance.md).
 //
 // And it lets the types of the others be stripped once, by the first start, and read from Node's compile cache by every
 // later one and by every thread, which is sooner ready and does not hold a stripper in memory for each. Where no cache
