@@ -84,6 +84,34 @@ test('publishers that come back with their answers share one commit instead of t
   }
 });
 
+test('publishers that do not come back are waited for ever more rarely', async (t) => {
+  const { store, queue, consumer } = build();
+  const commits = 60;
+  // While the consumer waits it asks for turns of the loop, hundreds of them; where it does not, for one.
+  let turns = 0;
+  const { setImmediate: immediate } = globalThis;
+  t.mock.method(globalThis, 'setImmediate', (work: () => void) => {
+    turns += 1;
+    return immediate(work);
+  });
+  const turnsBefore: number[] = [];
+  const append = store.append.bind(store);
+  store.append = async (batches) => {
+    turnsBefore.push(turns);
+    const isLast = turnsBefore.length === commits;
+    // There is always another who waits, and each publishes once.
+    if (!isLast) void queue.publish(single(`${turnsBefore.length}`));
+    await new Promise((resolve) => setTimeout(resolve, 3));
+    turns = 0;
+    return append(batches);
+  };
+  await queue.publish(single('first'));
+  while (turnsBefore.length < commits) await new Promise((resolve) => setTimeout(resolve, 10));
+  await consumer.close();
+  const waits = turnsBefore.slice(1).filter((count) => count > 3).length;
+  assert.ok(waits > 0 && waits <= 7, `${waits} of ${commits} commits were waited before`);
+});
+
 test('nobody is answered before the commit that holds the publish [P-1]', async () => {
   const { store, queue, consumer } = build();
   store.hold();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LoopTurns } from '../src/api/loop-turns.ts';
+import { LoopTurns, noteConnection } from '../src/api/loop-turns.ts';
 
 /** Resolves when this turn of the event loop is over. */
 const turnEnds = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -39,4 +39,19 @@ test('what is larger than a turn has one of its own', async () => {
   assert.deepEqual(begun, ['large']);
   await turnEnds();
   assert.deepEqual(begun, ['large', 'small']);
+});
+
+test('a turn behind one in which a connection came is short, so that the next connection comes soon', async () => {
+  const turns = new LoopTurns(640);
+  const begun: number[] = [];
+  assert.equal(turns.take(640), true);
+  for (let i = 0; i < 5; i++) turns.later(10, () => begun.push(i));
+  noteConnection();
+  await turnEnds();
+  assert.deepEqual(begun, [0]);
+  noteConnection();
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1]);
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1, 2, 3, 4], 'where none came the turn is a whole one');
 });
