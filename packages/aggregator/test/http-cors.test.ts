@@ -67,8 +67,13 @@ test('a browser asks without a key, and is told why a page without one is refuse
   assert.equal((await fetch(`${server.url}/events`, { headers })).status, 200);
 });
 
-test('unless told otherwise no page is let in [CORS-1, SYS-5]', async (t) => {
+test('unless told otherwise no page is let in, also not with what a browser sends without asking [CORS-1, SYS-5]', async (t) => {
   const server = await TestServer.start(t);
+  for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+    const sent = await server.post('{"events":[]}', { origin: PAGE, 'content-type': type });
+    assert.equal(allowed(sent), null);
+    await problemIn(sent, 415, 'unsupported_media_type');
+  }
   const asked = await preflight(server, '/publish', PAGE);
   assert.equal(allowed(asked), null);
   await problemIn(asked, 405, 'method_not_allowed');

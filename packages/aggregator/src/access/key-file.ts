@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { topicPatternFault } from '@chronicleweaver/protocol';
 import { Ajv } from 'ajv';
 import type { Static } from 'typebox';
-import { Type } from '../json-schema.ts';
+import { OWN_SCHEMAS, Type } from '../json-schema.ts';
 import { SCOPES } from './principal.ts';
 
 /** Every request is compared with every key, at some 0.1 µs each. */
@@ -43,7 +43,8 @@ const keyRecord = Type.Object(
   { additionalProperties: false },
 );
 
-const keyFile = Type.Object(
+/** What the file is. */
+export const keyFile = Type.Object(
   { keys: Type.Array(keyRecord, { maxItems: KEYS_MAX }) },
   { additionalProperties: false },
 );
@@ -56,7 +57,7 @@ export class KeyFileError extends Error {}
 
 /** Made anew where a file is read, since most services have none and their start would wait for it. */
 const compileKeyFile = () =>
-  new Ajv({ verbose: true, meta: false, validateSchema: false }).compile<Static<typeof keyFile>>(keyFile);
+  new Ajv({ ...OWN_SCHEMAS, verbose: true }).compile<Static<typeof keyFile>>(keyFile);
 
 /** Rejects with a KeyFileError that names the file, the key, and what is wrong with it. */
 export async function readKeyFile(path: string): Promise<KeyRecord[]> {

@@ -84,13 +84,16 @@ export async function docsPages(api: Api): Promise<void> {
     uiConfig: { layout: 'BaseLayout' },
   });
 
-  // Read when it is asked for: few ask, and no start should wait for a megabyte.
+  // Made when it is first asked for: few ask, and no start should wait for a megabyte.
+  let script: Promise<Buffer> | undefined;
   api.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) => {
-    const redoc = await readFile(join(REDOC_FOLDER, 'redoc.standalone.js'), 'utf8');
+    script ??= readFile(join(REDOC_FOLDER, 'redoc.standalone.js'), 'utf8').then((redoc) =>
+      Buffer.from(redoc.replaceAll(REDOC_LOGO, NO_IMAGE)),
+    );
     return reply
       .type('text/javascript; charset=utf-8')
       .header('cache-control', 'public, max-age=3600')
-      .send(redoc.replaceAll(REDOC_LOGO, NO_IMAGE));
+      .send(await script);
   });
 
   api.get('/redoc', { schema: { hide: true } }, (_request, reply) =>

@@ -1,8 +1,6 @@
 import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Ajv } from 'ajv';
-
-/** The schemas are ours, and a test holds them to the schema of schemas, which takes 80 ms of a start to compile. */
-const OWN_SCHEMAS = { meta: false, validateSchema: false };
+import { OWN_SCHEMAS } from '../json-schema.ts';
 
 /**
  * Checks the parameters of path and query by their schemas. Unlike Fastify's own validator it refuses a parameter that
