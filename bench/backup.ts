@@ -21,7 +21,7 @@ const { values } = parseArgs({
 const BATCH = 20;
 const PUBLISHES_PER_SECOND = 200;
 const SECONDS = 15;
-const BACKUP = join(import.meta.dirname, '../packages/aggregator/src/backup-main.ts');
+const BACKUP = join(import.meta.dirname, '../packages/aggregator/src/programs/backup.ts');
 
 using folder = tempFolder(values.dir);
 const command = chronicleWeaver(folder.path, null, null);

@@ -3,7 +3,7 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readEvents } from '../packages/aggregator/src/event/event-reader.ts';
 import { compileTopicFilter } from '../packages/aggregator/src/store/topic-filter.ts';
 import { KeyHasher } from '../packages/aggregator/src/store/sqlite/keys/key-hash.ts';
-import { TopicRoutes } from '../packages/aggregator/src/subscriptions/topic-routes.ts';
+import { TopicRoutes } from '../packages/aggregator/src/followers/topic-routes.ts';
 import { createEventText } from './load/event-text.ts';
 
 /**

@@ -1,4 +1,4 @@
-import * as progress from '../packages/aggregator/src/progress.ts';
+import * as progress from '../packages/aggregator/src/programs/progress.ts';
 
 /** Says on stderr what is being done. */
 export function say(text: string): void {

@@ -51,7 +51,7 @@ COPY --from=build /app/packages packages
 
 # One start fills Node's compile cache, so that no container strips types again, also on a read-only file system.
 ENV NODE_COMPILE_CACHE=/app/.compile-cache
-RUN node packages/aggregator/src/warm-up.ts && chmod -R a+rX .compile-cache
+RUN node packages/aggregator/src/programs/warm-up.ts && chmod -R a+rX .compile-cache
 
 USER node
 EXPOSE 8000

@@ -138,7 +138,7 @@ function finished(
 function targetOf(random: SeededRandom, { path, parameters }: Operation, isPublish: boolean): Target {
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => {
     const parameter = parameters.find((one) => one.name === name);
-    // A subscription must be met again now and then.
+    // A group must be met again now and then.
     if (name === 'name' && random.chance(0.6)) return random.of(['one', 'two', 'three']);
     return escaped(
       random,

@@ -11,7 +11,7 @@ import { type Exit, type Program, until } from './support/program.ts';
 import { pathOf } from './support/repository.ts';
 
 const TIMEOUT = { timeout: 60_000 };
-const MAIN = pathOf('packages/aggregator/src/backup-main.ts');
+const MAIN = pathOf('packages/aggregator/src/programs/backup.ts');
 
 interface Acknowledged {
   readonly event: Event;

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { manyEvents } from '../packages/aggregator/test/support/events.ts';
 import { Group } from '../packages/aggregator/test/support/group.ts';
-import { verifyFile } from '../packages/aggregator/src/store/sqlite/verify.ts';
+import { verifyFile } from '../packages/aggregator/src/store/sqlite/upkeep/verify.ts';
 import { Site } from './support/aggregator-process.ts';
 import type { WorkerLine } from './support/group-worker.ts';
 import { type Program, until } from './support/program.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { keysCommand } from '../packages/aggregator/src/access/keys-command.ts';
+import { keysCommand } from '../packages/aggregator/src/programs/keys-command.ts';
 import { type AggregatorProcess, LEVEL, Site } from './support/aggregator-process.ts';
 import { until } from './support/program.ts';
 import { pathOf } from './support/repository.ts';
@@ -11,7 +11,7 @@ const TIMEOUT = { timeout: 60_000 };
 
 /** Runs `npm run keys` on the file and returns the secret it made, if it made one. */
 async function keys(site: Site, file: string, ...args: string[]): Promise<string> {
-  const program = site.run([process.execPath, pathOf('packages/aggregator/src/keys-main.ts'), ...args], {
+  const program = site.run([process.execPath, pathOf('packages/aggregator/src/programs/keys.ts'), ...args], {
     API_KEYS_FILE: file,
   });
   assert.equal((await program.exit(15_000)).code, 0, program.printed());

@@ -8,10 +8,10 @@ import { promisify } from 'node:util';
 import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { manyEvents } from '../packages/aggregator/test/support/events.ts';
 import { Group } from '../packages/aggregator/test/support/group.ts';
-import { verifyFile } from '../packages/aggregator/src/store/sqlite/verify.ts';
+import { verifyFile } from '../packages/aggregator/src/store/sqlite/upkeep/verify.ts';
 import { tempFolder } from '../packages/aggregator/test/support/temp-folder.ts';
 
-const MAIN = resolve(import.meta.dirname, '../packages/aggregator/src/verify-main.ts');
+const MAIN = resolve(import.meta.dirname, '../packages/aggregator/src/programs/verify.ts');
 
 interface Ended {
   code: number;
@@ -76,8 +76,8 @@ test('verify names what is wrong with the books of a group', async (t) => {
 
   // 1 to 3 are acknowledged, 4 and 5 dead, 6 to 10 held by take 1.
   const faults: [string, RegExp][] = [
-    ['UPDATE subscription SET position = 21', /"g": position 21 is beyond the last offset 20/],
-    ['UPDATE subscription SET position = 7', /"g": offset 10 is outstanding above the position 7/],
+    ['UPDATE event_group SET position = 21', /"g": position 21 is beyond the last offset 20/],
+    ['UPDATE event_group SET position = 7', /"g": offset 10 is outstanding above the position 7/],
     ['UPDATE dead_letter SET offset = 19 WHERE offset = 4', /"g": offset 19 is dead above the position 10/],
     ['UPDATE hand SET events = 4', /"g": the books say 5 events are outstanding, there are 4/],
     ['UPDATE hand SET events = 4', /"g": the hand of take 1 says .* are 4,6,10, they are 5,6,10/],
@@ -86,10 +86,10 @@ test('verify names what is wrong with the books of a group', async (t) => {
     ['INSERT INTO hand SELECT 1, 2, due_ms, is_last, events, first_offset, last_offset, entries FROM hand', /"g": offset 6 is in two hands/], // prettier-ignore
     ['UPDATE hand SET take = 9', /"g": offset 6 is leased by take 9 of 2/],
     ['UPDATE hand SET is_last = 1', /"g": offset 8 after 1 of 2 deliveries is at its last/],
-    ['UPDATE subscription SET redeliveries = 99', /"g": of 12 deliveries 99 are redeliveries/],
+    ['UPDATE event_group SET redeliveries = 99', /"g": of 12 deliveries 99 are redeliveries/],
     [
-      'DELETE FROM subscription',
-      /offset 6 is outstanding for subscription 1, which is not there[^]*offset 4 is dead/,
+      'DELETE FROM event_group',
+      /offset 6 is outstanding for group 1, which is not there[^]*offset 4 is dead/,
     ],
   ];
   for (const [i, [damage, told]] of faults.entries()) {

@@ -61,6 +61,6 @@ export function shapeChange({ hotKeysMax, baseBits }: IndexShape): Change {
 function sourceIn(root: string): Source {
   return {
     start: startCommand(root),
-    verify: [process.execPath, join(root, 'packages/aggregator/src/verify-main.ts')],
+    verify: [process.execPath, join(root, 'packages/aggregator/src/programs/verify.ts')],
   };
 }

@@ -146,7 +146,7 @@ function inContainers(composeCommand: readonly string[]): void {
   });
 
   test('a backup is taken in the running container or in one beside it, and restored into a volume of its own', async () => {
-    const backup = ['node', 'packages/aggregator/src/backup-main.ts'];
+    const backup = ['node', 'packages/aggregator/src/programs/backup.ts'];
     const image = `${AGGREGATOR}:latest`;
     const held = ['--rm', '--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges'];
     const said = /8000 events up to offset 8000, .*, sound$/;

@@ -21,7 +21,7 @@ import { pathOf } from '../support/repository.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 
-const VERIFY = [process.execPath, pathOf('packages/aggregator/src/verify-main.ts')];
+const VERIFY = [process.execPath, pathOf('packages/aggregator/src/programs/verify.ts')];
 
 /** Enough that keys are in a run, and so on the disk and not only in memory. */
 const EVENTS = 140_000;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
-import { verifyFile } from '../../packages/aggregator/src/store/sqlite/verify.ts';
+import { verifyFile } from '../../packages/aggregator/src/store/sqlite/upkeep/verify.ts';
 import {
   type AggregatorProcess,
   LEVEL,

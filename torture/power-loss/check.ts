@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { openForReading } from '../../packages/aggregator/src/store/sqlite/database.ts';
+import { openForReading } from '../../packages/aggregator/src/store/sqlite/file/database.ts';
 import { FILE_SHAPE, type FileShape } from '../../packages/aggregator/src/store/sqlite/open-file.ts';
 import { Reader } from '../../packages/aggregator/src/store/sqlite/read.ts';
-import { verifyFile } from '../../packages/aggregator/src/store/sqlite/verify.ts';
+import { verifyFile } from '../../packages/aggregator/src/store/sqlite/upkeep/verify.ts';
 import type { Publish } from '../account.ts';
 import { BrokenPromise } from '../broken-promise.ts';
 import { type Events, numberOf } from '../events.ts';

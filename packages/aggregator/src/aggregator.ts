@@ -4,17 +4,17 @@ import type { Logger } from 'pino';
 import { readKeyFile } from './access/key-file.ts';
 import { KeyRing } from './access/key-ring.ts';
 import { buildApi } from './api/server.ts';
-import { TIMEOUTS, type Timeouts } from './api/timeouts.ts';
-import { type TlsIdentity, readTlsIdentity } from './api/tls.ts';
+import { TIMEOUTS, type Timeouts } from './api/request/timeouts.ts';
+import { type TlsIdentity, readTlsIdentity } from './api/request/tls.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
 import { type EventStore, START } from './store/event-store.ts';
 import { SqliteStore } from './store/sqlite/store.ts';
-import { Commits } from './subscriptions/commits.ts';
-import { Followers } from './subscriptions/followers.ts';
-import { PUSH_TIMING, type PushTiming } from './subscriptions/push-timing.ts';
-import { type PushSettings, Subscriptions } from './subscriptions/subscriptions.ts';
+import { Commits } from './commits/commits.ts';
+import { Followers } from './followers/followers.ts';
+import { PUSH_TIMING, type PushTiming } from './groups/push-timing.ts';
+import { type PushSettings, Groups } from './groups/groups.ts';
 import { VERSION } from './version.ts';
 
 /** A running service. */
@@ -61,7 +61,7 @@ export async function startAggregator(
     log[level](fields, message),
   );
   const push = { allowPrivate: config.webhookAllowPrivate, timing: pushTiming };
-  const [commits, subscriptions] = await subscribing(store, push, log).catch(async (error: unknown) => {
+  const [commits, groups] = await subscribing(store, push, log).catch(async (error: unknown) => {
     await store.close();
     throw error;
   });
@@ -69,7 +69,7 @@ export async function startAggregator(
   const consumer = new Consumer(queue, store, commits, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
   const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate } = config;
-  const parts = { queue, consumer, store, commits, followers, subscriptions, keys, tls, log };
+  const parts = { queue, consumer, store, commits, followers, groups, keys, tls, log };
   const api = await buildApi({
     ...parts,
     bodyBytesMax,
@@ -84,7 +84,7 @@ export async function startAggregator(
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.
     const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
     followers.close();
-    const pullsAnswered = subscriptions.close();
+    const pullsAnswered = groups.close();
     await api.close();
     await pullsAnswered;
     clearTimeout(cut);
@@ -160,12 +160,8 @@ function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
   );
 }
 
-async function subscribing(
-  store: EventStore,
-  push: PushSettings,
-  log: Logger,
-): Promise<[Commits, Subscriptions]> {
+async function subscribing(store: EventStore, push: PushSettings, log: Logger): Promise<[Commits, Groups]> {
   const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
   const commits = new Commits(lastOffset);
-  return [commits, await Subscriptions.open({ store, commits, push, log })];
+  return [commits, await Groups.open({ store, commits, push, log })];
 }

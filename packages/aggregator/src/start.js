@@ -37,4 +37,4 @@ if (
 enableCompileCache();
 // Node writes the cache when the process ends, but a process may be killed.
 setTimeout(() => flushCompileCache(), 3000).unref();
-await import(isMainThread ? './main.ts' : './store/sqlite/thread.ts');
+await import(isMainThread ? './main.ts' : './store/sqlite/threads/thread.ts');

@@ -21,12 +21,12 @@ export const LIMITS = {
   problemErrorsMax: 100,
   /** Events of one page of `GET /events?limit=`. */
   pageEventsMax: 10_000,
-  /** Topics, or patterns of topics, of one subscription. */
-  subscriptionTopicsMax: 64,
-  /** Characters of a subscription's name: letters, digits and `._-`, so that it stands in an address as it is. */
-  subscriptionNameCharsMax: 128,
-  /** Subscriptions of one service. Each costs some kilobytes, and a look at each commit while somebody waits for it. */
-  subscriptionsMax: 1000,
+  /** Topics, or patterns of topics, of one group. */
+  groupTopicsMax: 64,
+  /** Characters of a group's name: letters, digits and `._-`, so that it stands in an address as it is. */
+  groupNameCharsMax: 128,
+  /** Groups of one service. Each costs some kilobytes, and a look at each commit while somebody waits for it. */
+  groupsMax: 1000,
   /** Milliseconds that an event is leased for. Below, the answer may be on its way for longer; above, use `extend`. */
   leaseMsMin: 100,
   leaseMsMax: 43_200_000,

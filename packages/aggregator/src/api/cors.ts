@@ -1,6 +1,6 @@
 import cors from '@fastify/cors';
 import { EPOCH_HEADER } from './epochs.ts';
-import type { Api } from './server.ts';
+import type { Api } from './api.ts';
 
 /** How long a browser may remember what it was allowed, seconds. Chromium takes no more than two hours. */
 const REMEMBERED_S = 7200;

@@ -1,5 +1,5 @@
 import type { Epoch } from '../store/event-store.ts';
-import { ProblemError } from './problems.ts';
+import { ProblemError } from './request/problems.ts';
 
 /** The header that tells the epoch of what is answered. */
 export const EPOCH_HEADER = 'chronicle-epoch';

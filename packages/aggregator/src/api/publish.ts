@@ -12,16 +12,16 @@ import {
 } from '../event/event-batch.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
-import type { Commits } from '../subscriptions/commits.ts';
+import type { Commits } from '../commits/commits.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
-import { requireTopics } from './access.ts';
-import { type BodyLimits, withBody } from './body.ts';
-import { JSON_TYPE, refusalOf } from './json-type.ts';
-import { compileParameters } from './parameters.ts';
-import { ProblemError } from './problems.ts';
+import { requireTopics } from './request/access.ts';
+import { type BodyLimits, withBody } from './request/body.ts';
+import { JSON_TYPE, refusalOf } from './request/json-type.ts';
+import { compileParameters } from './request/parameters.ts';
+import { ProblemError } from './request/problems.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
-import type { Api } from './server.ts';
+import type { Api } from './api.ts';
 
 interface PublishParts {
   readonly queue: PublishQueue;

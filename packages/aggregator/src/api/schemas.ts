@@ -91,7 +91,7 @@ export const streamQuery = Type.Object(
   {
     topic: Type.Optional(
       Type.Array(topic, {
-        maxItems: LIMITS.subscriptionTopicsMax,
+        maxItems: LIMITS.groupTopicsMax,
         description:
           'May stand several times: events of any of these topics. A topic is words between dots; `*` is any one ' +
           'word, `>` as the last word is one or more of what is left.',

@@ -4,44 +4,33 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { LIMITS } from '@chronicleweaver/protocol';
 import Fastify, {
   type FastifyBaseLogger,
-  type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
   LogController,
-  type RawReplyDefaultExpression,
-  type RawRequestDefaultExpression,
-  type RawServerDefault,
 } from 'fastify';
 import type { Logger } from 'pino';
 import type { Consumer } from '../consumer/consumer.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { EventStore } from '../store/event-store.ts';
-import type { Commits } from '../subscriptions/commits.ts';
-import type { Followers } from '../subscriptions/followers.ts';
-import type { Subscriptions } from '../subscriptions/subscriptions.ts';
+import type { Commits } from '../commits/commits.ts';
+import type { Followers } from '../followers/followers.ts';
+import type { Groups } from '../groups/groups.ts';
 import type { KeyRing } from '../access/key-ring.ts';
-import { guardRoutes } from './access.ts';
-import { answerClientError, connectionsAllowed, guardConnections } from './connections.ts';
+import type { Api } from './api.ts';
+import { guardRoutes } from './request/access.ts';
+import { answerClientError, connectionsAllowed, guardConnections } from './request/connections.ts';
 import { allowOrigins } from './cors.ts';
-import { docsPages, openApi } from './docs.ts';
-import { eventsRoutes } from './events.ts';
-import { compileParameters } from './parameters.ts';
-import { ProblemError, answerError, badPercent } from './problems.ts';
+import { docsPages, openApi } from './about/docs.ts';
+import { eventsRoutes } from './read/events.ts';
+import { compileParameters } from './request/parameters.ts';
+import { ProblemError, answerError, badPercent } from './request/problems.ts';
 import { publishRoutes } from './publish.ts';
-import { streamRoutes } from './stream.ts';
-import { ReadRoom } from './read-room.ts';
-import { subscriptionRoutes } from './subscriptions.ts';
-import { systemRoutes } from './system.ts';
-import type { Timeouts } from './timeouts.ts';
-import type { TlsIdentity } from './tls.ts';
-
-export type Api = FastifyInstance<
-  RawServerDefault,
-  RawRequestDefaultExpression,
-  RawReplyDefaultExpression,
-  FastifyBaseLogger,
-  TypeBoxTypeProvider
->;
+import { streamRoutes } from './read/stream.ts';
+import { ReadRoom } from './read/read-room.ts';
+import { groupRoutes } from './groups/routes.ts';
+import { systemRoutes } from './about/system.ts';
+import type { Timeouts } from './request/timeouts.ts';
+import type { TlsIdentity } from './request/tls.ts';
 
 export interface ApiParts {
   readonly queue: PublishQueue;
@@ -49,7 +38,7 @@ export interface ApiParts {
   readonly store: EventStore;
   readonly commits: Commits;
   readonly followers: Followers;
-  readonly subscriptions: Subscriptions;
+  readonly groups: Groups;
   /** Undefined where no keys are in force. */
   readonly keys: KeyRing | undefined;
   /** Undefined where plain HTTP is to be spoken. */
@@ -69,7 +58,7 @@ export interface ApiParts {
 
 /** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
-  const { queue, consumer, store, commits, followers, subscriptions, keys, tls, log } = parts;
+  const { queue, consumer, store, commits, followers, groups, keys, tls, log } = parts;
   const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate, timeouts } = parts;
   // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
@@ -122,7 +111,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   await api.register(publishRoutes, { queue, commits, body });
   await api.register(eventsRoutes, { store, room: new ReadRoom(readBytesMax, timeouts.readStalledMs) });
   await api.register(streamRoutes, { store, commits, followers });
-  await api.register(subscriptionRoutes, { subscriptions, budget: queue.budget, body, webhookAllowPrivate });
+  await api.register(groupRoutes, { groups, budget: queue.budget, body, webhookAllowPrivate });
   await api.register(systemRoutes, { store, queue, consumer, followers });
   await api.register(docsPages);
   refuseTheRest(api, methodsByPath);

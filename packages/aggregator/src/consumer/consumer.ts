@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { EVENT_ID, SOURCE, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue, QueuedPublish } from '../queue/publish-queue.ts';
 import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-store.ts';
-import type { Commits } from '../subscriptions/commits.ts';
+import type { Commits } from '../commits/commits.ts';
 
 /**
  * Events and bytes of one commit. A sync costs the same for one event as for thousands; beyond these the gain is small
@@ -26,7 +26,7 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
 
 /**
  * The only one that appends. In: what waits in the queue. Out: each publish's result, after the commit that holds it,
- * and a word to the subscriptions.
+ * and a word to the groups.
  *
  * A turn takes all that came while the turn before was committing and appends it in one transaction: the more
  * publishers there are at once, the more events share a sync (group commit). Nobody is answered before the commit: an

@@ -3,7 +3,7 @@
  *
  * Why not JSON.parse: what it returns has lost what we must keep or refuse. Numbers beyond 2^53 lose digits, the
  * second of two equal names hides the first, and the text of one event cannot be found again. Its verdict is the
- * oracle of our tests instead: both take the same texts (test/json-scanner.test.ts).
+ * oracle of our tests instead: both take the same texts (test/event/json-scanner.test.ts).
  *
  * In: a body that is valid UTF-8. Out: the same bytes, compacted; `write` never overtakes `read`, so no copy is made.
  * A text that is not JSON, or is nested too deep, throws and ends the read. What is JSON but not taken (a name twice in

@@ -1,10 +1,10 @@
 import type { EventBatch } from '../event/event-batch.ts';
 import type { Framing } from './stored-event.ts';
-import type { SubscriptionStore } from './subscription-store.ts';
+import type { GroupStore } from './group-store.ts';
 
 /**
  * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same
- * suite (test/event-store.test.ts); memory/ is the one to read first.
+ * suite (test/store/event-store.test.ts); memory/ is the one to read first.
  *
  * Invariants: one event per `(topic, event_id)`, the first; offsets grow strictly in commit order, from 1;
  * `received = accepted + duplicates`, counted in the transaction that stores the events.
@@ -13,8 +13,8 @@ export interface EventStore {
   /** Oldest first, at least one; the last is the one that is written. They change at a start alone. */
   readonly epochs: readonly Epoch[];
 
-  /** How far each subscription has come, in the same file. */
-  readonly subscriptions: SubscriptionStore;
+  /** How far each group has come, in the same file. */
+  readonly groups: GroupStore;
 
   /**
    * Judges and stores the events of all batches in one transaction and resolves after it is durable, with one result

@@ -4,9 +4,9 @@ import type { TestContext } from 'node:test';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
 import { pino } from 'pino';
 import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
-import { TIMEOUTS, type Timeouts } from '../../src/api/timeouts.ts';
+import { TIMEOUTS, type Timeouts } from '../../src/api/request/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
-import { PUSH_TIMING, type PushTiming } from '../../src/subscriptions/push-timing.ts';
+import { PUSH_TIMING, type PushTiming } from '../../src/groups/push-timing.ts';
 import { tempFolder } from './temp-folder.ts';
 
 export interface EventsAnswer {

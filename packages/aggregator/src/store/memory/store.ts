@@ -29,8 +29,8 @@ import {
 } from '../event-store.ts';
 import { type Framing, framedEvent, storedEventJson } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
-import type { SubscriptionStore } from '../subscription-store.ts';
-import { MemorySubscriptions } from './subscriptions.ts';
+import type { GroupStore } from '../group-store.ts';
+import { MemoryGroups } from './groups.ts';
 
 interface KeptEvent {
   readonly offset: number;
@@ -55,7 +55,7 @@ export class MemoryStore implements EventStore {
   #conflicts = 0;
   #closed = false;
   readonly epochs: readonly Epoch[] = [{ name: randomUUID(), afterOffset: 0 }];
-  readonly subscriptions: SubscriptionStore = new MemorySubscriptions(this);
+  readonly groups: GroupStore = new MemoryGroups(this);
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     await this.probe();

@@ -3,8 +3,8 @@ import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event
 import { releasedYoung } from '../../released-memory.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
 import type { BlockLog } from './blocks/block-log.ts';
-import { freeBytes, noSpaceLeft, writeErrorOf } from './errors.ts';
-import { type Ledger, readLedger } from './ledger.ts';
+import { freeBytes, noSpaceLeft, writeErrorOf } from './file/errors.ts';
+import { type Ledger, readLedger } from './file/ledger.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
 

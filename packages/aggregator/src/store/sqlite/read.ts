@@ -14,9 +14,9 @@ import type {
 } from '../event-store.ts';
 import { StoredEventWriter } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
-import { damaged } from './errors.ts';
+import { damaged } from './file/errors.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
-import { readLedger } from './ledger.ts';
+import { readLedger } from './file/ledger.ts';
 import { TopicIds } from './topic-ids.ts';
 
 /** Bytes of a page: large enough that the hand-over costs little, small enough that a slow reader holds little. */

@@ -16,11 +16,12 @@ import {
   type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
-import type { OutcomesOf, Step, SubscriptionStore } from '../subscription-store.ts';
-import { placeOf } from './place.ts';
+import type { OutcomesOf, Step, GroupStore } from '../group-store.ts';
+import { placeOf } from './file/place.ts';
 import type { CountedSome } from './read.ts';
-import { ThreadClient } from './thread-client.ts';
-import type { ReaderCalls, Told, WriterCalls } from './thread.ts';
+import { ThreadClient } from './threads/client.ts';
+import type { Told } from './threads/calls.ts';
+import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
 
 /**
  * One SQLite file, written by one thread and read by another. In this thread nothing blocks: every method is a
@@ -31,7 +32,7 @@ export class SqliteStore implements EventStore {
   /** Like "3.53.4". */
   readonly sqliteVersion: string;
   readonly epochs: readonly Epoch[];
-  readonly subscriptions: SubscriptionStore;
+  readonly groups: GroupStore;
   readonly #path: string;
   readonly #writer: ThreadClient<WriterCalls>;
   readonly #reader: ThreadClient<ReaderCalls>;
@@ -47,9 +48,9 @@ export class SqliteStore implements EventStore {
     this.#reader = reader;
     this.sqliteVersion = sqliteVersion;
     this.epochs = epochs;
-    this.subscriptions = {
+    this.groups = {
       apply: async <const S extends readonly Step[]>(nowMs: number, steps: S) =>
-        (await writer.call('stepSubscriptions', [nowMs, steps])) as OutcomesOf<S>,
+        (await writer.call('stepGroups', [nowMs, steps])) as OutcomesOf<S>,
     };
   }
 

@@ -1,6 +1,6 @@
 import { constants, zstdCompressSync } from 'node:zlib';
 import { letGo } from '../../../released-memory.ts';
-import { withChecksum } from '../checksum.ts';
+import { withChecksum } from '../file/checksum.ts';
 import { type BlockEvents, type BlockRow, type Commit, LAYOUTS } from './block-format.ts';
 import { NumberWriter } from './numbers.ts';
 

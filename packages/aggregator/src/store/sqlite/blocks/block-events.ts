@@ -1,6 +1,6 @@
 import type { EventBatch } from '../../../event/event-batch.ts';
 import { readStoredEvents } from '../../../event/event-reader.ts';
-import { damaged, messageOf } from '../errors.ts';
+import { damaged, messageOf } from '../file/errors.ts';
 import type { Block } from './block-format.ts';
 
 /** The events of a block from place `first` on, read again from their texts. Throws with the block's place. */

@@ -1,7 +1,7 @@
 import { zstdDecompressSync } from 'node:zlib';
 import { letGo } from '../../../released-memory.ts';
-import { withoutChecksum } from '../checksum.ts';
-import { damaged } from '../errors.ts';
+import { withoutChecksum } from '../file/checksum.ts';
+import { damaged } from '../file/errors.ts';
 import { NumberReader } from './numbers.ts';
 
 /**

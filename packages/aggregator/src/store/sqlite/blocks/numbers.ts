@@ -1,4 +1,4 @@
-import { damaged } from '../errors.ts';
+import { damaged } from '../file/errors.ts';
 
 /** Writes LEB128 numbers, 0 to 2^53 - 1. */
 export class NumberWriter {

@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { damaged } from '../errors.ts';
+import { damaged } from '../file/errors.ts';
 import { Block, type BlockRow } from './block-format.ts';
 
 /**

@@ -1,5 +1,5 @@
 import type { StoreError } from '../../event-store.ts';
-import { CHECKSUM_BYTES, withChecksum, withoutChecksum } from '../checksum.ts';
+import { CHECKSUM_BYTES, withChecksum, withoutChecksum } from '../file/checksum.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
 
 const ENTRY_BYTES = ENTRY_WORDS * 4;

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { StoreError } from '../../event-store.ts';
-import { damagedIndex } from '../errors.ts';
+import { damagedIndex } from '../file/errors.ts';
 import { ENTRY_WORDS, HotTable, digestOf, offsetOf } from './hot-table.ts';
 import { type KeyBlock, blockOf, compareKeys, findInBlock, rowOf, sortedEntries } from './key-block.ts';
 import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';

@@ -1,0 +1,100 @@
+import type { FieldError } from '@chronicleweaver/protocol';
+import { type DefinitionField, type LeaseStates, SETTLED, UNKNOWN } from '../../store/group-store.ts';
+import type { Delivered } from '../../groups/dispatcher.ts';
+import type { GroupView } from '../../groups/groups.ts';
+import { ProblemError } from '../request/problems.ts';
+import type { DefinitionBody, GroupAnswer } from './schemas.ts';
+
+export function viewJson(view: GroupView): GroupAnswer {
+  const { start } = view.definition;
+  return {
+    name: view.definition.name,
+    topics: [...view.definition.topics],
+    start:
+      typeof start === 'string'
+        ? start
+        : 'offset' in start
+          ? start.offset
+          : new Date(start.timeMs).toISOString(),
+    lease_ms: view.definition.leaseMs,
+    max_deliveries: view.definition.deliveriesMax,
+    created_at: new Date(view.createdMs).toISOString(),
+    cursor: view.cursor,
+    lag: view.lag,
+    in_flight: view.leased,
+    returned: view.returned,
+    dead: view.dead,
+    deliveries: view.deliveries,
+    redeliveries: view.redeliveries,
+    acknowledged: view.acknowledged,
+    ...pushJson(view),
+  };
+}
+
+function pushJson({ definition, push }: GroupView): Pick<GroupAnswer, 'push'> {
+  if (definition.push === null || push === null) return {};
+  const { isPaused, failingSinceMs, lastFailure } = push;
+  const state = isPaused ? 'paused' : lastFailure === null ? 'active' : 'failing';
+  return {
+    push: {
+      url: definition.push.url,
+      state,
+      failing_since: failingSinceMs === null ? null : new Date(failingSinceMs).toISOString(),
+      last_failure: lastFailure,
+    },
+  };
+}
+
+export function deliveryMembers({ delivery, leaseId }: Delivered): string {
+  return `"delivery":${delivery},"lease_id":"${leaseId}"`;
+}
+
+/** How many it was done for, or a problem that names the others. */
+export function doneJson(states: LeaseStates, good: readonly number[]): { done: number } {
+  const errors: FieldError[] = [];
+  for (const [index, state] of states.entries()) {
+    if (good.includes(state)) continue;
+    const [code, message] =
+      state === UNKNOWN
+        ? (['lease_unknown', 'this group never gave it'] as const)
+        : state === SETTLED
+          ? (['lease_expired', 'its event is acknowledged'] as const)
+          : (['lease_expired', 'it ran out or was given back; its event is delivered again'] as const);
+    errors.push({ index, field: 'lease_ids', message, code });
+  }
+  const done = states.length - errors.length;
+  if (errors.length === 0) return { done };
+  const first = errors.find(({ code }) => code === 'lease_unknown') ?? errors[0]!;
+  throw new ProblemError(
+    first.code!,
+    `${errors.length} of ${states.length} leases are not held, the first of them number ${errors[0]!.index}: ` +
+      `${errors[0]!.message}; for the other ${done} it was done`,
+    errors,
+    done,
+  );
+}
+
+const WIRE_NAMES: Readonly<Record<DefinitionField, keyof DefinitionBody>> = {
+  topics: 'topics',
+  start: 'start',
+  leaseMs: 'lease_ms',
+  deliveriesMax: 'max_deliveries',
+  push: 'push',
+};
+
+export function differs(name: string, differing: DefinitionField): ProblemError {
+  const field = WIRE_NAMES[differing];
+  return new ProblemError(
+    'subscription_differs',
+    `${name} is there with another ${field}; delete it first, or take another name`,
+    [{ index: null, field, message: 'differs from that of the group that is there' }],
+  );
+}
+
+export function beyondEnd(field: string, lastOffset: number): ProblemError {
+  return new ProblemError(
+    'cursor_beyond_end',
+    `${field}: the log ends at offset ${lastOffset}, so it takes an offset up to ${lastOffset + 1}, or a time that is past`,
+    [{ index: null, field, message: `is beyond the end of the log, which is at ${lastOffset}` }],
+  );
+}

@@ -1,0 +1,79 @@
+import {
+  type FieldError,
+  LIMITS,
+  TIMESTAMP_EXPECTED,
+  parseTimestamp,
+  topicPatternFault,
+} from '@chronicleweaver/protocol';
+import type { Definition, Start } from '../../store/group-store.ts';
+import { isLeaseId } from '../../groups/lease-id.ts';
+import { webhookSecretFault, webhookUrlFault } from '../../webhooks/sender.ts';
+import { ProblemError } from '../request/problems.ts';
+import type { DefinitionBody } from './schemas.ts';
+
+/** What the schemas of requests about groups cannot say: each function throws a ProblemError that names the field. */
+
+const LEASE_MS = 30_000;
+const DELIVERIES_MAX = 5;
+
+export function definitionOf(name: string, body: DefinitionBody, webhookAllowPrivate: boolean): Definition {
+  const { topics, start = 'latest', max_deliveries: deliveriesMax, push } = body;
+  const { lease_ms: leaseMs = LEASE_MS } = body;
+  const errors: FieldError[] = topics.flatMap((topic, index): FieldError[] => {
+    const fault = topicPatternFault(topic);
+    return fault === undefined
+      ? []
+      : [{ index, field: 'topics', message: `${JSON.stringify(topic)}: ${fault}` }];
+  });
+  if (push !== undefined) {
+    const urlFault = webhookUrlFault(push.url, webhookAllowPrivate);
+    if (urlFault !== undefined) errors.push({ index: null, field: 'push.url', message: urlFault });
+    const secretFault = webhookSecretFault(push.secret);
+    if (secretFault !== undefined) errors.push({ index: null, field: 'push.secret', message: secretFault });
+    if (leaseMs < LIMITS.pushLeaseMsMin) {
+      const message = `must be >= ${LIMITS.pushLeaseMsMin} with push: a target has 15 s to answer`;
+      errors.push({ index: null, field: 'lease_ms', message });
+    }
+  }
+  if (errors.length > 0) throw invalid(errors);
+  return {
+    name,
+    topics: [...new Set(topics)],
+    start: typeof start === 'string' && !isEnd(start) ? timeOf('start', start) : placeOf('start', start),
+    leaseMs,
+    deliveriesMax: deliveriesMax ?? DELIVERIES_MAX,
+    push: push ?? null,
+  };
+}
+
+function isEnd(text: string): text is 'earliest' | 'latest' {
+  return text === 'earliest' || text === 'latest';
+}
+
+export function placeOf(field: string, place: string | number): Start {
+  if (typeof place === 'number') return { offset: place };
+  if (isEnd(place)) return place;
+  const message = `takes an offset, earliest or latest, not ${JSON.stringify(place)}`;
+  throw invalid([{ index: null, field, message }]);
+}
+
+export function timeOf(field: string, text: string): Start {
+  const timeMs = parseTimestamp(text);
+  if (timeMs !== undefined) return { timeMs };
+  const others = field === 'start' ? 'earliest, latest, an offset or ' : '';
+  const message = `takes ${others}${TIMESTAMP_EXPECTED}, not ${JSON.stringify(text)}`;
+  throw invalid([{ index: null, field, message }]);
+}
+
+export function leaseIdsOf(ids: readonly string[]): readonly string[] {
+  const index = ids.findIndex((id) => !isLeaseId(id));
+  if (index === -1) return ids;
+  throw invalid([{ index, field: 'lease_ids', message: 'is not a lease id: take it as a pull gave it' }]);
+}
+
+function invalid(errors: FieldError[]): ProblemError {
+  const faults = errors.map(({ index, field, message }) =>
+    index === null ? `${field}: ${message}` : `${field} ${index}: ${message}`,
+  );
+  return new ProblemError('invalid_parameter', faults.join('; '), errors);
+}

@@ -1,0 +1,258 @@
+import { LIMITS } from '@chronicleweaver/protocol';
+import type { Static, TSchema } from 'typebox';
+import { Type } from '../../json-schema.ts';
+import { storedEventWith } from '../schemas.ts';
+
+/** The schemas of groups: what is taken and what is answered; `/openapi.json` is made from them. */
+
+const count = (description: string) => Type.Integer({ minimum: 0, description });
+const closed = { additionalProperties: false } as const;
+const offset = Type.Integer({
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description: 'Place in the log.',
+});
+
+const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const groupParams = Type.Object({
+  name: Type.String({
+    pattern: `^[A-Za-z0-9_][A-Za-z0-9._-]{0,${LIMITS.groupNameCharsMax - 1}}$`,
+    description: `1 to ${LIMITS.groupNameCharsMax} letters, digits and ._-, the first no dot and no hyphen.`,
+  }),
+});
+
+const topics = Type.Array(Type.String(), {
+  minItems: 1,
+  maxItems: LIMITS.groupTopicsMax,
+  description: 'Patterns: `*` takes one dot-separated word, `>` as the last word all that is left.',
+});
+const start = Type.Unsafe<string | number>({
+  type: ['string', 'integer'],
+  minimum: 0,
+  maximum: Number.MAX_SAFE_INTEGER,
+  description:
+    '`earliest`, `latest`, the offset of the first event, or a time: the first event committed then or later.',
+});
+const leaseMs = (description: string) =>
+  Type.Integer({ minimum: LIMITS.leaseMsMin, maximum: LIMITS.leaseMsMax, description });
+
+export const definitionBody = Type.Object(
+  {
+    topics,
+    start: Type.Optional(start),
+    lease_ms: Type.Optional(leaseMs('How long a worker has for an event; 30000 if absent.')),
+    max_deliveries: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.deliveriesMax,
+        description: 'Deliveries after which an event is dead; 5 if absent.',
+      }),
+    ),
+    push: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String({
+            description: 'Where each event is sent, in order; http or https.',
+          }),
+          secret: Type.String({
+            description:
+              'Signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. It is never told.',
+          }),
+        },
+        { ...closed, description: 'Sends events as Standard Webhooks says; without it they are pulled.' },
+      ),
+    ),
+  },
+  { ...closed, title: 'GroupDefinition' },
+);
+export type DefinitionBody = Static<typeof definitionBody>;
+
+export const groupAnswer = Type.Object(
+  {
+    name: Type.String(),
+    topics: Type.Array(Type.String()),
+    start,
+    lease_ms: Type.Integer(),
+    max_deliveries: Type.Integer(),
+    created_at: Type.String({ format: 'date-time' }),
+    cursor: count('All events of the group up to this offset are acknowledged or dead.'),
+    lag: count('Events that are neither acknowledged nor dead.'),
+    in_flight: count('Of these: leased to a worker now.'),
+    returned: count('Of these: given back or with a lease that ran out; they are delivered again.'),
+    dead: count('Events that were delivered as often as they may be.'),
+    deliveries: count('Of all time.'),
+    redeliveries: count('Of these: not the first of their event.'),
+    acknowledged: count('Events, of all time.'),
+    push: Type.Optional(
+      Type.Object(
+        {
+          url: Type.String(),
+          state: Type.Enum(['active', 'failing', 'paused'], {
+            description:
+              'Failing: the last attempt failed. Paused: all have for a day, or the target is gone.',
+          }),
+          failing_since: nullable(Type.String({ format: 'date-time' })),
+          last_failure: nullable(Type.String()),
+        },
+        { description: 'Where events are sent and not pulled.' },
+      ),
+    ),
+  },
+  { title: 'Group' },
+);
+
+export type GroupAnswer = Static<typeof groupAnswer>;
+
+export const groupsAnswer = Type.Object(
+  { count: count('Groups.'), subscriptions: Type.Array(groupAnswer) },
+  { title: 'GroupsAnswer' },
+);
+
+export const pullBody = Type.Object(
+  {
+    max: Type.Integer({
+      minimum: 1,
+      maximum: LIMITS.pullEventsMax,
+      default: 100,
+      description: 'Events at most.',
+    }),
+    wait_ms: Type.Integer({
+      minimum: 0,
+      maximum: LIMITS.pullWaitMsMax,
+      default: 0,
+      description: 'How long to wait for the first event.',
+    }),
+  },
+  { ...closed, title: 'Pull' },
+);
+
+export const pullAnswer = Type.Object(
+  {
+    count: count('Events in this answer.'),
+    events: Type.Array(
+      storedEventWith(
+        'DeliveredEvent',
+        {
+          delivery: {
+            type: 'integer',
+            minimum: 1,
+            description: 'The how-manieth delivery of the event it is.',
+          },
+          lease_id: { type: 'string', description: 'Names the lease; of no other meaning.' },
+        },
+        { delivery: 1, lease_id: '1.1.l9Zc2pZ0q7cTzr1V' },
+      ),
+    ),
+  },
+  { title: 'PullAnswer' },
+);
+
+const leaseIds = Type.Array(Type.String(), {
+  minItems: 1,
+  maxItems: LIMITS.leaseIdsMax,
+  description: 'As pulls gave them.',
+});
+
+export const acknowledgeBody = Type.Object({ lease_ids: leaseIds }, { ...closed, title: 'Acknowledgement' });
+export const giveBackBody = Type.Object(
+  {
+    lease_ids: leaseIds,
+    delay_ms: Type.Integer({
+      minimum: 0,
+      maximum: LIMITS.delayMsMax,
+      default: 0,
+      description: 'When they may be delivered again.',
+    }),
+  },
+  { ...closed, title: 'GivingBack' },
+);
+export const extendBody = Type.Object(
+  {
+    lease_ids: leaseIds,
+    lease_ms: Type.Optional(leaseMs("From now on; the group's own if absent.")),
+  },
+  { ...closed, title: 'Extension' },
+);
+export const doneAnswer = Type.Object(
+  { done: count('Leases for which it was done: all of them.') },
+  { title: 'LeasesAnswer' },
+);
+
+export const deadQuery = Type.Object(
+  {
+    after: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Only offsets above.' }),
+    ),
+    limit: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: LIMITS.deadEventsMax,
+        description: 'Events of a page; 100 if absent.',
+      }),
+    ),
+  },
+  closed,
+);
+
+export const deadAnswer = Type.Object(
+  {
+    count: count('Events in this answer.'),
+    events: Type.Array(
+      storedEventWith(
+        'DeadEvent',
+        {
+          deliveries: { type: 'integer', minimum: 1 },
+          dead_at: { type: 'string', format: 'date-time' },
+          reason: { enum: ['lease_expired', 'given_back'], description: 'How its last lease ended.' },
+        },
+        { deliveries: 5, dead_at: '2025-10-28T10:15:00.000Z', reason: 'lease_expired' },
+      ),
+    ),
+    next: Type.Union([offset, Type.Null()], {
+      description: 'The `after` of the next page, null on the last.',
+    }),
+  },
+  { title: 'DeadAnswer' },
+);
+
+export const replayBody = Type.Object(
+  {
+    offsets: Type.Optional(
+      Type.Array(offset, { minItems: 1, maxItems: LIMITS.deadEventsMax, description: 'All if absent.' }),
+    ),
+  },
+  { ...closed, title: 'Replay' },
+);
+export const replayAnswer = Type.Object(
+  {
+    replayed: count(
+      'Events that are delivered again now; at most 10000 at a time, the lowest offsets first.',
+    ),
+    dead: count('Events that are dead still.'),
+  },
+  { title: 'ReplayAnswer' },
+);
+
+export const emptyBody = Type.Object({}, { ...closed, title: 'Nothing' });
+
+export const seekBody = Type.Object(
+  {
+    offset: Type.Optional(
+      Type.Unsafe<string | number>({
+        type: ['string', 'integer'],
+        minimum: 0,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: '`earliest`, `latest`, or the offset of the first event that is delivered then.',
+      }),
+    ),
+    time: Type.Optional(
+      Type.String({ description: 'ISO 8601: the first event committed then or later is delivered next.' }),
+    ),
+  },
+  { ...closed, title: 'Seek', minProperties: 1, maxProperties: 1 },
+);
+export const seekAnswer = Type.Object(
+  { cursor: count('Only events above it are delivered.') },
+  { title: 'SeekAnswer' },
+);

@@ -1,0 +1,234 @@
+import { Readable } from 'node:stream';
+import { parseTimestamp } from '@chronicleweaver/protocol';
+import type { FastifyBaseLogger } from 'fastify';
+import { Type } from '../../json-schema.ts';
+import { type EventPage, type EventStore, type PageQuery, START } from '../../store/event-store.ts';
+import { releasedYoung } from '../../released-memory.ts';
+import { requireTopic, visiblePatterns } from '../request/access.ts';
+import { EPOCH_HEADER, currentEpoch, requireCursorOf } from '../epochs.ts';
+import { ProblemError } from '../request/problems.ts';
+import type { ReadRoom, Reading } from './read-room.ts';
+import {
+  type EventsQuery,
+  eventParams,
+  eventsAnswer,
+  eventsQuery,
+  problems,
+  storedEvent,
+} from '../schemas.ts';
+import type { Api } from '../api.ts';
+
+const JSON_TYPE = 'application/json; charset=utf-8';
+const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';
+
+/** Bytes that a page's events have together at most: what one answer may hold in memory. */
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+/** What an answer with everything holds at most: a page that goes out, the next one, and what the connection holds. */
+const WHOLE_ANSWER_BYTES = 768 * 1024;
+
+interface Parts {
+  readonly store: EventStore;
+  readonly room: ReadRoom;
+}
+
+/** `GET /events` and `GET /events/{topic}/{event_id}`: stored text is passed on as it is, never parsed. */
+export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<void> {
+  api.get(
+    '/events',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Read events in order',
+        description:
+          'All that match, streamed from one snapshot; with `limit` a page. ' +
+          '`Accept: application/x-ndjson` gives one event a line.',
+        tags: ['events'],
+        querystring: eventsQuery,
+        response: {
+          200: {
+            description: 'Events',
+            content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
+          },
+          ...problems(400, 409, 422, 500, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const ndjson = request.accepts().type(['json', 'application/x-ndjson']) === 'application/x-ndjson';
+      if (request.query.topic !== undefined) requireTopic(request, request.query.topic);
+      const query = { ...pageQueryOf(request.query, ndjson), topicPatterns: visiblePatterns(request) };
+      const { limit, epoch, after } = request.query;
+      requireCursorOf(store.epochs, epoch, after);
+      reply.header(EPOCH_HEADER, currentEpoch(store.epochs));
+      reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
+      const isHead = request.method === 'HEAD';
+      const reading = room.open(reply.raw);
+      if (limit === undefined) {
+        // Nobody reads what the answer to HEAD would stream.
+        if (isHead) return reply.send(Readable.from([]));
+        reading.need(WHOLE_ANSWER_BYTES);
+        const pieces = await allEvents(store, query, ndjson, request.log);
+        return reply.send(Readable.from(noting(reading, pieces), { objectMode: false }));
+      }
+
+      const page = await readPage(store, { ...query, eventsMax: limit }, reading);
+      if (page.next !== null) reply.header('link', nextLink(request.query, page.next));
+      if (!ndjson) {
+        page.pieces.unshift(Buffer.from(`{"count":${page.count},"events":[`));
+        page.pieces.push(Buffer.from(`],"next":${page.next}}`));
+      }
+      const length = page.pieces.reduce((bytes, piece) => bytes + piece.length, 0);
+      if (isHead || length <= ONE_PIECE_BYTES) return reply.send(Buffer.concat(page.pieces));
+      reply.header('content-length', length);
+      return reply.send(Readable.from(noting(reading, page.pieces), { objectMode: false }));
+    },
+  );
+
+  api.get(
+    '/events/:topic/:event_id',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Was this event processed?',
+        tags: ['events'],
+        params: eventParams,
+        response: {
+          200: {
+            description: 'The stored event',
+            content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) } },
+          },
+          ...problems(400, 404, 422, 500),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { topic, event_id: eventId } = request.params;
+      requireTopic(request, topic);
+      const json = await store.find(topic, eventId);
+      if (json === undefined) {
+        throw new ProblemError(
+          'event_not_found',
+          `topic ${JSON.stringify(topic)} has no event ${JSON.stringify(eventId)}`,
+        );
+      }
+      return reply.type(JSON_TYPE).send(Buffer.from(json));
+    },
+  );
+}
+
+function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
+  const order = query.order ?? 'asc';
+  return {
+    topic: query.topic,
+    source: query.source,
+    fromMs: query.from === undefined ? undefined : parseTimestamp(query.from),
+    toMs: query.to === undefined ? undefined : parseTimestamp(query.to),
+    order,
+    after: query.after ?? START[order],
+    upTo: Number.MAX_SAFE_INTEGER,
+    eventsMax: Number.MAX_SAFE_INTEGER,
+    framing: ndjson ? 'lines' : 'array',
+  };
+}
+
+/**
+ * The whole answer, a piece at a time. The snapshot is an offset, not an open transaction: what is stored never changes
+ * below it, so a reader may take hours and holds back nobody.
+ */
+async function allEvents(
+  store: EventStore,
+  query: PageQuery,
+  ndjson: boolean,
+  log: FastifyBaseLogger,
+): Promise<AsyncGenerator<Uint8Array>> {
+  const { lastOffset, count } = await store.snapshot(query);
+  const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
+  // Where it cannot be read, that is the answer: once a part is out there is no telling but by cutting it short.
+  const first = count > 0 ? await ask(query.after) : null;
+  return pieces();
+
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    if (!ndjson) yield Buffer.from(`{"count":${count},"events":[`);
+    let left = count;
+    let asked: Promise<EventPage> | null = first === null ? null : Promise.resolve(first);
+    try {
+      while (asked !== null) {
+        const page: EventPage = await asked;
+        releasedYoung(page.bytes.length);
+        left -= page.count;
+        // While this page goes out the next one is read.
+        asked = page.resumeAfter !== null && left > 0 ? ask(page.resumeAfter) : null;
+        // It is awaited when this page is gone, which is when the reader pleases; until then nobody minds its failure.
+        asked?.catch(() => undefined);
+        // No separator stands behind the last event of an array.
+        if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
+      }
+      // The count went out first; an answer that does not keep it must not look whole.
+      if (left !== 0) throw new Error(`${count} events were announced, ${count - left} were read`);
+    } catch (error) {
+      log.error({ err: error }, 'an answer was cut short: its events could not be read');
+      throw error;
+    } finally {
+      // A reader that leaves in the middle leaves a page behind.
+      await asked?.catch(() => undefined);
+    }
+    if (!ndjson) yield Buffer.from(']}');
+  }
+}
+
+/** Up to here a page is sent at once: what is smaller the kernel takes, whether or not the reader does. */
+const ONE_PIECE_BYTES = 256 * 1024;
+
+/** The same pieces; the reading is told each time that one was taken. */
+async function* noting(
+  reading: Reading,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    reading.moved();
+    yield piece;
+  }
+}
+
+/**
+ * One page of at most `eventsMax` events, whole in memory, without a separator behind the last. Where there is no room
+ * for all of it, it has fewer events.
+ */
+async function readPage(
+  store: EventStore,
+  query: PageQuery,
+  reading: Reading,
+): Promise<{ pieces: Uint8Array[]; count: number; next: number | null }> {
+  const pieces: Uint8Array[] = [];
+  let count = 0;
+  let length = 0;
+  let lastOffset = 0;
+  let after: number | null = query.after;
+  while (after !== null && count < query.eventsMax) {
+    const page = await store.read({ ...query, after, eventsMax: query.eventsMax - count });
+    if (count === 0) reading.need(page.bytes.length);
+    else if (length + page.bytes.length > PAGE_BYTES_MAX || !reading.grow(page.bytes.length)) break;
+    after = page.resumeAfter;
+    if (page.count === 0) continue;
+    pieces.push(page.bytes);
+    count += page.count;
+    length += page.bytes.length;
+    lastOffset = page.lastOffset;
+  }
+  // Only another match makes another page.
+  while (after !== null) {
+    const page = await store.read({ ...query, after, eventsMax: 1 });
+    if (page.count > 0) break;
+    after = page.resumeAfter;
+  }
+  const last = pieces.at(-1);
+  if (query.framing === 'array' && last !== undefined) pieces.splice(-1, 1, last.subarray(0, -1));
+  return { pieces, count, next: after === null ? null : lastOffset };
+}
+
+/** RFC 8288: the address of the next page, for readers that do not look into the body. */
+function nextLink(query: EventsQuery, next: number): string {
+  const parameters = Object.entries({ ...query, after: next }).map(([name, value]) => [name, String(value)]);
+  return `</events?${new URLSearchParams(parameters).toString()}>; rel="next"`;
+}

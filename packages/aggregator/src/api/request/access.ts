@@ -1,0 +1,169 @@
+import { LIMITS, type FieldError, topicPatternCovers } from '@chronicleweaver/protocol';
+import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import { Key, type KeyRing } from '../../access/key-ring.ts';
+import { ANYONE, type Principal, STRANGER, type Scope } from '../../access/principal.ts';
+import { type EventBatch, SPANS_PER_EVENT, TOPIC, partText } from '../../event/event-batch.ts';
+import { ProblemError } from './problems.ts';
+import { problems } from '../schemas.ts';
+import type { Api } from '../api.ts';
+
+/** What a route wants: nothing, any key, a key with this scope, or with one of these. */
+type RouteScope = 'open' | 'any' | Scope | readonly Scope[];
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Every route says it: one that does not keeps the service from starting. */
+    scope?: RouteScope;
+  }
+  interface FastifyRequest {
+    /** Who asks; there from the first hook on. */
+    principal: Principal;
+  }
+}
+
+/**
+ * Asks every request for a key before anything of its body is read, or lets everyone do everything where no keys are
+ * in force. To be called before any route is registered.
+ */
+export function guardRoutes(api: Api, keys: KeyRing | undefined): void {
+  const routes: RouteOptions[] = [];
+  api.addHook('onRoute', (route) => {
+    routes.push(route);
+    documentScope(route);
+  });
+  api.addHook('onReady', async () => {
+    const missing = routes.filter(({ config }) => config?.scope === undefined);
+    if (missing.length > 0) {
+      throw new Error(
+        `no scope is declared for ${missing.map(({ method, url }) => `${String(method)} ${url}`).join(', ')}`,
+      );
+    }
+  });
+  api.decorateRequest('principal');
+  api.addHook('onRequest', (request, reply, done) => {
+    if (keys === undefined) {
+      request.principal = ANYONE;
+      done();
+    } else {
+      done(refusal(keys, request, reply));
+    }
+  });
+}
+
+/** Why the request is not taken, if it is not. Sets its principal where it is. */
+function refusal(keys: KeyRing, request: FastifyRequest, reply: FastifyReply): ProblemError | undefined {
+  // A stranger is not told which addresses there are.
+  const scope = request.is404 ? 'any' : request.routeOptions.config.scope;
+  if (scope === 'open') {
+    request.principal = STRANGER;
+    return undefined;
+  }
+  const { authorization } = request.headers;
+  const secret = BEARER.exec(authorization ?? '')?.[1];
+  const key = secret === undefined ? undefined : keys.find(secret);
+  if (key === undefined) {
+    const isGiven = authorization !== undefined;
+    reply.header('www-authenticate', isGiven ? `${CHALLENGE}, error="invalid_token"` : CHALLENGE);
+    return new ProblemError(
+      'unauthorized',
+      isGiven
+        ? 'the key of this request is not in force; send "Authorization: Bearer KEY" with one that is'
+        : 'this server wants a key; send "Authorization: Bearer KEY"',
+    );
+  }
+  const waitMs = key.take();
+  if (waitMs > 0) {
+    const waitS = Math.ceil(waitMs / 1000);
+    reply.header('retry-after', waitS);
+    return new ProblemError(
+      'rate_limited',
+      `the key ${key.name} has used up its rate; come back in ${waitS} s`,
+    );
+  }
+  const wanted = [scope ?? []].flat().filter((one) => one !== 'any');
+  if (scope === undefined || (wanted.length > 0 && !wanted.some((one) => key.scopes.has(one)))) {
+    reply.header('www-authenticate', `${CHALLENGE}, error="insufficient_scope", scope="${wanted.join(' ')}"`);
+    return new ProblemError('forbidden', `the key ${key.name} has not the scope ${wanted.join(' or ')}`);
+  }
+  request.principal = key;
+  // Who reads for hours stops reading when the key is revoked; a publish is let through to its answer.
+  if (scope !== 'publish') endWithKey(key, reply);
+  return undefined;
+}
+
+/** RFC 6750: the scheme in any case, then a token. */
+const BEARER = /^Bearer +([\w~+/.-]+=*) *$/i;
+const CHALLENGE = 'Bearer realm="ChronicleWeaver"';
+
+function endWithKey(key: Key, { raw }: FastifyReply): void {
+  key.begun(raw);
+  raw.once('close', () => key.over(raw));
+}
+
+/** What a read may give out, for a store's filter: undefined is every topic. */
+export function visiblePatterns({ principal }: FastifyRequest): readonly (readonly string[])[] | undefined {
+  return principal.topicPatterns === undefined ? undefined : [principal.topicPatterns];
+}
+
+/** Throws a ProblemError where the key may not use the topic, whether or not there is such a topic. */
+export function requireTopic({ principal }: FastifyRequest, topic: string): void {
+  if (!principal.mayUse(topic)) {
+    throw new ProblemError(
+      'forbidden_topic',
+      `the key ${principal.name} may not use the topic ${JSON.stringify(topic)}`,
+    );
+  }
+}
+
+/** Which of the patterns take topics that the key may not use, as places in the list. */
+export function foreignPatterns({ principal }: FastifyRequest, patterns: readonly string[]): number[] {
+  const { topicPatterns } = principal;
+  if (topicPatterns === undefined) return [];
+  const isForeign = (narrow: string): boolean =>
+    !topicPatterns.some((wide) => topicPatternCovers(wide, narrow));
+  return [...patterns.keys()].filter((place) => isForeign(patterns[place]!));
+}
+
+/** The same for the topic of every event. */
+export function requireTopics({ principal }: FastifyRequest, batch: EventBatch): void {
+  if (principal.topicPatterns === undefined) return;
+  const errors: FieldError[] = [];
+  let errorsFound = 0;
+  // A batch has many events and few topics. Bytes as Latin-1 tell them apart, and are the quickest to read.
+  const isAllowed = new Map<string, boolean>();
+  const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength);
+  for (let index = 0; index < batch.count; index++) {
+    const at = index * SPANS_PER_EVENT + TOPIC;
+    const topicBytes = bytes.toString('latin1', batch.spans[at], batch.spans[at + 1]);
+    let allowed = isAllowed.get(topicBytes);
+    if (allowed === undefined) {
+      allowed = principal.mayUse(partText(batch, index, TOPIC));
+      isAllowed.set(topicBytes, allowed);
+    }
+    if (allowed) continue;
+    errorsFound += 1;
+    if (errors.length < LIMITS.problemErrorsMax) {
+      const topic = partText(batch, index, TOPIC);
+      const message = `the key ${principal.name} may not use the topic ${JSON.stringify(topic)}`;
+      errors.push({ index, field: 'topic', message });
+    }
+  }
+  const first = errors[0];
+  if (first === undefined) return;
+  const more = errorsFound > 1 ? ` (the first of ${errorsFound} errors)` : '';
+  throw new ProblemError(
+    'forbidden_topic',
+    `event ${first.index}, topic: ${first.message}${more}; nothing was stored`,
+    errors,
+  );
+}
+
+/** Says in the OpenAPI document what key the route wants and how it refuses. */
+function documentScope({ schema, config }: RouteOptions): void {
+  if (schema === undefined || schema.hide === true || config?.scope === undefined) return;
+  const wanted = [config.scope].flat().filter((one) => one !== 'open' && one !== 'any');
+  // One of them is enough: each is an alternative.
+  schema.security = config.scope === 'open' ? [] : wanted.map((one) => ({ key: [one] }));
+  if (config.scope !== 'open')
+    schema.response = { ...(schema.response as object), ...problems(401, 403, 429) };
+}

@@ -1,0 +1,41 @@
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage } from 'node:http';
+import type { FastifyRequest } from 'fastify';
+import type { ByteBudget } from '../../queue/byte-budget.ts';
+import { type BodyLimits, withBody } from './body.ts';
+import { JSON_TYPE, refusalOf } from './json-type.ts';
+import { compileBody, compileParameters } from './parameters.ts';
+import { ProblemError } from './problems.ts';
+import type { Api } from '../api.ts';
+
+/** Bytes of a body that is no publish: ten thousand lease ids and room. */
+const JSON_BYTES_MAX = 1024 * 1024;
+
+/** Lets the routes of this scope take small JSON bodies, checked by their schemas. No body is an empty object. */
+export function takeJsonBodies(api: Api, budget: ByteBudget, { bytesMax, pauseMs }: BodyLimits): void {
+  const limits = { bytesMax: Math.min(bytesMax, JSON_BYTES_MAX), pauseMs };
+  // A refusal is handed on like a body and thrown afterwards: where a parser fails, Fastify closes the connection.
+  api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
+    withBody(raw, budget, limits, parse).catch((error: unknown) => error),
+  );
+  api.addHook('onRequest', ({ raw }, reply, done) => {
+    done(refusalOf(raw, reply.raw, budget, limits.bytesMax));
+  });
+  api.addHook('preValidation', (request, _reply, done) => {
+    request.body ??= {};
+    done(request.body instanceof Error ? request.body : undefined);
+  });
+  api.setValidatorCompiler((part) =>
+    part.httpPart === 'body' ? compileBody(part.schema as object) : compileParameters(part),
+  );
+}
+
+function parse(body: Buffer): unknown {
+  if (body.length === 0) return {};
+  if (!isUtf8(body)) throw new ProblemError('invalid_encoding', 'the body is not UTF-8');
+  try {
+    return JSON.parse(body.toString()) as unknown;
+  } catch (error) {
+    throw new ProblemError('invalid_json', error instanceof Error ? error.message : String(error));
+  }
+}

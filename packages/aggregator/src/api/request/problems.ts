@@ -1,0 +1,119 @@
+import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chronicleweaver/protocol';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { QueueFull } from '../../queue/publish-queue.ts';
+import { StoreError } from '../../store/event-store.ts';
+import { GroupGone } from '../../groups/dispatcher.ts';
+import { FollowRefused } from '../../followers/followers.ts';
+
+/** Seconds after which a refused publish is worth another try: a full queue is written in less. */
+const RETRY_AFTER_S = 1;
+
+/** What a handler throws to answer with a problem document. `detail` says what happened and what to do. */
+export class ProblemError extends Error {
+  readonly code: ProblemCode;
+  readonly errors: FieldError[] | undefined;
+  readonly done: number | undefined;
+
+  constructor(code: ProblemCode, detail: string, errors?: FieldError[], done?: number) {
+    super(detail);
+    this.code = code;
+    this.errors = errors;
+    this.done = done;
+  }
+}
+
+export function problemOf({ code, message, errors, done }: ProblemError): Problem {
+  const { status, title } = PROBLEMS[code];
+  const problem: Problem = { type: 'about:blank', status, title, detail: message, code };
+  if (errors !== undefined) problem.errors = errors;
+  if (done !== undefined) problem.done = done;
+  return problem;
+}
+
+/** Answers any error as a problem document; what was not foreseen goes to the log with its cause. */
+export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+  const known = knownProblem(error);
+  const { method, url } = request;
+  if (known === undefined) request.log.error({ err: error, method, url }, 'a request failed');
+  else if (known.code === 'store_damaged')
+    request.log.error({ err: error, method, url }, 'what is stored could not be read');
+  const problem =
+    known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
+  const { status } = PROBLEMS[problem.code];
+  if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
+  // What is left of a body that is too slow is not waited for, so the connection can carry no other request. Of another
+  // that was refused the rest is read past: closing over unread bytes would tear down the answer.
+  if (status === 408) reply.header('connection', 'close');
+  reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
+}
+
+function knownProblem(error: FastifyError | Error): ProblemError | undefined {
+  if (error instanceof ProblemError) return error;
+  if (error instanceof FollowRefused) {
+    return new ProblemError(error.reason === 'full' ? 'followers_full' : 'shutting_down', error.message);
+  }
+  if (error instanceof GroupGone) {
+    return new ProblemError(
+      'subscription_not_found',
+      `${error.message}; PUT /subscriptions/{name} makes one`,
+    );
+  }
+  if (error instanceof QueueFull) {
+    return new ProblemError(
+      'queue_full',
+      `${error.message}; nothing of this publish was stored, send it again`,
+    );
+  }
+  if (error instanceof StoreError && error.code === 'damaged') {
+    return new ProblemError(
+      'store_damaged',
+      `${error.message}; it is for the operator to run npm run verify`,
+    );
+  }
+  if (error instanceof StoreError) {
+    // Where a sync fails the events may be on the disk all the same, and be found there by the next start.
+    const outcome =
+      error.code === 'failed' ? 'send it again then, whether or not it was stored' : 'nothing was stored';
+    return new ProblemError('store_unavailable', `${error.message}; ${outcome}`);
+  }
+  return fastifyProblem(error as FastifyError);
+}
+
+function fastifyProblem(error: FastifyError): ProblemError | undefined {
+  if (error.validation !== undefined) return parameterProblem(error);
+  switch (error.code) {
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ProblemError('unsupported_media_type', 'send the body as application/json');
+    case 'FST_ERR_BAD_URL':
+      return badPercent();
+    case 'FST_STATIC_FORBIDDEN_PATH':
+      return new ProblemError('not_found', 'there is no such file; see /docs');
+    case 'FST_ERR_MAX_PARAM_LENGTH':
+      return new ProblemError('uri_too_long', 'a part of the address is longer than any name may be');
+    default:
+      return error.statusCode === 400 ? new ProblemError('invalid_request', error.message) : undefined;
+  }
+}
+
+export function badPercent(): ProblemError {
+  return new ProblemError(
+    'invalid_request',
+    'the address holds a % that does not begin two hexadecimal digits of UTF-8',
+  );
+}
+
+/** A parameter that its schema refused, told by its name. */
+function parameterProblem(error: FastifyError): ProblemError {
+  const errors = error.validation!.map((fault): FieldError => {
+    const extra = fault.params['additionalProperty'];
+    const [, field = null, place] = fault.instancePath.split('/');
+    if (typeof extra === 'string') return { index: null, field: extra, message: 'unknown parameter' };
+    return {
+      index: place === undefined ? null : Number(place),
+      field,
+      message: fault.message ?? 'is not valid',
+    };
+  });
+  const names = errors.map(({ field, message }) => `${field}: ${message}`).join('; ');
+  return new ProblemError('invalid_parameter', names, errors);
+}

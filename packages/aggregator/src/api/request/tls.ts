@@ -1,0 +1,53 @@
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { ConfigError, type TlsFiles } from '../../config.ts';
+
+/** A certificate with what was signed above it, and its private key, both PEM. */
+export interface TlsIdentity {
+  readonly cert: Buffer;
+  readonly key: Buffer;
+  /** The last moment for which clients take it. */
+  readonly validTo: Date;
+}
+
+/** Rejects with a ConfigError that names the variable, the file, and what is wrong with it. */
+export async function readTlsIdentity({ certFile, keyFile }: TlsFiles): Promise<TlsIdentity> {
+  const cert = await read('TLS_CERT_FILE', certFile);
+  const key = await read('TLS_KEY_FILE', keyFile);
+  const certificate = made(
+    () => new X509Certificate(cert),
+    `TLS_CERT_FILE ${certFile} is not a certificate in PEM`,
+  );
+  const privateKey = made(
+    () => createPrivateKey(key),
+    `TLS_KEY_FILE ${keyFile} is not a private key in PEM without a passphrase`,
+  );
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new ConfigError(
+      `TLS_KEY_FILE ${keyFile} is not the key of the certificate in TLS_CERT_FILE ${certFile}`,
+    );
+  }
+  made(() => createSecureContext({ cert, key }), `TLS_CERT_FILE ${certFile} cannot be served`);
+  return { cert, key, validTo: certificate.validToDate };
+}
+
+async function read(variable: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new ConfigError(`${variable} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function made<T>(make: () => T, fault: string): T {
+  try {
+    return make();
+  } catch (cause) {
+    throw new ConfigError(`${fault}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

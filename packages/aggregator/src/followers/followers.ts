@@ -1,0 +1,329 @@
+import type { Writable } from 'node:stream';
+import type { Logger } from 'pino';
+import type { EventStore, TopicFilter } from '../store/event-store.ts';
+import { compileTopicFilter } from '../store/topic-filter.ts';
+import { CatchUp } from './catch-up.ts';
+import type { Commit, Commits } from '../commits/commits.ts';
+import { type Channel, Follower } from './follower.ts';
+import { LiveWindow, type Piece, selectFrom } from './live-window.ts';
+import { TopicRoutes } from './topic-routes.ts';
+
+export interface FollowersOptions {
+  /** Followers at once. */
+  readonly followersMax: number;
+  /** How often each is written to, whether or not there are events, milliseconds. */
+  readonly heartbeatMs?: number;
+  /** How long one may leave untaken what it was given, milliseconds. */
+  readonly stalledMs?: number;
+  /** Bytes of the newest events that are kept encoded while anybody follows. */
+  readonly windowBytesMax?: number;
+  /** Bytes that a follower is given at once, from the window or the store, unless it is one event that is larger. */
+  readonly pieceBytesMax?: number;
+}
+
+/** Proxies close a connection that is silent for a minute, some for half of that. */
+const HEARTBEAT_MS = 15_000;
+const STALLED_MS = 60_000;
+const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
+/** Who has stopped reading holds a piece, so it is small. */
+const PIECE_BYTES_MAX = 64 * 1024;
+
+/** Between two flushes, however long the first one took. */
+const FLUSH_WAIT_MS_MAX = 100;
+
+/** A stream cannot be opened: there are as many as there may be, or the service is stopping. */
+export class FollowRefused extends Error {
+  readonly reason: 'full' | 'closed';
+
+  constructor(reason: 'full' | 'closed', message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/**
+ * Hands committed events to all who follow the log live. In: commits, as they happen. Out: to each follower the events
+ * it asked for behind its cursor, once each, in the order of their offsets, as long as it stays.
+ *
+ * A follower is
+ * - *catching up*: pages are read for it from the store, one at a time, until its position lies in the window;
+ * - *joining*: it is given what the window has above its position, and is then
+ * - *live*: with every flush it is given what came since the last one, encoded once for all;
+ * - *full*: its reader takes nothing more; nothing is read or kept for it until the reader has taken what there is. Then
+ *   it joins again, or, where the window has moved on, catches up;
+ * - *ended*: by its reader, by being full for `stalledMs`, or by our close.
+ *
+ * No gap, repeat or reorder at the seams: a follower has one position and everything meant up to it was written, whoever
+ * gave it (the store or the window); what is given next begins right above it. A page and the window may both hold an
+ * event; it is the position that decides. The step from joining to live happens in one turn, in which nothing commits.
+ *
+ * The commit path only notes the commit. After a flush the next one waits as long as that one took, `FLUSH_WAIT_MS_MAX`
+ * at most, so flushes leave the thread to others half of the time, and the more it costs to serve all, the more events go
+ * into one write. Memory: the window, the batches of what was committed since the last flush, and for each follower what
+ * its stream holds.
+ */
+export class Followers {
+  readonly #commits: Commits;
+  readonly #log: Logger;
+  readonly #options: Required<FollowersOptions>;
+  readonly #all = new Set<Follower>();
+  readonly #channels = new Map<string, Channel>();
+  readonly #routes = new TopicRoutes<Channel>();
+  readonly #catchUp: CatchUp;
+  /** While anybody follows. */
+  #window: LiveWindow | null = null;
+  #stopListening: (() => void) | null = null;
+  #heartbeat: NodeJS.Timeout | null = null;
+  #committed: Commit[] = [];
+  #flushTimer: NodeJS.Timeout | null = null;
+  #flushedAtMs = 0;
+  #flushTookMs = 0;
+  #isClosed = false;
+
+  constructor(store: EventStore, commits: Commits, log: Logger, options: FollowersOptions) {
+    this.#commits = commits;
+    this.#log = log;
+    this.#options = {
+      heartbeatMs: HEARTBEAT_MS,
+      stalledMs: STALLED_MS,
+      windowBytesMax: WINDOW_BYTES_MAX,
+      pieceBytesMax: PIECE_BYTES_MAX,
+      ...options,
+    };
+    this.#catchUp = new CatchUp(store, commits, this.#options.pieceBytesMax);
+  }
+
+  /** How many follow now. */
+  get count(): number {
+    return this.#all.size;
+  }
+
+  /**
+   * Rejects with the store's error where what comes behind the offset cannot be read: a stream that is open can only be
+   * cut, and says nothing.
+   */
+  async probe(filter: TopicFilter, after: number): Promise<void> {
+    const end = this.#window?.after ?? this.#commits.lastOffset;
+    if (after < end) await this.#catchUp.page(filter, keyOf(filter), after);
+  }
+
+  /**
+   * Gives the stream every event that the filter lets through above `after`, until the stream is closed. `open` is
+   * called where it may be opened; else a FollowRefused is thrown.
+   */
+  follow(filter: TopicFilter, after: number, open: () => Writable): void {
+    if (this.#isClosed) throw new FollowRefused('closed', 'the server is stopping; open the stream again');
+    const { followersMax } = this.#options;
+    if (this.#all.size >= followersMax) {
+      throw new FollowRefused('full', `${followersMax} live streams are open, which is all there may be`);
+    }
+    const out = open();
+    // Its reader left while it was being opened, and no end will be told.
+    if (out.destroyed) return;
+    const channel = this.#join(filter);
+    const follower: Follower = new Follower(channel, after, out, () => this.#leave(follower));
+    this.#all.add(follower);
+    channel.followers += 1;
+    this.#own(follower);
+  }
+
+  /** Ends every stream at once; who follows comes back with its cursor, here or elsewhere. */
+  close(): void {
+    this.#isClosed = true;
+    for (const follower of this.#all) follower.end();
+  }
+
+  /** Serves it until it is live or has ended. */
+  async #serve(follower: Follower): Promise<void> {
+    while (!follower.isEnded) {
+      if (follower.isFull) await follower.emptied();
+      else if (follower.position >= this.#reach(follower.channel)) {
+        this.#giveFromWindow(follower);
+        if (follower.isFull) continue;
+        follower.channel.live.add(follower);
+        return;
+      } else {
+        const { filter, key } = follower.channel;
+        const { bytes, position } = await this.#catchUp.page(filter, key, follower.position);
+        follower.give(bytes, position);
+      }
+    }
+  }
+
+  #own(follower: Follower): void {
+    this.#serve(follower).catch((error: unknown) => {
+      if (follower.isEnded) return;
+      this.#log.error({ err: error }, 'a live stream was cut: its events could not be read');
+      follower.cut();
+    });
+  }
+
+  /** From which position on the window has all that is meant for the channel. */
+  #reach({ since }: Channel): number {
+    return Math.max(since, this.#live().after);
+  }
+
+  #giveFromWindow(follower: Follower): void {
+    const { isMeant } = follower.channel;
+    for (const piece of this.#live().above(follower.position)) {
+      follower.give(selectFrom(piece, piece.topics.map(isMeant), follower.position), piece.lastOffset);
+      if (follower.isFull) return;
+    }
+    follower.give(null, Math.max(follower.position, this.#live().lastOffset));
+  }
+
+  #live(): LiveWindow {
+    if (this.#window === null) throw new Error('there is a follower and no window');
+    return this.#window;
+  }
+
+  /** The channel of the filter; with the first one the window begins. */
+  #join(filter: TopicFilter): Channel {
+    if (this.#window === null) {
+      const { windowBytesMax, pieceBytesMax } = this.#options;
+      this.#window = new LiveWindow(this.#commits.lastOffset, windowBytesMax, pieceBytesMax);
+      this.#stopListening = this.#commits.listen((commit) => {
+        commit.keep();
+        this.#committed.push(commit);
+        this.#flushSoon();
+      });
+      this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeatMs);
+    }
+    const key = keyOf(filter);
+    let channel = this.#channels.get(key);
+    if (channel === undefined) {
+      const isMeant = compileTopicFilter(filter);
+      const since = this.#window.lastOffset;
+      channel = { key, filter, isMeant, since, live: new Set(), followers: 0 };
+      this.#channels.set(key, channel);
+      this.#routes.add(filter, channel);
+    }
+    return channel;
+  }
+
+  #leave(follower: Follower): void {
+    if (!this.#all.delete(follower)) return;
+    const { channel } = follower;
+    channel.live.delete(follower);
+    channel.followers -= 1;
+    if (channel.followers === 0) {
+      this.#channels.delete(channel.key);
+      this.#routes.delete(channel.filter, channel);
+    }
+    if (this.#all.size > 0) return;
+    this.#stopListening?.();
+    if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
+    if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
+    this.#window = null;
+    this.#flushTimer = null;
+    this.#committed = [];
+  }
+
+  /** As long after the last flush as that one took. */
+  #flushSoon(): void {
+    if (this.#flushTimer !== null) return;
+    const restMs = Math.min(this.#flushTookMs, FLUSH_WAIT_MS_MAX);
+    const waitMs = Math.max(0, this.#flushedAtMs + restMs - performance.now());
+    this.#flushTimer = setTimeout(() => this.#flush(), waitMs);
+  }
+
+  #flush(): void {
+    const startMs = performance.now();
+    const window = this.#live();
+    const routes = new Map<string, readonly Channel[]>();
+    const route = (topic: string): readonly Channel[] => {
+      let channels = routes.get(topic);
+      if (channels === undefined) routes.set(topic, (channels = this.#route(topic)));
+      return channels;
+    };
+    const pieces = window.push(this.#committed, (topic) => route(topic).length > 0);
+    this.#committed = [];
+    this.#flushTimer = null;
+    const shares = sharesOf(pieces, route);
+    for (const channel of this.#channels.values()) {
+      for (const follower of channel.live) {
+        this.#giveLive(follower, shares.get(channel) ?? []);
+        if (!follower.isFull) continue;
+        channel.live.delete(follower);
+        this.#own(follower);
+      }
+    }
+    // A response writes at the end of the turn, and that is most of the work.
+    process.nextTick(() => {
+      this.#flushedAtMs = performance.now();
+      this.#flushTookMs = this.#flushedAtMs - startMs;
+    });
+  }
+
+  #giveLive(follower: Follower, shares: readonly Share[]): void {
+    for (const { piece, meant, bytes } of shares) {
+      if (follower.isFull) return;
+      const { position } = follower;
+      if (position >= piece.lastOffset) continue;
+      // One that joined amid the piece has the beginning of it from the store.
+      const own = position < piece.offsets[0]! ? bytes : selectFrom(piece, meant, position);
+      follower.give(own, piece.lastOffset);
+    }
+    if (!follower.isFull) follower.give(null, Math.max(follower.position, this.#live().lastOffset));
+  }
+
+  /** The channels that the topic is meant for. */
+  #route(topic: string): Channel[] {
+    return [...this.#routes.candidates(topic)].filter(({ isMeant }) => isMeant(topic));
+  }
+
+  /** A comment, and the position as an id without an event: a reader that waits for a rare topic resumes from there. */
+  #beat(): void {
+    const nowMs = performance.now();
+    let saidPosition = -1;
+    let bytes = Buffer.alloc(0);
+    for (const follower of this.#all) {
+      const { fullSinceMs, position } = follower;
+      if (fullSinceMs === null) {
+        if (saidPosition !== position) bytes = Buffer.from(`:\nid: ${position}\n\n`);
+        saidPosition = position;
+        follower.say(bytes);
+      } else if (nowMs - fullSinceMs >= this.#options.stalledMs) {
+        this.#log.info({ position }, 'a live stream was cut: its reader had stopped reading');
+        follower.cut();
+      }
+    }
+  }
+}
+
+function keyOf(filter: TopicFilter): string {
+  return JSON.stringify(filter);
+}
+
+/** What a channel gets of a piece. */
+interface Share {
+  readonly piece: Piece;
+  /** Of each topic of the piece, whether the channel means it. */
+  readonly meant: readonly boolean[];
+  readonly bytes: Uint8Array | null;
+}
+
+/** By channel, its shares in order. Only those are there who have one: of many channels few are meant at once. */
+function sharesOf(
+  pieces: readonly Piece[],
+  route: (topic: string) => readonly Channel[],
+): Map<Channel, Share[]> {
+  const shares = new Map<Channel, Share[]>();
+  for (const piece of pieces) {
+    const meantBy = new Map<Channel, boolean[]>();
+    for (const [place, topic] of piece.topics.entries()) {
+      for (const channel of route(topic)) {
+        let meant = meantBy.get(channel);
+        if (meant === undefined) meantBy.set(channel, (meant = piece.topics.map(() => false)));
+        meant[place] = true;
+      }
+    }
+    for (const [channel, meant] of meantBy) {
+      const share = { piece, meant, bytes: selectFrom(piece, meant, 0) };
+      const before = shares.get(channel);
+      if (before === undefined) shares.set(channel, [share]);
+      else before.push(share);
+    }
+  }
+  return shares;
+}

@@ -1,0 +1,184 @@
+import { createHmac } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { GroupState } from '../store/group-store.ts';
+import type { WebhookSender, WebhookTarget } from '../webhooks/sender.ts';
+import { type Delivered, type Dispatcher, GroupGone } from './dispatcher.ts';
+import { leasesOf } from './lease-id.ts';
+import type { PushTiming } from './push-timing.ts';
+import type { SharedSteps } from './shared-steps.ts';
+
+/** Events that a dispatcher gives out at once for a pusher: the next one waits until this one is done with. */
+export const PUSHED_AT_ONCE = 1;
+
+/** How long one wait for an event is, and how long it rests where the store fails, milliseconds. */
+const PULL_MS = 60_000;
+const STORE_FAULT_MS = 1000;
+
+/** What is kept of a reason. */
+const REASON_CHARS_MAX = 200;
+
+/** Every delay is drawn from this part of its time around it, so that targets that failed together are not tried together. */
+const JITTER = 0.2;
+
+export interface PusherParts {
+  readonly dispatcher: Dispatcher;
+  readonly steps: SharedSteps;
+  readonly timing: PushTiming;
+  readonly sender: WebhookSender;
+  readonly log: Logger;
+}
+
+/**
+ * Sends the events of one group to its target, in order. In: events, one at a time, under a lease like any
+ * worker's. Out: a request for each, and what became of it in the store: acknowledged after a 2xx, else given back with
+ * a delay that grows with its deliveries. The next event waits meanwhile; after its last delivery it is dead and the
+ * next one's turn comes.
+ *
+ * It is *waiting* for an event, *sending* one, or *paused*: where all attempts have failed for as long as the timing
+ * says, or the target said that it is gone (410), nothing is sent until `resume`. All of that is in the store, so a
+ * restart goes on where it was; an event that was being sent when the process died is sent again, as the same delivery.
+ */
+export class Pusher {
+  readonly #parts: PusherParts;
+  readonly #id: number;
+  readonly #name: string;
+  readonly #leaseSecret: Uint8Array;
+  readonly #target: WebhookTarget;
+  readonly #stopped = new AbortController();
+  readonly #finished: Promise<void>;
+  #isPaused: boolean;
+  /** Whether the last attempt failed. */
+  #isFailing: boolean;
+  #resumed: () => void = () => {};
+
+  constructor(parts: PusherParts, { id, definition, secret, push }: GroupState) {
+    if (definition.push === null || push === null)
+      throw new Error(`${definition.name} has nothing to push to`);
+    this.#parts = parts;
+    this.#id = id;
+    this.#name = definition.name;
+    this.#leaseSecret = secret;
+    this.#target = definition.push;
+    this.#isPaused = push.isPaused;
+    this.#isFailing = push.lastFailure !== null;
+    this.#finished = this.#run();
+  }
+
+  /** Goes on where it is paused. */
+  resume(): void {
+    this.#isPaused = false;
+    this.#isFailing = false;
+    this.#resumed();
+  }
+
+  /** Ends it: a request that is under way is cut. Resolves when nothing is. */
+  async close(): Promise<void> {
+    this.#stopped.abort(new Error('the pusher is stopping'));
+    this.#resumed();
+    await this.#finished;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopped;
+    let isRecovered = false;
+    while (!signal.aborted) {
+      try {
+        if (!isRecovered) {
+          // What a process that died was sending nobody is sending now.
+          await this.#parts.steps.do('untake', this.#id, null);
+          isRecovered = true;
+        } else if (this.#isPaused) await new Promise<void>((resolve) => (this.#resumed = resolve));
+        else await this.#next();
+      } catch (error) {
+        if (error instanceof GroupGone || signal.aborted) return;
+        this.#parts.log.error({ err: error, group: this.#name }, 'a webhook waits for the store');
+        await sleep(STORE_FAULT_MS, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Waits for an event and sends it. */
+  async #next(): Promise<void> {
+    const { signal } = this.#stopped;
+    const [event] = await this.#parts.dispatcher.pull(PUSHED_AT_ONCE, PULL_MS, signal);
+    if (event === undefined) return;
+    const failure = await this.#send(event);
+    const { steps, dispatcher } = this.#parts;
+    const leases = leasesOf(this.#leaseSecret, [event.leaseId]);
+    // The steps of a branch share a transaction: they are asked for in one turn.
+    if (failure === null) {
+      const noted = this.#noteSuccess();
+      await steps.do('acknowledge', this.#id, leases);
+      dispatcher.settled();
+      await noted;
+    } else if (signal.aborted) {
+      // It was cut by the stop and has not failed: the next start sends it again, as the same delivery.
+      await steps.do('untake', this.#id, leases.takes[0]!);
+    } else {
+      const delayMs = this.#delayMs(event, failure);
+      const noted = this.#noteFailure(failure);
+      await steps.do('giveBack', this.#id, leases, delayMs);
+      dispatcher.settled(Date.now() + delayMs);
+      await noted;
+    }
+  }
+
+  /** Null where the target took it. */
+  async #send({ offset, json }: Delivered): Promise<Failure | null> {
+    const message = { id: this.#messageId(offset), body: json };
+    const outcome = await this.#parts.sender.send(this.#target, message, this.#stopped.signal);
+    if ('fault' in outcome)
+      return { reason: outcome.fault.slice(0, REASON_CHARS_MAX), retryAfterMs: 0, isGone: false };
+    const { status, retryAfter } = outcome;
+    if (status >= 200 && status < 300) return null;
+    const isRedirect = status >= 300 && status < 400;
+    const reason = `HTTP ${status}${isRedirect ? ': redirects are not followed' : ''}`;
+    return { reason, retryAfterMs: retryAfterMsOf(retryAfter), isGone: status === 410 };
+  }
+
+  /** The same for an event at every attempt, another for every event of every group of every server. */
+  #messageId(offset: number): string {
+    const own = createHmac('sha256', this.#leaseSecret).update('webhook-id').digest('hex').slice(0, 16);
+    return `msg_${own}_${offset}`;
+  }
+
+  #delayMs({ delivery }: Delivered, { retryAfterMs }: Failure): number {
+    const { retryMs } = this.#parts.timing;
+    const usualMs = retryMs[Math.min(delivery, retryMs.length) - 1]!;
+    const drawnMs = usualMs * (1 + JITTER * (2 * Math.random() - 1));
+    return Math.round(Math.max(drawnMs, Math.min(retryAfterMs, retryMs.at(-1)!)));
+  }
+
+  async #noteSuccess(): Promise<void> {
+    if (!this.#isFailing) return;
+    this.#isFailing = false;
+    await this.#parts.steps.do('notePush', this.#id, null, 0);
+  }
+
+  async #noteFailure({ reason, isGone }: Failure): Promise<void> {
+    const { steps, timing, log } = this.#parts;
+    this.#isFailing = true;
+    const state = await steps.do('notePush', this.#id, reason, isGone ? 0 : timing.pauseAfterMs);
+    log.debug({ group: this.#name, failure: reason }, 'a webhook was not taken');
+    if (state?.isPaused !== true || this.#isPaused) return;
+    this.#isPaused = true;
+    log.warn(
+      { group: this.#name, failure: reason, failingSince: new Date(state.failingSinceMs ?? 0) },
+      'a webhook is paused; POST /subscriptions/{name}/resume lets it go on',
+    );
+  }
+}
+
+interface Failure {
+  readonly reason: string;
+  /** When the target asks to be asked again, from now; 0 where it does not say. */
+  readonly retryAfterMs: number;
+  readonly isGone: boolean;
+}
+
+/** RFC 9110, 10.2.3: seconds or a date. */
+function retryAfterMsOf(text = ''): number {
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return ms > 0 ? ms : 0;
+}

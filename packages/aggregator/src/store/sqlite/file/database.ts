@@ -1,0 +1,171 @@
+import { statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { StoreError } from '../../event-store.ts';
+import { isCopy } from './epochs.ts';
+import { MOVE_IT, openErrorOf } from './errors.ts';
+import { readLedger } from './ledger.ts';
+import { FileLock } from './lock.ts';
+import { MIGRATIONS } from './migrations.ts';
+import { placeOf } from './place.ts';
+
+/** Marks a file as ours in its header (`PRAGMA application_id`): the letters "ChWv". */
+const APPLICATION_ID = 0x43685776;
+
+/** Older ones can corrupt the file in WAL mode: https://sqlite.org/releaselog/3_51_3.html */
+const SQLITE_VERSION_MIN = '3.51.3';
+
+/**
+ * What the log (WAL) keeps of its size, bytes: one that a backup or a long read made larger gives the rest of the disk
+ * back when it begins anew.
+ */
+const LOG_BYTES_KEPT = 64 * 1024 * 1024;
+
+/**
+ * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
+ * do, on a file that is not ours, a newer file, one that lacks what it held, an SQLite too old, or a place where no file
+ * can be made.
+ */
+export function openForWriting(given: string): { db: DatabaseSync; lock: FileLock } {
+  const path = placeOf(given);
+  let lock: FileLock | undefined;
+  let db: DatabaseSync | undefined;
+  try {
+    const isNew = (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
+    if (isNew) {
+      lock = FileLock.take(path);
+      if (lock.mark > 0) throw goneError(path, lock.mark);
+    }
+    db = open(path, false);
+    refuseOldSqlite(sqliteVersion(db));
+    refuseForeignFile(db, path);
+    // Only now: beside a file that is not ours nothing is left.
+    lock ??= FileLock.take(path);
+    // The log is written and synced at every commit, so an answer after COMMIT outlives a loss of power.
+    db.exec(`
+      PRAGMA journal_mode = WAL;
+      PRAGMA synchronous = FULL;
+      PRAGMA busy_timeout = 5000;
+      PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};
+      PRAGMA cache_size = -16384;
+    `);
+    migrate(db);
+    refuseShortFile(db, path, lock);
+    return { db, lock };
+  } catch (error) {
+    db?.close();
+    lock?.release();
+    throw openErrorOf(path, error);
+  }
+}
+
+function goneError(path: string, mark: number): StoreError {
+  return new StoreError(
+    'unusable',
+    `${path} is not there, or empty, and held events up to offset ${mark}: put it back, or restore a backup ` +
+      `(npm run backup -- ${path} --from COPY); to begin anew, remove ${path}-lock`,
+  );
+}
+
+/** A log that is missing takes the newest events with it, and SQLite does not miss it. */
+function refuseShortFile(db: DatabaseSync, path: string, lock: FileLock): void {
+  const { lastOffset } = readLedger(db);
+  if (lastOffset >= lock.mark) lock.raise(lastOffset);
+  // It was put here on purpose.
+  else if (isCopy(db)) lock.lower(lastOffset);
+  else {
+    throw new StoreError(
+      'unusable',
+      `${path} ends at offset ${lastOffset} and held events up to ${lock.mark}: its ${basename(path)}-wal was taken ` +
+        `away, or it is an older file; put back what is missing, or restore a backup ` +
+        `(npm run backup -- ${path} --replace --from COPY); to go on without what is missing, remove ${path}-lock`,
+    );
+  }
+}
+
+/** Opens the file for reading, beside the writer. */
+export function openForReading(path: string): DatabaseSync {
+  const db = open(path, true);
+  db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;');
+  return db;
+}
+
+/**
+ * Opens the file for taking a copy, beside the writer if there is one: it changes nothing, but where it is the last to
+ * leave it folds the log back, as the writer would. Throws a StoreError `unusable` on a file that is not ours.
+ */
+export function openForCopying(path: string): DatabaseSync {
+  const db = open(path, false);
+  try {
+    db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;');
+    refuseOldSqlite(sqliteVersion(db));
+    refuseForeignFile(db, path);
+    if (pragma(db, 'user_version') === 0) {
+      throw new StoreError('unusable', `${path} is empty: no service has stored anything in it`);
+    }
+    return db;
+  } catch (error) {
+    db.close();
+    throw openErrorOf(path, error);
+  }
+}
+
+/** Throws on an SQLite that could corrupt the file. `version` is like "3.53.4". */
+export function refuseOldSqlite(version: string): void {
+  const [have, need] = [version, SQLITE_VERSION_MIN].map((text) => text.split('.').map(Number)) as [
+    number[],
+    number[],
+  ];
+  const differs = need.findIndex((part, i) => part !== have[i]);
+  if (differs >= 0 && (have[differs] ?? 0) < need[differs]!) {
+    throw new StoreError(
+      'unusable',
+      `SQLite ${version} can corrupt a file in WAL mode; ${SQLITE_VERSION_MIN} or later is needed: use a newer Node.js`,
+    );
+  }
+}
+
+export function sqliteVersion(db: DatabaseSync): string {
+  return String(db.prepare('SELECT sqlite_version() AS version').get()!['version']);
+}
+
+function open(path: string, readOnly: boolean): DatabaseSync {
+  try {
+    return new DatabaseSync(path, { readOnly });
+  } catch (cause) {
+    throw openErrorOf(path, cause);
+  }
+}
+
+function refuseForeignFile(db: DatabaseSync, path: string): void {
+  const id = pragma(db, 'application_id');
+  const tables = Number(db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()!['n']);
+  if (id !== APPLICATION_ID && (id !== 0 || tables > 0)) {
+    throw new StoreError('unusable', `${path} is an SQLite file of another program: ${MOVE_IT}`);
+  }
+  const version = pragma(db, 'user_version');
+  if (version > MIGRATIONS.length) {
+    throw new StoreError(
+      'unusable',
+      `${path} is of format ${version}, this program knows up to ${MIGRATIONS.length}: start a newer version of it`,
+    );
+  }
+}
+
+function migrate(db: DatabaseSync): void {
+  const version = pragma(db, 'user_version');
+  for (let next = version; next < MIGRATIONS.length; next++) {
+    // One transaction a step: a crash leaves the file before it or after it.
+    db.exec(`
+      BEGIN IMMEDIATE;
+      ${MIGRATIONS[next]!}
+      PRAGMA application_id = ${APPLICATION_ID};
+      PRAGMA user_version = ${next + 1};
+      COMMIT;
+    `);
+  }
+}
+
+function pragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()![name]);
+}

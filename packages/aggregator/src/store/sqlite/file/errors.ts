@@ -1,0 +1,129 @@
+import { statfsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { StoreError } from '../../event-store.ts';
+
+/** Primary result codes of SQLite, the low byte of each: https://sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
+const SQLITE_IOERR = 10;
+const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
+const SQLITE_CANTOPEN = 14;
+const SQLITE_NOTADB = 26;
+/** The index of the log could not grow. It holds nothing that is not in the log, and can only lack space. */
+const SQLITE_IOERR_SHMSIZE = 4874;
+
+/** With less, a disk has no space left for a start: the index of the log alone takes half of it. */
+const START_BYTES_MIN = 64 * 1024;
+
+export const MOVE_IT =
+  'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed; if it was a file of this program, restore a backup';
+
+/** What an operator does about a file or a disk that cannot be trusted. */
+export const MEND =
+  'look after the disk, check a copy of the file with npm run verify, restore a backup where it is not sound';
+
+/** Why a file cannot be opened, and what to do, in one line. */
+export function openErrorOf(path: string, cause: unknown): StoreError {
+  if (!(cause instanceof StoreError)) return new StoreError('unusable', openMessage(path, cause), { cause });
+  switch (cause.code) {
+    case 'damaged':
+      return new StoreError('unusable', openMessage(path, cause), { cause });
+    case 'blocked':
+    case 'failed':
+      // A transaction of the start failed, and what it says is for publishers.
+      return openErrorOf(path, cause.cause);
+    case 'unusable':
+    case 'closed':
+      return cause;
+  }
+}
+
+function openMessage(path: string, cause: unknown): string {
+  const code = sqliteCode(cause);
+  const primary = (code ?? 0) & 0xff;
+  if (primary === SQLITE_FULL || (primary === SQLITE_IOERR && freeBytes(path) < START_BYTES_MIN))
+    return `no space is left on the disk of ${path}: free some, and start again; nothing was changed`;
+  switch (primary) {
+    case SQLITE_NOTADB:
+      return `${path} is not an SQLite file: ${MOVE_IT}`;
+    case SQLITE_CANTOPEN:
+      return `cannot open ${path}: user ${process.getuid?.() ?? ''} must be able to write the file and its folder`;
+    case SQLITE_IOERR:
+      return `the disk of ${path} fails (${messageOf(cause)}): ${MEND}`;
+    case SQLITE_CORRUPT:
+      return `${path} is damaged (${messageOf(cause)}): ${MEND}`;
+    default:
+      return cause instanceof StoreError
+        ? `${path} is damaged (${cause.message}): ${MEND}`
+        : `cannot open ${path}: ${messageOf(cause)}`;
+  }
+}
+
+/** Why a transaction failed: `blocked` where the next may succeed, else `failed`. */
+export function writeErrorOf(cause: unknown): StoreError {
+  const code = sqliteCode(cause);
+  if (code !== undefined && ((code & 0xff) === SQLITE_FULL || code === SQLITE_IOERR_SHMSIZE)) {
+    return noSpaceLeft(cause);
+  }
+  if (code !== undefined && (code & 0xff) === SQLITE_BUSY) {
+    return new StoreError('blocked', `another program holds the database file: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+  return new StoreError(
+    'failed',
+    `the store has stopped writing: ${messageOf(cause)}; its log says what to do`,
+    {
+      cause,
+    },
+  );
+}
+
+export function noSpaceLeft(cause?: unknown): StoreError {
+  return new StoreError('blocked', 'no space is left for the database file', { cause });
+}
+
+/** Why a read failed: `blocked` where the next may succeed, `damaged` where the disk or the file is at fault. */
+export function readErrorOf(cause: unknown): unknown {
+  switch ((sqliteCode(cause) ?? 0) & 0xff) {
+    case SQLITE_BUSY:
+      return new StoreError('blocked', `another program holds the database file: ${messageOf(cause)}`, {
+        cause,
+      });
+    case SQLITE_IOERR:
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return damaged(messageOf(cause), cause);
+    default:
+      return cause;
+  }
+}
+
+/** What is stored cannot be read. */
+export function damaged(what: string, cause?: unknown): StoreError {
+  return new StoreError('damaged', what, { cause });
+}
+
+/** What can be made again from the events cannot be read. */
+export function damagedIndex(what: string): StoreError {
+  return new StoreError('damaged', `${what}; npm run verify with --rebuild makes the key index anew`);
+}
+
+/** Bytes that may still be written where the file is. */
+export function freeBytes(path: string): number {
+  const { bavail, bsize } = statfsSync(dirname(path));
+  return bavail * bsize;
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Whether SQLite failed with this primary result code. */
+export function isSqliteError(error: unknown, code: number): boolean {
+  return ((sqliteCode(error) ?? 0) & 0xff) === code;
+}
+
+function sqliteCode(error: unknown): number | undefined {
+  return error instanceof Error && 'errcode' in error ? Number(error.errcode) : undefined;
+}

@@ -1,0 +1,109 @@
+import { truncateSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import { StoreError } from '../../event-store.ts';
+import { isSqliteError, openErrorOf } from './errors.ts';
+
+/** https://sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+/** SQLite's two numbers for an application to use have 32 bits each, the first of them with a sign. */
+const LOW = 2 ** 31;
+
+/**
+ * Makes this process the only one that writes the file: the newest keys are in its memory, so a second writer would
+ * keep an event twice. The lock is SQLite's own, on a file beside ours: the system drops it when the process dies,
+ * however it dies. A process that is stopped (SIGSTOP) keeps it.
+ *
+ * The lock's file also holds a *mark*, the offset up to which ours was known to reach. A file that ends before its mark
+ * is another one, or lacks a part of itself. The mark is not synced, and never ahead of what is: after a loss of power it
+ * may be any older one, or none.
+ */
+export class FileLock {
+  readonly #db: DatabaseSync;
+  #mark: number;
+
+  private constructor(db: DatabaseSync) {
+    this.#db = db;
+    const { application_id: high } = db.prepare('PRAGMA application_id').get() as { application_id: number };
+    const { user_version: low } = db.prepare('PRAGMA user_version').get() as { user_version: number };
+    this.#mark = high * LOW + low;
+  }
+
+  /**
+   * @param path the file's one path, as `placeOf` tells it
+   * @throws StoreError `unusable` where another process has it
+   */
+  static take(path: string): FileLock {
+    const lockPath = `${path}-lock`;
+    try {
+      return FileLock.#take(lockPath);
+    } catch (cause) {
+      if (isSqliteError(cause, SQLITE_BUSY)) {
+        throw new StoreError('unusable', `another process has ${path} open; stop it, or use another file`, {
+          cause,
+        });
+      }
+      if (!isSqliteError(cause, SQLITE_NOTADB) && !isSqliteError(cause, SQLITE_CORRUPT))
+        throw openErrorOf(lockPath, cause);
+    }
+    // The mark was being written when the power went. It could be read so far, so nobody holds it.
+    truncateSync(lockPath);
+    return FileLock.#take(lockPath);
+  }
+
+  static #take(lockPath: string): FileLock {
+    const db = new DatabaseSync(lockPath);
+    try {
+      // In this mode the lock outlives the transaction, so that the mark can be written without letting go.
+      db.exec(`
+        PRAGMA busy_timeout = 0;
+        PRAGMA locking_mode = EXCLUSIVE;
+        PRAGMA journal_mode = MEMORY;
+        PRAGMA synchronous = OFF;
+        BEGIN EXCLUSIVE;
+        COMMIT;
+      `);
+      return new FileLock(db);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  }
+
+  get mark(): number {
+    return this.#mark;
+  }
+
+  /** The file reaches so far, on the disk. Where that cannot be noted, an older mark is as good. */
+  raise(lastOffset: number): void {
+    if (lastOffset <= this.#mark) return;
+    try {
+      this.#write(lastOffset);
+    } catch {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+    }
+  }
+
+  /** The file is another one, which ends here. Synced, so that what is done to it next does not come before. */
+  lower(lastOffset: number): void {
+    this.#db.exec('PRAGMA synchronous = FULL');
+    this.#write(lastOffset);
+    this.#db.exec('PRAGMA synchronous = OFF');
+  }
+
+  release(): void {
+    this.#db.close();
+  }
+
+  #write(mark: number): void {
+    this.#db.exec(`
+      BEGIN;
+      PRAGMA application_id = ${Math.floor(mark / LOW)};
+      PRAGMA user_version = ${mark % LOW};
+      COMMIT;
+    `);
+    this.#mark = mark;
+  }
+}

@@ -1,0 +1,33 @@
+import type { StoreError } from '../../event-store.ts';
+
+/** The messages between a store and its threads. Types alone, so that both ends import them and neither the other. */
+
+/** Which thread it is to be, of which file. */
+export interface ThreadData {
+  readonly role: 'writer' | 'reader';
+  readonly path: string;
+}
+
+export interface Call {
+  readonly id: number;
+  readonly name: string;
+  readonly args: readonly unknown[];
+}
+
+/** What the thread has to say for the log, unasked. */
+export interface Told {
+  readonly level: 'info' | 'error';
+  readonly fields: Record<string, unknown>;
+  readonly message: string;
+}
+
+/** Says something for the log. */
+export type Tell = (fields: Record<string, unknown>, message: string, level?: Told['level']) => void;
+
+export type Answer =
+  | Told
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: { readonly code: StoreError['code']; readonly message: string } };
+
+/** The id of the first answer: the file is open, or why it is not. */
+export const OPENED = 0;

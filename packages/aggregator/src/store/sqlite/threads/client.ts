@@ -1,0 +1,110 @@
+import { Worker } from 'node:worker_threads';
+import { type Epoch, StoreError } from '../../event-store.ts';
+import { type Answer, type Call, OPENED, type ThreadData, type Told } from './calls.ts';
+
+/** What a thread tells of the file when it has opened it. */
+interface Opened {
+  /** Like "3.53.4". */
+  readonly sqliteVersion: string;
+  readonly epochs: readonly Epoch[];
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** What lives short in a thread is mostly views on buffers; a larger nursery only keeps dead ones longer. */
+const YOUNG_MB = 4;
+
+type Calls = Record<string, (...args: never[]) => unknown>;
+
+/**
+ * The near end of a store's thread. Every call gets exactly one answer: the thread's, or, where the thread ends
+ * unasked, a StoreError `failed` for all that wait and all that come after.
+ */
+export class ThreadClient<C extends Calls> {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = OPENED + 1;
+  #ended: StoreError | null = null;
+  readonly #told: (told: Told) => void;
+
+  private constructor(data: ThreadData, told: (told: Told) => void) {
+    this.#told = told;
+    this.#worker = new Worker(new URL('../../../start.js', import.meta.url), {
+      workerData: data,
+      name: `store-${data.role}`,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
+    this.#worker.on('message', (answer: Answer) => this.#settle(answer));
+    this.#worker.on('error', (cause) =>
+      this.#end(`the store's ${data.role} thread died: ${messageOf(cause)}`, cause),
+    );
+    this.#worker.on('exit', () => this.#end(`the store's ${data.role} thread has ended`));
+  }
+
+  /** Starts the thread and waits until it has opened the file. Rejects with its StoreError where it cannot. */
+  static async open<C extends Calls>(
+    data: ThreadData,
+    told: (told: Told) => void,
+  ): Promise<Opened & { thread: ThreadClient<C> }> {
+    const thread = new ThreadClient<C>(data, told);
+    try {
+      const opened = new Promise<Opened>((resolve, reject) => {
+        thread.#waiting.set(OPENED, { resolve, reject });
+      });
+      return { thread, ...(await opened) };
+    } catch (error) {
+      await thread.#worker.terminate();
+      throw error;
+    }
+  }
+
+  call<N extends string & keyof C>(
+    name: N,
+    args: Parameters<C[N]>,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<ReturnType<C[N]>> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== null) {
+        reject(this.#ended);
+        return;
+      }
+      const id = this.#nextId++;
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, name, args } satisfies Call, transfer);
+    });
+  }
+
+  /** Lets the thread finish what it was asked for, close the file and end. */
+  async close(): Promise<void> {
+    if (this.#ended !== null) return;
+    const exited = new Promise((resolve) => this.#worker.once('exit', resolve));
+    await this.call('close', [] as unknown as Parameters<C['close']>);
+    this.#ended = new StoreError('closed', 'the store is closed');
+    await exited;
+  }
+
+  #settle(answer: Answer): void {
+    if ('level' in answer) {
+      this.#told(answer);
+      return;
+    }
+    const waiting = this.#waiting.get(answer.id);
+    if (waiting === undefined) throw new Error(`an answer to a call that nobody waits for: ${answer.id}`);
+    this.#waiting.delete(answer.id);
+    if ('error' in answer) waiting.reject(new StoreError(answer.error.code, answer.error.message));
+    else waiting.resolve(answer.value as never);
+  }
+
+  #end(message: string, cause?: unknown): void {
+    this.#ended ??= new StoreError('failed', message, { cause });
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#ended);
+    this.#waiting.clear();
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,124 @@
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import type { EventBatch } from '../../../event/event-batch.ts';
+import { letGo } from '../../../released-memory.ts';
+import { type PageQuery, StoreError, type TopicFilter } from '../../event-store.ts';
+import type { Step } from '../../group-store.ts';
+import { Background } from './background.ts';
+import { type Answer, type Call, OPENED, type Tell, type ThreadData } from './calls.ts';
+import { openForReading, sqliteVersion } from '../file/database.ts';
+import { MEND, messageOf, readErrorOf } from '../file/errors.ts';
+import { epochsOf } from '../file/epochs.ts';
+import { refuseCutLog } from '../file/ledger.ts';
+import { openFile } from '../open-file.ts';
+import { type RangeQuery, Reader } from '../read.ts';
+import { SqliteGroups } from '../groups/groups.ts';
+
+// A thread with one connection: the writer's or a reader's. In: calls, in order, each with an id. Out: one answer per
+// call. The file is opened before the first answer (`opened`, id 0); where that fails the answer says why and the
+// thread ends. SQLite's calls block, so they block here and never the thread that speaks HTTP.
+
+/** The calls a writer's thread takes. */
+export type WriterCalls = ReturnType<typeof openWriter>;
+/** The calls a reader's thread takes. */
+export type ReaderCalls = ReturnType<typeof openReader>;
+
+/** How often the lock is told how far the file reaches, milliseconds. */
+const MARK_EVERY_MS = 1000;
+
+function openWriter(path: string, tell: Tell) {
+  const file = openFile(path, {
+    before: refuseCutLog,
+    progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
+    begun: (epoch) =>
+      tell({ ...epoch }, 'this file was a copy: behind its end a new epoch begins, see docs/operations.md'),
+    stopped: (why) =>
+      tell({ err: why.message }, `nothing is written any more until a restart: ${MEND}`, 'error'),
+  });
+  const { db, lock, appender, hasher, index } = file;
+  let markedMs = performance.now();
+  const mark = (): void => {
+    markedMs = performance.now();
+    lock.raise(appender.lastOffset);
+  };
+  const background = new Background(file, tell);
+  const groups = new SqliteGroups(db);
+  return {
+    opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
+    append: (group: EventBatch) => {
+      background.later();
+      const result = appender.append(group);
+      if (performance.now() > markedMs + MARK_EVERY_MS) mark();
+      // It came by itself, in memory of its own (store.ts).
+      letGo(new Uint8Array(group.bytes.buffer));
+      return result;
+    },
+    probe: () => appender.probe(),
+    stepGroups: (nowMs: number, steps: readonly Step[]) =>
+      appender.transaction(() => groups.apply(nowMs, steps)),
+    locate: (topic: string, eventId: string): number | null => {
+      hasher.hashNames(topic, eventId);
+      return index.find(hasher.k0, hasher.k1, hasher.k2, hasher.k3) ? index.offset : null;
+    },
+    close: () => {
+      background.stop();
+      mark();
+      file.close();
+    },
+  };
+}
+
+function openReader(path: string, _tell: Tell) {
+  const db = openForReading(path);
+  const reader = new Reader(db);
+  return {
+    opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
+    snapshot: (filter: TopicFilter) => reader.snapshot(filter),
+    countSome: (query: RangeQuery) => reader.countSome(query),
+    page: (query: PageQuery) => reader.page(query),
+    pageAt: (offsets: Float64Array) => reader.pageAt(offsets),
+    at: (offset: number) => reader.at(offset),
+    topics: (filter: TopicFilter) => reader.topics(filter),
+    stats: () => reader.stats(),
+    close: () => db.close(),
+  };
+}
+
+function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData): void {
+  let calls: Record<string, (...args: never[]) => unknown>;
+  const answer = (id: number, work: () => unknown): boolean => {
+    try {
+      const value = work();
+      port.postMessage({ id, value } satisfies Answer, buffersOf(value));
+      return true;
+    } catch (cause) {
+      const error = readErrorOf(cause);
+      const code = error instanceof StoreError ? error.code : 'failed';
+      port.postMessage({ id, error: { code, message: messageOf(error) } } satisfies Answer);
+      return false;
+    }
+  };
+  const tell: Tell = (fields, message, level = 'info') => {
+    port.postMessage({ fields, message, level } satisfies Answer);
+  };
+  const opened = answer(OPENED, () => {
+    calls = role === 'writer' ? openWriter(path, tell) : openReader(path, tell);
+    return calls['opened']!();
+  });
+  if (!opened) return;
+  port.on('message', (call: Call) => {
+    answer(call.id, () => calls[call.name]!(...(call.args as never[])));
+    if (call.name === 'close') port.close();
+  });
+}
+
+/** The memory of an answer's arrays, which moves to the other thread instead of being copied. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const buffers = Object.values(value)
+    .filter((part) => ArrayBuffer.isView(part))
+    .map((part) => part.buffer)
+    .filter((buffer) => buffer instanceof ArrayBuffer);
+  return [...new Set(buffers)];
+}
+
+if (!isMainThread && parentPort !== null) serve(parentPort, workerData as ThreadData);

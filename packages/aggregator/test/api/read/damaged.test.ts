@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { type IncomingMessage, get } from 'node:http';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'node:test';
+import type { Event } from '@chronicleweaver/protocol';
+import { eventWith, manyEvents } from '../../support/events.ts';
+import { TestServer, problemIn } from '../../support/server.ts';
+import { StreamReader } from '../../support/stream-reader.ts';
+
+/** Does something to the file behind the service's back, as a disk does. */
+function damage(server: TestServer, sql: string): void {
+  const db = new DatabaseSync(server.databasePath);
+  db.function('flipped', (bytes) => flipped(bytes as Uint8Array));
+  db.exec(sql);
+  db.close();
+}
+
+/** The same bytes but for one bit in the middle. */
+function flipped(bytes: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  copy[copy.length >> 1]! ^= 1;
+  return copy;
+}
+
+/** A commit, and so a block, each; some are packed, some are stored as they are. */
+async function publishBlocks(server: TestServer, count: number): Promise<void> {
+  for (let block = 0; block < count; block++) {
+    const chars = block % 2 === 0 ? 10 : 2000;
+    await server.publish(
+      ...Array.from({ length: 10 }, (_, i): Event =>
+        eventWith({
+          event_id: `${block}-${i}`,
+          topic: `t${block}`,
+          payload: { message: `${block} `.repeat(chars) },
+        }),
+      ),
+    );
+  }
+}
+
+for (const [what, firstOffset, part] of [
+  ['a text that is stored as it is', 21, 'body'],
+  ['packed texts', 11, 'body'],
+  ['the list of what a block holds', 21, 'directory'],
+] as const) {
+  test(`one flipped bit in ${what} is found when it is read, and is not handed out [ERR-7]`, async (t) => {
+    const server = await TestServer.start(t);
+    await publishBlocks(server, 4);
+    damage(server, `UPDATE fresh_block SET ${part} = flipped(${part}) WHERE first_offset = ${firstOffset}`);
+
+    const topic = `t${(firstOffset - 1) / 10}`;
+    for (const path of [
+      `/events?after=${firstOffset - 1}&limit=5`,
+      `/events?after=${firstOffset - 1}`,
+      `/events?topic=${topic}`,
+      '/events?limit=1000',
+      `/events/${topic}/${topic.slice(1)}-3`,
+    ]) {
+      const { detail } = await problemIn(await fetch(server.url + path), 500, 'store_damaged');
+      assert.match(detail, new RegExp(`block at offset ${firstOffset}: .*verify`), path);
+    }
+    // Everything else is read as ever.
+    assert.equal((await server.events('?after=30')).count, 10);
+    assert.equal((await server.events('?limit=5')).count, 5);
+    assert.equal((await server.stats()).received, 40);
+    assert.equal((await server.publish(eventWith({ event_id: 'new' }))).accepted, 1);
+  });
+}
+
+test('a live stream that comes to damage is cut off, and who comes back is told why [STR-11, ERR-7]', async (t) => {
+  const server = await TestServer.start(t);
+  await publishBlocks(server, 40);
+  damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
+  const url = `${server.url}/events/stream?after=earliest`;
+  const reader = await StreamReader.open(url);
+  await reader.ended;
+  const last = Number(reader.lastEventId);
+  assert.ok(last > 0 && last < 381, `got up to ${last}`);
+  assert.equal(reader.events.length, last);
+  const back = await fetch(url, { headers: { 'last-event-id': reader.lastEventId } });
+  await problemIn(back, 500, 'store_damaged');
+  // What is to come can be followed as ever.
+  const live = await StreamReader.open(`${server.url}/events/stream`);
+  await server.publish(eventWith({ event_id: 'new' }));
+  await live.until(1);
+});
+
+test('an answer that meets damage on its way is cut short, so that no reader takes it for whole [ERR-7]', async (t) => {
+  const server = await TestServer.start(t);
+  await publishBlocks(server, 40);
+  damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
+  for (const accept of ['application/json', 'application/x-ndjson']) {
+    const response = await fetch(`${server.url}/events`, { headers: { accept } });
+    assert.equal(response.status, 200);
+    await assert.rejects(response.text(), /terminated/, accept);
+  }
+});
+
+test('damage that is met while a reader takes nothing ends its answer, and nothing else [ERR-7]', async (t) => {
+  const server = await TestServer.start(t);
+  // More than the sockets hold.
+  const message = Array.from({ length: 12_000 }, (_, i) => String.fromCodePoint(33 + ((i * i) % 90))).join(
+    '',
+  );
+  for (let block = 0; block < 30; block++) {
+    await server.publish(...manyEvents(50, (k) => ({ event_id: `${block}-${k}`, payload: { message } })));
+  }
+  // Wherever the answer stands still, one of these is what is read meanwhile.
+  for (let block = 29; block > 0; block--) {
+    damage(server, `UPDATE merged_block SET body = flipped(body) WHERE first_offset = ${1 + 50 * block}`);
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      get(`${server.url}/events`, resolve).once('error', reject);
+    });
+    response.on('error', () => {});
+    response.pause();
+    await sleep(30);
+    response.destroy();
+  }
+  assert.equal((await server.stats()).received, 1500);
+});

@@ -1,0 +1,336 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import type { Problem } from '@chronicleweaver/protocol';
+import Fastify from 'fastify';
+import { SCOPES, type Scope } from '../../../src/access/principal.ts';
+import { guardRoutes } from '../../../src/api/request/access.ts';
+import { eventWith, manyEvents } from '../../support/events.ts';
+import { TestKeys, withKey } from '../../support/keys.ts';
+import { requestText } from '../../support/raw-http.ts';
+import { StreamReader } from '../../support/stream-reader.ts';
+import { type EventsAnswer, type StatsAnswer, TestServer, problemIn } from '../../support/server.ts';
+
+type Rights = Parameters<TestKeys['write']>[0];
+
+const ALL: Rights = {
+  publish: { scopes: ['publish'] },
+  read: { scopes: ['read'] },
+  admin: { scopes: ['admin'] },
+};
+
+interface Operation {
+  security?: Record<string, Scope[]>[];
+}
+
+async function withKeys(t: TestContext, rights: Rights): Promise<{ server: TestServer; keys: TestKeys }> {
+  const keys = new TestKeys(t, rights);
+  return { server: await TestServer.start(t, { API_KEYS_FILE: keys.path }), keys };
+}
+
+async function ask(server: TestServer, path: string, key?: string, method = 'GET'): Promise<Response> {
+  return fetch(server.url + path, { method, headers: key === undefined ? {} : withKey(key) });
+}
+
+/** Every resource in the document, and the hidden ones; undefined: any key will do. */
+async function resources(
+  server: TestServer,
+): Promise<[method: string, path: string, scopes: Scope[] | undefined | 'open'][]> {
+  const document = (await (await ask(server, '/openapi.json', 'read')).json()) as {
+    paths: Record<string, Record<string, Operation>>;
+  };
+  const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
+    Object.entries(operations).map(([method, { security }]) => {
+      assert.ok(security !== undefined, `${method} ${path} tells nothing of keys`);
+      const scopes = security.flatMap(({ key }) => key ?? []);
+      return [
+        method.toUpperCase(),
+        path.replaceAll(/\{\w+\}/g, 'x'),
+        security.length === 0 ? 'open' : scopes,
+      ] as const;
+    }),
+  );
+  assert.ok(documented.length >= 8);
+  const hidden = ['/openapi.json', '/docs', '/docs/json', '/docs/static/index.html', '/redoc', '/redoc/redoc.standalone.js', '/nothing/there', '/events/']; // prettier-ignore
+  return [...documented.map((one) => [...one] as [string, string, Scope[] | 'open']), ...hidden.map((path) => ['GET', path, undefined] as [string, string, undefined]), ['DELETE', '/events', undefined], ['OPTIONS', '/publish', undefined]]; // prettier-ignore
+}
+
+test('with keys in force, nothing but /, /health and /ready answers without one, or with a wrong one [KEY-1, KEY-2]', async (t) => {
+  const { server } = await withKeys(t, ALL);
+  const open: string[] = [];
+  for (const [method, path, scopes] of await resources(server)) {
+    if (scopes === 'open') {
+      open.push(`${method} ${path}`);
+      assert.equal((await ask(server, path, undefined, method)).status, 200, path);
+      continue;
+    }
+    const bare = await ask(server, path, undefined, method);
+    assert.equal(bare.headers.get('www-authenticate'), 'Bearer realm="ChronicleWeaver"');
+    await problemIn(bare, 401, 'unauthorized');
+    for (const authorization of [
+      'Bearer wrong',
+      'Bearer',
+      'Basic c2VjcmV0',
+      `${withKey('read').authorization} x`,
+      'secret-of-read',
+      `Bearer ${'x'.repeat(8000)}`,
+    ]) {
+      const wrong = await fetch(server.url + path, { method, headers: { authorization } });
+      assert.match(wrong.headers.get('www-authenticate') ?? '', /^Bearer realm="ChronicleWeaver", error="invalid_token"$/); // prettier-ignore
+      await problemIn(wrong, 401, 'unauthorized');
+    }
+  }
+  assert.deepEqual(open.toSorted(), ['GET /', 'GET /health', 'GET /ready']);
+  assert.equal((await fetch(`${server.url}/topics`, { headers: { authorization: withKey('read').authorization.replace('Bearer', 'bearer ') } })).status, 200); // prettier-ignore
+  assert.equal((await ask(server, '/health', 'wrong')).status, 200);
+});
+
+test('a key does what its scopes say and nothing else [KEY-3]', async (t) => {
+  const { server } = await withKeys(t, ALL);
+  for (const [method, path, scopes] of await resources(server)) {
+    if (scopes === 'open') continue;
+    for (const scope of SCOPES) {
+      const response = await ask(server, path, scope, method);
+      if (scopes === undefined || scopes.includes(scope)) {
+        assert.ok(![401, 403].includes(response.status), `${method} ${path} with ${scope}`);
+        await response.body?.cancel();
+      } else {
+        assert.equal(response.headers.get('www-authenticate'), `Bearer realm="ChronicleWeaver", error="insufficient_scope", scope="${scopes.join(' ')}"`); // prettier-ignore
+        const { detail } = await problemIn(response, 403, 'forbidden');
+        assert.ok(detail.includes(scope) && detail.includes(scopes.join(' or ')), detail);
+      }
+    }
+  }
+});
+
+test('who may not publish is answered before anything of the body is read [KEY-2]', async (t) => {
+  const { server } = await withKeys(t, { read: { scopes: ['read'] }, slow: { scopes: ['publish'], rate_limit: { events_per_second: 0.001, burst: 1 } } }); // prettier-ignore
+  assert.equal((await server.post({ events: [] }, withKey('slow'))).status, 200);
+  for (const [headers, status] of [
+    [{}, 401],
+    [withKey('nobody'), 401],
+    [withKey('read'), 403],
+    [withKey('slow'), 429],
+  ] as const) {
+    // prettier-ignore
+    // A body that is announced, and packed, and never sent.
+    const request = requestText('POST /publish?results=true', {
+      'content-type': 'application/json',
+      'content-encoding': 'gzip',
+      'content-length': '1000000',
+      ...headers,
+    });
+    assert.match(await firstAnswer(server.url, request), new RegExp(`^HTTP/1.1 ${status} `));
+  }
+});
+
+function firstAnswer(url: string, request: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => socket.write(request));
+    socket.once('error', reject);
+    socket.setTimeout(10_000, () => socket.destroy(new Error('no answer without the body')));
+    socket.once('data', (piece: Buffer) => {
+      socket.destroy();
+      resolve(piece.toString('latin1'));
+    });
+  });
+}
+
+test('a key sees its topics only, in pages, streams, lookups, lists and statistics [KEY-4, KEY-6]', async (t) => {
+  const { server } = await withKeys(t, {
+    all: { scopes: ['publish', 'read'] },
+    everything: { scopes: ['read'], topics: ['>', 'orders'] },
+    orders: { scopes: ['read'], topics: ['orders.*', 'returns'] },
+    none: { scopes: ['read'], topics: ['nothing.here'] },
+  });
+  const topics = ['orders.eu', 'orders.us', 'orders', 'returns', 'salaries'];
+  const events = manyEvents(20, (i) => ({ topic: topics[i % 5]! }));
+  for (let twice = 0; twice < 2; twice++) {
+    assert.equal((await server.post({ events }, withKey('all'))).status, 200);
+  }
+  const get = async <T>(path: string, key: string): Promise<T> => {
+    const response = await ask(server, path, key);
+    assert.equal(response.status, 200, `${path} ${await response.clone().text()}`);
+    return (await response.json()) as T;
+  };
+  const offsets = ({ events }: EventsAnswer) => events.map(({ offset }) => offset);
+  const own = Array.from({ length: 20 }, (_, i) => i + 1).filter((offset) => [1, 2, 4].includes(offset % 5));
+
+  const everything = await get<EventsAnswer>('/events', 'orders');
+  assert.equal(everything.count, own.length);
+  assert.deepEqual(offsets(everything), own);
+  assert.deepEqual(offsets(await get<EventsAnswer>('/events?order=desc', 'orders')), own.toReversed());
+  assert.equal((await get<EventsAnswer>('/events?source=web', 'orders')).count, own.length);
+  const paged: number[] = [];
+  let next: number | null = 0;
+  while (next !== null) {
+    const page: EventsAnswer = await get(`/events?limit=5&after=${next}`, 'orders');
+    paged.push(...offsets(page));
+    next = page.next ?? null;
+  }
+  assert.deepEqual(paged, own);
+  const lines = await fetch(`${server.url}/events`, { headers: { ...withKey('orders'), accept: 'application/x-ndjson' } }); // prettier-ignore
+  assert.equal((await lines.text()).trim().split('\n').length, own.length);
+
+  assert.equal((await get<EventsAnswer>('/events?topic=orders.eu', 'orders')).count, 4);
+  assert.equal((await get<EventsAnswer>('/events', 'none')).count, 0);
+  for (const path of [
+    '/events?topic=salaries',
+    '/events?topic=unknown',
+    '/events?topic=orders',
+    '/events/salaries/e-5',
+    '/events/salaries/none',
+    '/events?topic=orders.*',
+  ]) {
+    // prettier-ignore
+    const expected = path.endsWith('*') ? 200 : 403;
+    const response = await ask(server, path, 'orders');
+    if (expected === 403) await problemIn(response, 403, 'forbidden_topic');
+    else assert.equal(((await response.json()) as EventsAnswer).count, 0);
+  }
+  assert.equal((await get<{ offset: number }>('/events/orders.us/e-2', 'orders')).offset, 2);
+  await problemIn(await ask(server, '/events/orders.us/e-1', 'orders'), 404, 'event_not_found');
+
+  const listed = await get<{ topics: { topic: string }[] }>('/topics', 'orders');
+  assert.deepEqual(listed.topics.map(({ topic }) => topic), ['orders.eu', 'orders.us', 'returns']); // prettier-ignore
+
+  const { uptime: _uptime, version: _version, epoch: _epoch, ...stats } = await get<StatsAnswer & { version: string; epoch: string }>('/stats', 'orders'); // prettier-ignore
+  assert.deepEqual(stats, { unique_processed: 12, topics: ['orders.eu', 'orders.us', 'returns'], last_offset: 19 }); // prettier-ignore
+  const { unique_processed, last_offset } = await get<StatsAnswer>('/stats', 'none');
+  assert.deepEqual({ unique_processed, last_offset }, { unique_processed: 0, last_offset: 0 });
+  for (const key of ['all', 'everything']) {
+    const whole = await get<StatsAnswer>('/stats', key);
+    assert.deepEqual([whole.received, whole.unique_processed, whole.duplicated_dropped], [40, 20, 20]);
+    assert.equal((await get<EventsAnswer>('/events', key)).count, 20);
+  }
+});
+
+test('a live stream gives a key its topics only, stored and new ones, and ends when the key is revoked [KEY-4, KEY-8]', async (t) => {
+  const { server, keys } = await withKeys(t, {
+    all: { scopes: ['publish', 'read'] },
+    orders: { scopes: ['read'], topics: ['orders.*'] },
+  });
+  const topics = ['orders.eu', 'salaries', 'orders.us', 'orders.eu.de'];
+  const publish = async (run: number): Promise<void> => {
+    const events = topics.map((topic) => eventWith({ topic, event_id: `${run}` }));
+    assert.equal((await server.post({ events }, withKey('all'))).status, 200);
+  };
+  const follow = (query: string) => StreamReader.open(`${server.url}/events/stream?after=0${query}`, withKey('orders')); // prettier-ignore
+  await publish(0);
+  const [own, eu, none] = await Promise.all([follow(''), follow('&topic=*.eu&topic=orders.eu.*'), follow('&topic=salaries.>')]); // prettier-ignore
+  await Promise.all([own.until(2), eu.until(1)]);
+  await publish(1);
+  await Promise.all([own.until(4), eu.until(2)]);
+  assert.deepEqual([own.offsets, eu.offsets, none.offsets], [[1, 3, 5, 7], [1, 5], []]);
+  await problemIn(await ask(server, '/events/stream?topic=orders.eu&topic=salaries', 'orders'), 403, 'forbidden_topic'); // prettier-ignore
+  keys.write({ all: { scopes: ['publish', 'read'] } });
+  await server.reload();
+  await Promise.all([own.ended, eu.ended, none.ended]);
+});
+
+test('an event outside the topics of the key is refused by its place, and nothing of the batch is stored [KEY-5, P-3]', async (t) => {
+  const { server } = await withKeys(t, {
+    shop: { scopes: ['publish'], topics: ['orders.>'] },
+    read: { scopes: ['read'] },
+  });
+  const topics = ['orders.eu', 'orders.eu.de', 'orders', 'orders.eu', 'salaries'];
+  const events = topics.map((topic, i) => eventWith({ topic, event_id: `${i}` }));
+  const problem = await problemIn(await server.post({ events }, withKey('shop')), 403, 'forbidden_topic');
+  assert.deepEqual(problem.errors?.map(({ index, field }) => [index, field]), [[2, 'topic'], [4, 'topic']]); // prettier-ignore
+  assert.match(problem.detail, /^event 2, topic: .*shop.*"orders".*first of 2 errors.*nothing was stored$/);
+  await problemIn(await server.post(events[4], withKey('shop')), 403, 'forbidden_topic');
+  const many = manyEvents(150, () => ({ topic: 'other' }));
+  const { errors, detail } = await problemIn(await server.post(many.length === 0 ? {} : { events: many }, withKey('shop')), 403, 'forbidden_topic'); // prettier-ignore
+  assert.equal(errors?.length, 100);
+  assert.match(detail, /first of 150/);
+  const stats = (await (await ask(server, '/stats', 'read')).json()) as StatsAnswer;
+  assert.deepEqual([stats.received, stats.unique_processed, stats.topics], [0, 0, []]);
+  const allowed = await server.post({ events: [events[0], events[1], events[3]] }, withKey('shop'));
+  assert.equal(((await allowed.json()) as { accepted: number }).accepted, 3);
+});
+
+test('past its rate a key is refused with 429 and when to come back, and what it did publish counts by the event [KEY-7]', async (t) => {
+  const slow = { events_per_second: 0.1, burst: 10 };
+  const { server, keys } = await withKeys(t, {
+    requests: { scopes: ['read'], rate_limit: slow },
+    batches: { scopes: ['publish'], rate_limit: slow },
+    free: { scopes: ['read', 'publish'] },
+  });
+  for (let i = 0; i < 10; i++) assert.equal((await ask(server, '/topics', 'requests')).status, 200);
+  const refused = await ask(server, '/topics', 'requests');
+  const waitS = Number(refused.headers.get('retry-after'));
+  assert.ok(waitS >= 1 && waitS <= 10, `${waitS} s`);
+  await problemIn(refused, 429, 'rate_limited');
+
+  // More than the burst goes through at once, and is made up for before the next.
+  assert.equal((await server.post({ events: manyEvents(110) }, withKey('batches'))).status, 200);
+  const later = await server.post({ events: manyEvents(1) }, withKey('batches'));
+  const debtS = Number(later.headers.get('retry-after'));
+  assert.ok(debtS > 900 && debtS <= 1010, `${debtS} s`);
+  await problemIn(later, 429, 'rate_limited');
+
+  // Reading the file again forgives nothing; another limit begins anew.
+  await server.reload();
+  assert.equal((await ask(server, '/topics', 'requests')).status, 429);
+  keys.write({ requests: { scopes: ['read'], rate_limit: { events_per_second: 1000, burst: 1 } } });
+  await server.reload();
+  assert.equal((await ask(server, '/topics', 'requests')).status, 200);
+});
+
+test('keys that are read anew count at once: a new one is let in, a revoked one is out, and its reads are cut [KEY-8]', async (t) => {
+  const { server, keys } = await withKeys(t, {
+    old: { scopes: ['read'] },
+    kept: { scopes: ['read', 'publish'] },
+  });
+  const large = 'x'.repeat(100_000);
+  for (let from = 0; from < 150; from += 50) {
+    const events = manyEvents(50, (i) => ({ event_id: `${from + i}`, payload: { large: large + i } }));
+    assert.equal((await server.post({ events }, withKey('kept'))).status, 200);
+  }
+  // More than the sockets hold, so both answers are on their way for as long as nobody reads.
+  const [cut, whole] = await Promise.all([ask(server, '/events', 'old'), ask(server, '/events', 'kept')]);
+  keys.write({ kept: { scopes: ['read', 'publish'] }, new: { scopes: ['read'] } });
+  await server.reload();
+  await assert.rejects(cut.text());
+  assert.equal(((await whole.json()) as EventsAnswer).events.length, 150);
+  assert.equal((await ask(server, '/topics', 'old')).status, 401);
+  assert.equal((await ask(server, '/topics', 'new')).status, 200);
+
+  keys.write({ kept: { scopes: ['publish'] } });
+  await server.reload();
+  assert.equal((await ask(server, '/topics', 'kept')).status, 403);
+  keys.write({ kept: { scopes: [] } });
+  await assert.rejects(server.reload(), /\/keys\/0\/scopes/);
+  assert.equal((await server.post({ events: [] }, withKey('kept'))).status, 200);
+});
+
+test('without a file of keys everyone may do everything, and a key that is sent is not looked at [KEY-1]', async (t) => {
+  const server = await TestServer.start(t);
+  for (const key of [undefined, 'whatever']) {
+    for (const path of ['/events', '/topics', '/stats', '/docs', '/openapi.json']) {
+      assert.equal((await ask(server, path, key)).status, 200, path);
+    }
+  }
+  assert.equal((await server.post(eventWith(), withKey('whatever'))).status, 200);
+});
+
+test('a route that declares no scope keeps the service from starting', async () => {
+  const api = Fastify();
+  guardRoutes(api, undefined);
+  api.get('/declared', { config: { scope: 'read' } }, () => 'declared');
+  api.get('/forgotten', () => 'forgotten');
+  await assert.rejects(async () => await api.ready(), /no scope is declared for .*\/forgotten/);
+});
+
+test('the OpenAPI document tells the scheme of the keys and how a route refuses them [KEY-1, KEY-2]', async (t) => {
+  const server = await TestServer.start(t);
+  const document = (await (await ask(server, '/openapi.json')).json()) as {
+    components: { securitySchemes: Record<string, unknown> };
+    paths: Record<string, Record<string, { responses: Record<string, { content: Record<string, { schema: Problem }> }> }>>; // prettier-ignore
+  };
+  const { description: _, ...scheme } = document.components.securitySchemes['key'] as Record<string, string>;
+  assert.deepEqual(scheme, { type: 'http', scheme: 'bearer' });
+  const { responses } = document.paths['/publish']!['post']!;
+  for (const status of ['401', '403', '429']) assert.ok(responses[status] !== undefined, status);
+});

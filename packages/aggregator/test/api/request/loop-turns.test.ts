@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LoopTurns, noteConnection } from '../../../src/api/request/loop-turns.ts';
+
+/** Resolves when this turn of the event loop is over. */
+const turnEnds = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('what a turn has left is taken at once; what is asked for then waits for the next', async () => {
+  const turns = new LoopTurns(10);
+  assert.equal(turns.take(6), true);
+  assert.equal(turns.take(6), true, 'the last may be larger than what is left');
+  assert.equal(turns.take(1), false);
+  await turnEnds();
+  assert.equal(turns.take(10), true);
+});
+
+test('those who wait begin in their order, a turn’s worth in each turn, and nobody passes them', async () => {
+  const turns = new LoopTurns(10);
+  assert.equal(turns.take(10), true);
+  const begun: number[] = [];
+  for (let i = 0; i < 5; i++) turns.later(5, () => begun.push(i));
+  assert.deepEqual(begun, []);
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1]);
+  assert.equal(turns.take(1), false);
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1, 2, 3]);
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1, 2, 3, 4]);
+  assert.equal(turns.take(1), true, 'of the last turn half is left');
+});
+
+test('what is larger than a turn has one of its own', async () => {
+  const turns = new LoopTurns(10);
+  const begun: string[] = [];
+  turns.later(1000, () => begun.push('large'));
+  turns.later(1, () => begun.push('small'));
+  await turnEnds();
+  assert.deepEqual(begun, ['large']);
+  await turnEnds();
+  assert.deepEqual(begun, ['large', 'small']);
+});
+
+test('a turn behind one in which a connection came is short, so that the next connection comes soon', async () => {
+  const turns = new LoopTurns(640);
+  const begun: number[] = [];
+  assert.equal(turns.take(640), true);
+  for (let i = 0; i < 5; i++) turns.later(10, () => begun.push(i));
+  noteConnection();
+  await turnEnds();
+  assert.deepEqual(begun, [0]);
+  noteConnection();
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1]);
+  await turnEnds();
+  assert.deepEqual(begun, [0, 1, 2, 3, 4], 'where none came the turn is a whole one');
+});

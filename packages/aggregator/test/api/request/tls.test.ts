@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { pino } from 'pino';
+import { startAggregator } from '../../../src/aggregator.ts';
+import { readTlsIdentity } from '../../../src/api/request/tls.ts';
+import { ConfigError, readConfig } from '../../../src/config.ts';
+import { selfSigned } from '../../support/certificate.ts';
+import { tempFolder } from '../../support/temp-folder.ts';
+
+/** A certificate and its key, as files of a folder of their own. */
+function filesIn(t: TestContext, validTo?: Date): { folder: string; certFile: string; keyFile: string } {
+  const folder = tempFolder(t);
+  const { cert, key } = selfSigned(validTo);
+  const certFile = join(folder, 'cert.pem');
+  const keyFile = join(folder, 'key.pem');
+  writeFileSync(certFile, cert);
+  writeFileSync(keyFile, key);
+  return { folder, certFile, keyFile };
+}
+
+test('a certificate goes with its key or not at all', () => {
+  for (const [given, missing] of [
+    ['CERT', 'KEY'],
+    ['KEY', 'CERT'],
+  ]) {
+    assert.throws(
+      () => readConfig({ [`TLS_${given}_FILE`]: 'x.pem', [`TLS_${missing}_FILE`]: '' }),
+      new ConfigError(`TLS_${given}_FILE is set and TLS_${missing}_FILE is not; HTTPS takes both`),
+    );
+  }
+});
+
+test('what cannot be served is told by its variable, its file and its fault', async (t) => {
+  const { folder, certFile, keyFile } = filesIn(t);
+  const other = join(folder, 'other.pem');
+  writeFileSync(other, selfSigned().key);
+  mkdirSync(join(folder, 'folder'));
+  for (const [files, said] of [
+    [{ certFile: join(folder, 'none.pem'), keyFile }, /^TLS_CERT_FILE cannot be read: ENOENT.*none\.pem/],
+    [{ certFile, keyFile: join(folder, 'folder') }, /^TLS_KEY_FILE cannot be read: EISDIR/],
+    [{ certFile: keyFile, keyFile }, /^TLS_CERT_FILE \S+key\.pem is not a certificate in PEM/],
+    [{ certFile, keyFile: certFile }, /^TLS_KEY_FILE \S+cert\.pem is not a private key in PEM/],
+    [{ certFile, keyFile: other }, /^TLS_KEY_FILE \S+other\.pem is not the key of the certificate in TLS_CERT_FILE \S+cert\.pem$/], // prettier-ignore
+  ] as const) {
+    await assert.rejects(readTlsIdentity(files), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, said);
+      assert.ok(!error.message.includes('\n'));
+      return true;
+    });
+  }
+  assert.ok((await readTlsIdentity({ certFile, keyFile })).validTo.getTime() > Date.now());
+});
+
+test('the log warns of what is open: everything without keys, to pages too, the keys without TLS, a certificate that has run out', async (t) => {
+  const { folder, certFile, keyFile } = filesIn(t);
+  const old = filesIn(t, new Date(Date.now() - 1000));
+  const keys = join(folder, 'keys.json');
+  writeFileSync(keys, '{"keys":[]}');
+  const open = { HOST: '0.0.0.0' };
+  const tls = { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile };
+  const cases: [env: Record<string, string>, warnings: RegExp[]][] = [
+    [{}, []],
+    [{ HOST: 'localhost', API_KEYS_FILE: keys }, []],
+    [open, [/everyone who reaches this address .*API_KEYS_FILE.*HOST=127\.0\.0\.1/]],
+    [{ CORS_ORIGINS: '*' }, [/every page in the browser .*CORS_ORIGINS.*API_KEYS_FILE/]],
+    [{ CORS_ORIGINS: '*', API_KEYS_FILE: keys }, []],
+    [{ ...open, API_KEYS_FILE: keys }, [/in clear.*TLS_CERT_FILE/]],
+    [{ ...open, ...tls, API_KEYS_FILE: keys }, []],
+    [{ TLS_CERT_FILE: old.certFile, TLS_KEY_FILE: old.keyFile }, [/has run out/]],
+  ];
+  for (const [env, warnings] of cases) {
+    const config = readConfig({ APP_PORT: '0', DEDUPLICATION_DB_PATH: join(folder, 'events.db'), ...env });
+    const said: string[] = [];
+    const log = pino(
+      { level: 'warn' },
+      { write: (line) => said.push((JSON.parse(line) as { msg: string }).msg) },
+    );
+    await (await startAggregator(config, log)).close();
+    assert.equal(said.length, warnings.length, said.join('\n'));
+    for (const [i, warning] of warnings.entries()) assert.match(said[i]!, warning);
+  }
+});

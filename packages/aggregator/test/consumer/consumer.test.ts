@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { pino } from 'pino';
+import { Consumer } from '../../src/consumer/consumer.ts';
+import type { EventBatch } from '../../src/event/event-batch.ts';
+import { PublishQueue } from '../../src/queue/publish-queue.ts';
+import { type AppendResult, StoreError } from '../../src/store/event-store.ts';
+import { MemoryStore } from '../../src/store/memory/store.ts';
+import { Commits } from '../../src/commits/commits.ts';
+import { batchOf, eventWith, manyEvents } from '../support/events.ts';
+
+/** A store whose appends wait until the test lets them go, or fail as it says. */
+class HeldStore extends MemoryStore {
+  appends = 0;
+  failNext: StoreError | null = null;
+  #open: Promise<void> = Promise.resolve();
+  #letGo: () => void = () => {};
+
+  hold(): void {
+    this.#open = new Promise((resolve) => (this.#letGo = resolve));
+  }
+
+  letGo(): void {
+    this.#letGo();
+  }
+
+  override async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
+    this.appends += 1;
+    await this.#open;
+    const failure = this.failNext;
+    this.failNext = null;
+    if (failure !== null) throw failure;
+    return super.append(batches);
+  }
+}
+
+function build(level = 'silent', lines: string[] = []) {
+  const store = new HeldStore();
+  const queue = new PublishQueue({ eventsMax: 100_000, bytesMax: 100_000_000 });
+  const log = pino({ level }, { write: (line: string) => void lines.push(line) });
+  return { store, queue, consumer: new Consumer(queue, store, new Commits(0), log) };
+}
+
+const single = (id: string) => batchOf(eventWith({ event_id: id }));
+
+test('what comes while a commit runs shares the next one', async () => {
+  const { store, queue, consumer } = build();
+  store.hold();
+  const first = queue.publish(single('first'));
+  while (store.appends === 0) await new Promise(setImmediate);
+  const rest = Array.from({ length: 64 }, (_, i) => queue.publish(single(`${i}`)));
+  store.letGo();
+  await Promise.all([first, ...rest]);
+  assert.equal(store.appends, 2);
+  assert.equal(consumer.commits, 2);
+  await consumer.close();
+});
+
+test('publishers that come back with their answers share one commit instead of taking turns in two', async () => {
+  const { store, queue, consumer } = build();
+  const publishers = 16;
+  const rounds = 10;
+  // A commit takes a while, in which half of them wait already.
+  const append = store.append.bind(store);
+  store.append = async (batches) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return append(batches);
+  };
+  const first = Array.from({ length: publishers / 2 }, (_, i) => publishOften(`early ${i}`));
+  while (store.appends === 0) await new Promise(setImmediate);
+  await Promise.all([
+    ...first,
+    ...Array.from({ length: publishers / 2 }, (_, i) => publishOften(`late ${i}`)),
+  ]);
+  assert.ok(store.appends <= rounds + 3, `${store.appends} commits for ${rounds} publishes of each`);
+  await consumer.close();
+
+  async function publishOften(name: string): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      await queue.publish(single(`${name} ${round}`));
+      // The way to the publisher and back.
+      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+    }
+  }
+});
+
+test('publishers that do not come back are waited for ever more rarely', async (t) => {
+  const { store, queue, consumer } = build();
+  const commits = 60;
+  // While the consumer waits it asks for turns of the loop, hundreds of them; where it does not, for one.
+  let turns = 0;
+  const { setImmediate: immediate } = globalThis;
+  t.mock.method(globalThis, 'setImmediate', (work: () => void) => {
+    turns += 1;
+    return immediate(work);
+  });
+  const turnsBefore: number[] = [];
+  const append = store.append.bind(store);
+  store.append = async (batches) => {
+    turnsBefore.push(turns);
+    const isLast = turnsBefore.length === commits;
+    // There is always another who waits, and each publishes once.
+    if (!isLast) void queue.publish(single(`${turnsBefore.length}`));
+    await new Promise((resolve) => setTimeout(resolve, 3));
+    turns = 0;
+    return append(batches);
+  };
+  await queue.publish(single('first'));
+  while (turnsBefore.length < commits) await new Promise((resolve) => setTimeout(resolve, 10));
+  await consumer.close();
+  const waits = turnsBefore.slice(1).filter((count) => count > 3).length;
+  assert.ok(waits > 0 && waits <= 7, `${waits} of ${commits} commits were waited before`);
+});
+
+test('nobody is answered before the commit that holds the publish [P-1]', async () => {
+  const { store, queue, consumer } = build();
+  store.hold();
+  let answered = false;
+  const answer = queue.publish(single('a')).then(() => (answered = true));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(answered, false);
+  store.letGo();
+  await answer;
+  await consumer.close();
+});
+
+test('each publish gets its own verdicts out of a shared commit [PUB-3]', async () => {
+  const { store, queue, consumer } = build();
+  store.hold();
+  const answers = [
+    queue.publish(single('a')),
+    queue.publish(batchOf(...manyEvents(3))),
+    queue.publish(single('a')),
+  ];
+  store.letGo();
+  const results = await Promise.all(answers);
+  assert.deepEqual(results.map(({ accepted, duplicates }) => [accepted, duplicates]), [[1, 0], [3, 0], [0, 1]]); // prettier-ignore
+  assert.deepEqual([...results[2]!.offsets], [1]);
+  await consumer.close();
+});
+
+test('a failed commit refuses its publishes, stores none of them, and the next one goes through [P-3]', async () => {
+  const { store, queue, consumer } = build();
+  store.failNext = new StoreError('blocked', 'no space');
+  const answers = await Promise.allSettled([queue.publish(single('a')), queue.publish(single('b'))]);
+  assert.deepEqual(answers.map(({ status }) => status), ['rejected', 'rejected']); // prettier-ignore
+  assert.equal((await store.stats()).received, 0);
+  assert.equal(queue.events, 0);
+  assert.equal((await queue.publish(single('a'))).accepted, 1);
+  await consumer.close();
+});
+
+test('closing commits and answers what is queued', async () => {
+  const { store, queue, consumer } = build();
+  store.hold();
+  const answers = [queue.publish(single('a')), queue.publish(single('b'))];
+  const closing = consumer.close();
+  store.letGo();
+  await closing;
+  assert.equal((await Promise.all(answers)).length, 2);
+  assert.equal((await store.stats()).accepted, 2);
+});
+
+test('every drop is logged at debug, their sum at info', async () => {
+  const lines: string[] = [];
+  const { queue, consumer } = build('debug', lines);
+  await queue.publish(single('a'));
+  await queue.publish(batchOf(eventWith({ event_id: 'a' }), eventWith({ event_id: 'a', source: 'app' })));
+  await consumer.close();
+  const logged = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  const drops = logged.filter(({ msg }) => msg === 'event dropped');
+  assert.deepEqual(
+    drops.map(({ topic, event_id, verdict, offset }) => ({ topic, event_id, verdict, offset })),
+    [
+      { topic: 'orders', event_id: 'a', verdict: 'duplicate', offset: 1 },
+      { topic: 'orders', event_id: 'a', verdict: 'conflict', offset: 1 },
+    ],
+  );
+  const sum = logged.find(({ msg }) => msg === 'duplicates dropped');
+  assert.deepEqual([sum?.['level'], sum?.['dropped'], sum?.['conflicts']], [30, 2, 1]);
+});

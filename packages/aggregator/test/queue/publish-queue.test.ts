@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { batchBytes } from '../../src/event/event-batch.ts';
+import { PublishQueue, QueueFull } from '../../src/queue/publish-queue.ts';
+import type { AppendResult } from '../../src/store/event-store.ts';
+import { batchOf, manyEvents } from '../support/events.ts';
+
+const three = batchOf(...manyEvents(3));
+const RESULT: AppendResult = {
+  accepted: 3,
+  duplicates: 0,
+  conflicts: 0,
+  receivedMs: 0,
+  verdicts: new Uint8Array(3),
+  offsets: Float64Array.of(1, 2, 3),
+};
+const ROOMY = { eventsMax: 1000, bytesMax: 1_000_000 };
+
+test('what fits is taken in order and answered when it is settled', async () => {
+  const queue = new PublishQueue(ROOMY);
+  const answers = [queue.publish(three), queue.publish(three)];
+  assert.equal(queue.events, 6);
+  assert.equal(queue.bytes, 2 * batchBytes(three));
+  const taken = await queue.take(1000, 1_000_000);
+  assert.equal(taken.length, 2);
+  assert.equal(queue.events, 6, 'what is taken counts until it is settled');
+  taken[0]!.resolve(RESULT);
+  taken[1]!.reject(new Error('disk'));
+  assert.equal(await answers[0], RESULT);
+  await assert.rejects(answers[1]!, { message: 'disk' });
+  assert.equal(queue.events, 0);
+  assert.equal(queue.bytes, 0);
+});
+
+test('past the bound in events a publish is refused whole, and taken again when there is room [P-7]', async () => {
+  const queue = new PublishQueue({ ...ROOMY, eventsMax: 7 });
+  const waiting = [queue.publish(three), queue.publish(three)];
+  await assert.rejects(queue.publish(three), QueueFull);
+  assert.equal(queue.events, 6);
+  for (const publish of await queue.take(1000, 1_000_000)) publish.resolve(RESULT);
+  await Promise.all(waiting);
+  const again = queue.publish(three);
+  (await queue.take(1000, 1_000_000))[0]!.resolve(RESULT);
+  await again;
+});
+
+test('past the bound in bytes a publish is refused, taken or not [P-7]', async () => {
+  const queue = new PublishQueue({ ...ROOMY, bytesMax: batchBytes(three) + 1 });
+  const first = queue.publish(three);
+  const taken = await queue.take(1000, 1_000_000);
+  await assert.rejects(queue.publish(three), QueueFull);
+  taken[0]!.resolve(RESULT);
+  await first;
+});
+
+test('an empty queue takes a batch that is larger than its bounds: refusing it for ever would help nobody', async () => {
+  const queue = new PublishQueue({ eventsMax: 1, bytesMax: 1 });
+  const answer = queue.publish(three);
+  (await queue.take(1, 1))[0]!.resolve(RESULT);
+  assert.equal(await answer, RESULT);
+});
+
+test('a take is bounded in events and in bytes, but never empty', async () => {
+  const queue = new PublishQueue(ROOMY);
+  const answers = Array.from({ length: 5 }, () => queue.publish(three));
+  const take = async (eventsMax: number, bytesMax: number) => {
+    const taken = await queue.take(eventsMax, bytesMax);
+    for (const publish of taken) publish.resolve(RESULT);
+    return taken.length;
+  };
+  assert.equal(await take(6, 1_000_000), 2);
+  assert.equal(await take(1, 1_000_000), 1);
+  assert.equal(await take(1000, batchBytes(three)), 1);
+  assert.equal(await take(1000, 1_000_000), 1);
+  await Promise.all(answers);
+});
+
+test('a take waits for the first publish', async () => {
+  const queue = new PublishQueue(ROOMY);
+  const taking = queue.take(1000, 1_000_000);
+  const answer = queue.publish(three);
+  (await taking)[0]!.resolve(RESULT);
+  await answer;
+});
+
+test('a closed queue refuses what comes, hands out what waits, then says that it is drained', async () => {
+  const queue = new PublishQueue(ROOMY);
+  const waiting = queue.publish(three);
+  queue.close();
+  await assert.rejects(queue.publish(three), QueueFull);
+  (await queue.take(1000, 1_000_000))[0]!.resolve(RESULT);
+  await waiting;
+  assert.deepEqual(await queue.take(1000, 1_000_000), []);
+
+  const idle = new PublishQueue(ROOMY);
+  const taking = idle.take(1000, 1_000_000);
+  idle.close();
+  assert.deepEqual(await taking, []);
+});

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import type { EventStore } from '../../src/store/event-store.ts';
+import { MemoryStore } from '../../src/store/memory/store.ts';
+import { SqliteStore } from '../../src/store/sqlite/store.ts';
+import { DONE, type LeaseStates, type Step } from '../../src/store/group-store.ts';
+import { batchOf, manyEvents } from '../support/events.ts';
+import { tempFolder } from '../support/temp-folder.ts';
+
+const EVENTS = 24;
+const LEASE_MS = 100;
+const DELIVERIES_MAX = 3;
+const OUTSTANDING_MAX = 12;
+
+interface Lease {
+  readonly take: number;
+  readonly offset: number;
+}
+
+/** What a worker may do; numbers choose among the leases that were ever given, good or not. */
+const anAction = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('take' as const), demands: fc.array(fc.nat(5), { minLength: 1, maxLength: 3 }), gap: fc.nat(3) }) }, // prettier-ignore
+  { weight: 5, arbitrary: fc.record({ do: fc.constantFrom('acknowledge', 'giveBack', 'extend'), chosen: fc.array(fc.nat(60), { maxLength: 6 }), ms: fc.constantFrom(0, 30, 250) }) }, // prettier-ignore
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('pass' as const), ms: fc.constantFrom(1, 40, 100, 400) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('untake' as const), chosen: fc.option(fc.nat(60)) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('replay' as const), offsets: fc.option(fc.array(fc.nat(EVENTS), { maxLength: 5 })) }) }, // prettier-ignore
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('seek' as const), offset: fc.nat(EVENTS + 3) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
+);
+
+/** What must hold of any group, told in the plainest way: what was seen of each event, and what may be seen next. */
+class Witness {
+  readonly #seen = new Map<
+    number,
+    { deliveries: number; heldUntilMs: number; take: number; acknowledged: boolean }
+  >();
+  position = 0;
+
+  delivered(nowMs: number, take: number, offset: number, delivery: number): void {
+    const before = this.#seen.get(offset);
+    if (before === undefined) {
+      assert.ok(offset > this.position, `first deliveries are in order: ${offset} after ${this.position}`);
+      this.position = offset;
+    } else {
+      assert.ok(!before.acknowledged, `${offset} was acknowledged and is delivered again`);
+      assert.ok(before.heldUntilMs <= nowMs, `${offset} is leased and is delivered again`);
+    }
+    const deliveries = (before?.deliveries ?? 0) + 1;
+    assert.equal(delivery, deliveries, `deliveries of ${offset}`);
+    assert.ok(deliveries <= DELIVERIES_MAX, `${offset} is delivered too often`);
+    this.#seen.set(offset, { deliveries, heldUntilMs: nowMs + LEASE_MS, take, acknowledged: false });
+  }
+
+  isHeld(nowMs: number, { take, offset }: Lease): boolean {
+    const seen = this.#seen.get(offset);
+    return seen !== undefined && !seen.acknowledged && seen.take === take && seen.heldUntilMs > nowMs;
+  }
+
+  acknowledged({ offset }: Lease): void {
+    this.#seen.get(offset)!.acknowledged = true;
+  }
+
+  until({ offset }: Lease, heldUntilMs: number): void {
+    this.#seen.get(offset)!.heldUntilMs = heldUntilMs;
+  }
+
+  undone(nowMs: number, take: number | null): void {
+    for (const seen of this.#seen.values()) {
+      if (seen.take !== (take ?? seen.take) || seen.acknowledged || seen.heldUntilMs <= nowMs) continue;
+      seen.heldUntilMs = 0;
+      seen.deliveries -= 1;
+    }
+  }
+
+  replayed(offset: number): void {
+    this.#seen.set(offset, { deliveries: 0, heldUntilMs: 0, take: 0, acknowledged: false });
+  }
+
+  sought(position: number): void {
+    this.position = position;
+    for (const offset of this.#seen.keys()) if (offset > position) this.#seen.delete(offset);
+    for (const seen of this.#seen.values()) seen.heldUntilMs = 0;
+  }
+
+  /** Events that must be delivered still, or be dead. */
+  owed(): number[] {
+    return [...this.#seen].flatMap(([offset, { acknowledged }]) => (acknowledged ? [] : [offset]));
+  }
+}
+
+test('whatever workers do, in any order, with restarts between, SQLite does as the reference, no event that was acknowledged is delivered again, and every other is, or is dead', async (t) => {
+  const folder = tempFolder(t);
+  let file = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(anAction, { maxLength: 40 }), async (actions) => {
+      const path = join(folder, `${file++}.db`);
+      const reference = new MemoryStore();
+      let store: EventStore = await SqliteStore.open(path);
+      try {
+        for (const one of [reference, store]) await one.append([batchOf(...manyEvents(EVENTS))]);
+        let nowMs = Date.now() + 60_000;
+        const both = async <const S extends Step>(step: S) => {
+          const [expected] = await reference.groups.apply(nowMs, [step]);
+          const [actual] = await store.groups.apply(nowMs, [step]);
+          assert.deepEqual(withoutSecret(actual), withoutSecret(expected), step[0]);
+          return expected;
+        };
+        const definition = { name: 'w', topics: ['>'], start: 'earliest', leaseMs: LEASE_MS, deliveriesMax: DELIVERIES_MAX, push: null } as const; // prettier-ignore
+        const created = await both(['create', definition]);
+        assert.ok(created.kind === 'created');
+        const { id } = created.state;
+        const witness = new Witness();
+        const given: Lease[] = [];
+        let position = 0;
+
+        const take = async (demands: number[], upTo: number): Promise<void> => {
+          const offsets = Float64Array.from({ length: upTo - position }, (_, i) => position + 1 + i);
+          const fresh = { after: position, upTo, offsets, bytes: new Int32Array(offsets.length).fill(10) };
+          const taken = await both([
+            'take',
+            id,
+            { demands, bytesMax: 1000, fresh, outstandingMax: OUTSTANDING_MAX },
+          ]);
+          for (const hand of taken!.hands) {
+            for (const [i, offset] of hand.offsets.entries()) {
+              witness.delivered(nowMs, hand.take, offset, hand.deliveries[i]!);
+              given.push({ take: hand.take, offset });
+            }
+          }
+          position = taken!.position;
+        };
+        const settle = async (
+          what: 'acknowledge' | 'giveBack' | 'extend',
+          chosen: Lease[],
+          ms: number,
+        ): Promise<void> => {
+          const leases = {
+            takes: Float64Array.from(chosen, (lease) => lease.take),
+            offsets: Float64Array.from(chosen, (lease) => lease.offset),
+          };
+          const states: LeaseStates | null =
+            what === 'acknowledge' ? await both([what, id, leases]) : await both([what, id, leases, ms]);
+          for (const [i, lease] of chosen.entries()) {
+            const isHeld = witness.isHeld(nowMs, lease);
+            assert.equal(
+              states![i] === DONE,
+              isHeld,
+              `${what} of a lease that is ${isHeld ? '' : 'not '}held`,
+            );
+            if (!isHeld) continue;
+            if (what === 'acknowledge') witness.acknowledged(lease);
+            else witness.until(lease, what === 'extend' ? nowMs + ms : nowMs);
+          }
+        };
+        const deadOffsets = async (): Promise<number[]> =>
+          (await both(['dead', id, 0, 1000]))!.map(({ offset }) => offset);
+
+        for (const action of actions) {
+          switch (action.do) {
+            case 'take':
+              await take(action.demands, Math.min(EVENTS, position + action.gap + 1));
+              break;
+            case 'acknowledge':
+            case 'giveBack':
+            case 'extend': {
+              if (given.length === 0) break;
+              await settle(action.do, action.chosen.map((i) => given[i % given.length]!), action.ms); // prettier-ignore
+              break;
+            }
+            case 'pass':
+              nowMs += action.ms;
+              break;
+            case 'untake': {
+              const lease = action.chosen === null ? null : given[action.chosen % given.length];
+              if (lease === undefined) break;
+              await both(['untake', id, lease?.take ?? null]);
+              witness.undone(nowMs, lease?.take ?? null);
+              break;
+            }
+            case 'replay': {
+              const before = await deadOffsets();
+              await both(['replay', id, action.offsets, 4]);
+              const after = new Set(await deadOffsets());
+              for (const offset of before) if (!after.has(offset)) witness.replayed(offset);
+              break;
+            }
+            case 'seek': {
+              const sought = await both(['seek', id, { offset: action.offset }]);
+              if (sought!.kind !== 'sought') break;
+              position = sought!.position;
+              witness.sought(position);
+              break;
+            }
+            case 'restart':
+              await store.close();
+              store = await SqliteStore.open(path);
+              break;
+          }
+          await both(['state', id]);
+        }
+
+        // Workers that do all they are given: everything is acknowledged or dead in the end, and all that is owed came.
+        const dead = new Set(await deadOffsets());
+        const owed = new Set(witness.owed().filter((offset) => !dead.has(offset)));
+        for (let round = 0; round < 30; round++) {
+          nowMs += LEASE_MS * 3;
+          const from = given.length;
+          await take([50], EVENTS);
+          for (const { offset } of given.slice(from)) owed.delete(offset);
+          await settle('acknowledge', given.slice(from), 0);
+        }
+        for (const offset of await deadOffsets()) owed.delete(offset);
+        const state = await both(['state', id]);
+        assert.deepEqual([state!.leased, state!.returned, state!.position], [0, 0, EVENTS]);
+        if (!actions.some((action) => action.do === 'seek')) {
+          assert.deepEqual([...owed], []);
+          assert.equal(state!.acknowledged + state!.dead, EVENTS);
+        }
+      } finally {
+        await store.close();
+      }
+    }),
+    { numRuns: 12 },
+  );
+});
+
+/** A secret is drawn at random by each store. */
+function withoutSecret(outcome: unknown): unknown {
+  if (typeof outcome !== 'object' || outcome === null || ArrayBuffer.isView(outcome)) return outcome;
+  if ('state' in outcome) return { ...outcome, state: withoutSecret(outcome.state) };
+  return 'secret' in outcome ? { ...outcome, secret: null } : outcome;
+}

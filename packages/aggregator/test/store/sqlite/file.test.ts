@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { StoreError } from '../../../src/store/event-store.ts';
+import { openForReading, openForWriting, refuseOldSqlite } from '../../../src/store/sqlite/file/database.ts';
+import { backup } from '../../../src/store/sqlite/upkeep/backup.ts';
+import { openFile } from '../../../src/store/sqlite/open-file.ts';
+import { SqliteStore } from '../../../src/store/sqlite/store.ts';
+import { batchOf, eventWith } from '../../support/events.ts';
+import { tempFolder } from '../../support/temp-folder.ts';
+
+const unusable = (message: RegExp) => (error: unknown) =>
+  error instanceof StoreError && error.code === 'unusable' && message.test(error.message);
+
+test('the writer syncs its log at every commit [P-1]', (t) => {
+  const { db, lock } = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
+  t.after(() => {
+    db.close();
+    lock.release();
+  });
+  assert.equal(db.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
+  assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
+});
+
+test('a log that a long read made large gives its space back when the read is over', (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const { db, lock } = openForWriting(path);
+  const reader = openForReading(path);
+  t.after(() => {
+    reader.close();
+    db.close();
+    lock.release();
+  });
+  const commit = (bytes: number): void => {
+    db.prepare('UPDATE log SET secret = randomblob(?)').run(bytes);
+  };
+  commit(16);
+  reader.exec('BEGIN');
+  reader.prepare('SELECT * FROM log').get();
+  for (let i = 0; i < 9; i++) commit(8 * 1024 * 1024);
+  const grown = statSync(`${path}-wal`).size;
+  reader.exec('COMMIT');
+  // The first finds the log folded back, the second begins it anew.
+  for (let i = 0; i < 3; i++) commit(16);
+  const kept = statSync(`${path}-wal`).size;
+  assert.ok(grown > 70e6, `it grew to ${grown} bytes only`);
+  assert.ok(kept <= 64 * 1024 * 1024, `it kept ${kept} bytes`);
+});
+
+test('an SQLite that can corrupt the file is refused, from the first good version on it is taken', () => {
+  for (const version of ['3.51.2', '3.50.9', '3.7.17', '2.8.0']) {
+    assert.throws(() => refuseOldSqlite(version), unusable(/3\.51\.3 or later is needed/), version);
+  }
+  for (const version of ['3.51.3', '3.51.10', '3.53.4', '4.0.0']) refuseOldSqlite(version);
+});
+
+test('a file that is not ours is refused, told what to do, and left as it was', async (t) => {
+  const folder = tempFolder(t);
+  const text = join(folder, 'notes.txt');
+  writeFileSync(text, 'these are my notes, and not a database\n'.repeat(100));
+  const foreign = join(folder, 'foreign.db');
+  const other = new DatabaseSync(foreign);
+  other.exec('CREATE TABLE dedup (id TEXT)');
+  other.close();
+  const newer = join(folder, 'newer.db');
+  const ours = openForWriting(newer);
+  ours.db.exec('PRAGMA user_version = 999');
+  ours.db.close();
+  ours.lock.release();
+  for (const [path, message] of [
+    [text, /is not an SQLite file: move it away/],
+    [foreign, /of another program: move it away/],
+    [newer, /format 999.*newer version/],
+    [folder, /cannot open/],
+  ] as const) {
+    const before = path === folder ? '' : readFileSync(path, 'latin1');
+    await assert.rejects(SqliteStore.open(path), unusable(message));
+    if (path !== folder) assert.equal(readFileSync(path, 'latin1'), before);
+  }
+});
+
+test('a file is the same file by whatever link it is named, so it has one writer [P-2]', async (t) => {
+  const folder = tempFolder(t);
+  const path = join(folder, 'events.db');
+  const first = await SqliteStore.open(path);
+  t.after(() => first.close());
+  const link = join(folder, 'link.db');
+  symlinkSync('events.db', link);
+  const linkedFolder = join(tempFolder(t), 'folder');
+  symlinkSync(folder, linkedFolder);
+  for (const name of [link, join(linkedFolder, 'events.db'), join(linkedFolder, 'link.db')]) {
+    await assert.rejects(SqliteStore.open(name), unusable(/another process has .*events\.db open/), name);
+  }
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.startsWith('link')),
+    ['link.db'],
+  );
+});
+
+test('a link to a file works as the file, and one that leads nowhere is refused', async (t) => {
+  const folder = tempFolder(t);
+  const link = join(folder, 'link.db');
+  symlinkSync(join(folder, 'events.db'), link);
+  await assert.rejects(SqliteStore.open(link), unusable(/leads nowhere/));
+  await (await SqliteStore.open(join(folder, 'events.db'))).close();
+  const store = await SqliteStore.open(link);
+  assert.ok((await store.stats()).storedBytes > 0);
+  await store.close();
+});
+
+test('a file with a second name is refused, since no lock could be found by both [P-2]', async (t) => {
+  const folder = tempFolder(t);
+  const path = join(folder, 'events.db');
+  await (await SqliteStore.open(path)).close();
+  linkSync(path, join(folder, 'other.db'));
+  await assert.rejects(SqliteStore.open(path), unusable(/2 names \(hard links\).*remove/));
+  unlinkSync(join(folder, 'other.db'));
+  await (await SqliteStore.open(path)).close();
+});
+
+/** A file that holds one event, as a killed service leaves it, with its lock. */
+function leaveKilled(folder: string): string {
+  const path = join(folder, 'events.db');
+  const file = openFile(join(folder, 'running.db'));
+  file.appender.append(batchOf(eventWith()));
+  file.lock.raise(file.appender.lastOffset);
+  for (const suffix of ['', '-wal', '-lock'])
+    copyFileSync(join(folder, `running.db${suffix}`), path + suffix);
+  file.close();
+  return path;
+}
+
+test('a file that held events and is empty or gone is not begun anew without a word', async (t) => {
+  const path = leaveKilled(tempFolder(t));
+  const bytes = readFileSync(path);
+  for (const ruin of [() => writeFileSync(path, ''), () => unlinkSync(path)]) {
+    ruin();
+    await assert.rejects(
+      SqliteStore.open(path),
+      unusable(/is not there, or empty, and held events up to offset 1: .*to begin anew, remove .*-lock/),
+    );
+  }
+  assert.ok(!existsSync(path), 'something was put in its place');
+  writeFileSync(path, bytes);
+  const store = await SqliteStore.open(path);
+  assert.equal((await store.stats()).lastOffset, 1);
+  await store.close();
+  unlinkSync(path);
+  unlinkSync(`${path}-lock`);
+  await (await SqliteStore.open(path)).close();
+});
+
+test('a file whose log was taken away is refused, and taken again with it [P-1]', async (t) => {
+  const path = leaveKilled(tempFolder(t));
+  const log = readFileSync(`${path}-wal`);
+  unlinkSync(`${path}-wal`);
+  await assert.rejects(
+    SqliteStore.open(path),
+    unusable(
+      /ends at offset 0 and held events up to 1: its events\.db-wal was taken away, or it is an older file/,
+    ),
+  );
+  writeFileSync(`${path}-wal`, log);
+  const store = await SqliteStore.open(path);
+  assert.equal((await store.stats()).lastOffset, 1);
+  await store.close();
+});
+
+test('a copy that a backup put in the place of a longer file is taken', async (t) => {
+  const folder = tempFolder(t);
+  const empty = join(folder, 'empty.db');
+  await (await SqliteStore.open(empty)).close();
+  const path = leaveKilled(folder);
+  await (await SqliteStore.open(path)).close();
+  await backup({ from: empty, to: path, replace: true });
+  for (let start = 1; start <= 2; start++) {
+    const store = await SqliteStore.open(path);
+    assert.equal((await store.stats()).lastOffset, 0);
+    await store.close();
+  }
+});
+
+test('a lock file that a loss of power left half written is made anew', async (t) => {
+  const path = leaveKilled(tempFolder(t));
+  for (const bytes of [Buffer.alloc(4096), Buffer.alloc(1), readFileSync(`${path}-lock`).subarray(0, 512)]) {
+    writeFileSync(`${path}-lock`, bytes);
+    const store = await SqliteStore.open(path);
+    await assert.rejects(SqliteStore.open(path), unusable(/another process/));
+    await store.close();
+  }
+});
+
+test('an empty file is taken as a new one', async (t) => {
+  const path = join(tempFolder(t), 'empty.db');
+  writeFileSync(path, '');
+  const store = await SqliteStore.open(path);
+  assert.equal((await store.stats()).received, 0);
+  await store.close();
+});
+
+test('a step of the format that fails leaves the file before it', (t) => {
+  const path = join(tempFolder(t), 'half.db');
+  const half = new DatabaseSync(path);
+  // The application's mark, but no table: what a crash between marking and making would leave if it could.
+  half.exec('PRAGMA application_id = 0x43685776; CREATE TABLE event (x)');
+  half.close();
+  assert.throws(() => openForWriting(path), unusable(/already exists/));
+  const after = new DatabaseSync(path, { readOnly: true });
+  t.after(() => after.close());
+  assert.equal(after.prepare('PRAGMA user_version').get()!['user_version'], 0);
+  assert.equal(after.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'topic'").get()!['n'], 0);
+});

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingHttpHeaders, type RequestListener, createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { Webhook } from 'standardwebhooks';
+import { isPublicAddress } from '../../src/webhooks/public-address.ts';
+import { WebhookSender, webhookSecretFault, webhookUrlFault } from '../../src/webhooks/sender.ts';
+
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
+const MESSAGE = { id: 'msg-1', body: Buffer.from('{"topic":"orders","text":"Größe ✓"}') };
+
+test('what is sent is what Standard Webhooks’ own library verifies, and a changed body is not', async (t) => {
+  const received: { headers: IncomingHttpHeaders; body: string }[] = [];
+  const url = await receiver(t, (request, response) => {
+    request.setEncoding('utf8');
+    let body = '';
+    request.on('data', (piece: string) => (body += piece));
+    request.on('end', () => {
+      received.push({ headers: request.headers, body });
+      response.end('thanks');
+    });
+  });
+  assert.deepEqual(await send(t, url), { status: 200, retryAfter: undefined });
+  const { headers, body } = received[0]!;
+  const verifier = new Webhook(SECRET);
+  assert.deepEqual(verifier.verify(body, headers as Record<string, string>), JSON.parse(body));
+  assert.throws(() => verifier.verify(`${body} `, headers as Record<string, string>));
+  assert.equal(headers['webhook-id'], 'msg-1');
+  assert.equal(headers['content-type'], 'application/json');
+});
+
+test('a refusal and its Retry-After are told, a redirect is not followed', async (t) => {
+  let asked = 0;
+  const url = await receiver(t, (request, response) => {
+    asked += 1;
+    request.resume();
+    if (request.url === '/busy') response.writeHead(503, { 'retry-after': '7' }).end();
+    else response.writeHead(307, { location: '/busy' }).end();
+  });
+  assert.deepEqual(await send(t, `${url}/busy`), { status: 503, retryAfter: '7' });
+  assert.deepEqual(await send(t, `${url}/moved`), { status: 307, retryAfter: undefined });
+  assert.equal(asked, 2);
+});
+
+test('an endless answer is cut off and counts, one that does not come ends in time', async (t) => {
+  const url = await receiver(t, (request, response) => {
+    request.resume();
+    if (request.url === '/silent') return;
+    const pour = (): void => {
+      while (!response.destroyed && response.write('x'.repeat(4096)));
+    };
+    response.on('drain', pour);
+    pour();
+  });
+  assert.deepEqual(await send(t, `${url}/endless`), { status: 200, retryAfter: undefined });
+  assert.deepEqual(await send(t, `${url}/silent`, { allowPrivate: true, timeoutMs: 100 }), {
+    fault: 'no answer within 0.1 s',
+  });
+});
+
+test('nobody is connected to at an address that is not public, by number or by name', async (t) => {
+  let asked = 0;
+  const url = await receiver(t, (_request, response) => {
+    asked += 1;
+    response.end();
+  });
+  const { port } = new URL(url);
+  for (const host of ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']) {
+    const outcome = await send(t, `http://${host}:${port}/`, { allowPrivate: false, timeoutMs: 5000 });
+    assert.match('fault' in outcome ? outcome.fault : 'sent', /not public; WEBHOOK_ALLOW_PRIVATE=true/, host);
+  }
+  assert.equal(asked, 0);
+});
+
+test('only addresses that anyone may have are public', () => {
+  const special =
+    '127.0.0.1 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 255.255.255.255 240.0.0.1 ' +
+    '192.0.2.1 198.18.0.1 ::1 :: fe80::1 fc00::1 fd12::1 ff02::1 ::ffff:10.0.0.1 ::ffff:8.8.8.8 64:ff9b::a00:1 2002:a00:1:: ' +
+    '2001:db8::1 localhost';
+  for (const address of special.split(' ')) assert.equal(isPublicAddress(address), false, address);
+  for (const address of ['8.8.8.8', '1.1.1.1', '2606:4700:4700::1111']) assert.ok(isPublicAddress(address));
+});
+
+test('a target and a secret that cannot be used are refused with what is wrong', () => {
+  assert.equal(webhookUrlFault('https://hooks.example.org/x?y=1', false), undefined);
+  for (const url of ['ftp://example.org', 'example.org', `https://example.org/${'x'.repeat(2048)}`]) {
+    assert.match(webhookUrlFault(url, true) ?? '', /http or https URL/);
+  }
+  assert.match(webhookUrlFault('https://user:word@example.org', true) ?? '', /without user/);
+  assert.match(webhookUrlFault('http://0x7f.1/', false) ?? '', /not public/);
+  assert.equal(webhookUrlFault('http://0x7f.1/', true), undefined);
+  assert.equal(webhookSecretFault(SECRET), undefined);
+  for (const secret of [
+    '',
+    'whsec_',
+    'whsec_c2hvcnQ=',
+    SECRET.slice(6),
+    `${SECRET}!`,
+    `whsec_${'A'.repeat(200)}`,
+  ]) {
+    assert.match(webhookSecretFault(secret) ?? '', /24 to 64 random bytes/);
+  }
+});
+
+async function receiver(t: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+async function send(t: TestContext, url: string, options = { allowPrivate: true, timeoutMs: 5000 }) {
+  const sender = new WebhookSender(options);
+  t.after(() => sender.close());
+  return sender.send({ url, secret: SECRET }, MESSAGE, new AbortController().signal);
+}

@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
+import type { PushTiming } from '../../src/groups/push-timing.ts';
+import { selfSigned } from '../support/certificate.ts';
+import { eventWith, manyEvents } from '../support/events.ts';
+import { Group, type GroupView } from '../support/group.ts';
+import { Receiver, SECRET } from '../support/receiver.ts';
+import { TestServer, problemIn } from '../support/server.ts';
+
+const PRIVATE = { WEBHOOK_ALLOW_PRIVATE: 'true' };
+const FAST: PushTiming = { answerMs: 10_000, retryMs: [20], pauseAfterMs: 86_400_000 };
+
+async function serverWith(
+  t: TestContext,
+  timing: Partial<PushTiming> = {},
+  env = PRIVATE,
+): Promise<TestServer> {
+  return TestServer.start(t, env, {}, { ...FAST, ...timing });
+}
+
+async function webhook(
+  server: TestServer,
+  url: string,
+  definition: Record<string, unknown> = {},
+): Promise<Group> {
+  const group = new Group(server.url, 'hook');
+  await group.make({ push: { url, secret: SECRET }, ...definition });
+  return group;
+}
+
+async function until(what: () => string, probe: () => boolean | Promise<boolean>): Promise<void> {
+  const giveUpAt = Date.now() + 15_000;
+  while (!(await probe())) {
+    if (Date.now() > giveUpAt) throw new Error(`not within 15 s: ${what()}`);
+    await sleep(5);
+  }
+}
+
+function settled(group: Group, acknowledged: number): Promise<void> {
+  return until(
+    () => `${acknowledged} acknowledged events`,
+    async () => (await group.view()).acknowledged === acknowledged,
+  );
+}
+
+function pushOf(view: GroupView): NonNullable<GroupView['push']> {
+  return view.push ?? assert.fail('it is no webhook');
+}
+
+test('each event of the topics is sent once and in order, as GET /events gives it, signed as Standard Webhooks says [HOOK-1, HOOK-2, HOOK-3]', async (t) => {
+  const server = await serverWith(t);
+  const receiver = await Receiver.start(t);
+  await server.publish(
+    ...manyEvents(10, (i) => ({ topic: i % 2 === 0 ? 'orders.eu' : 'other', payload: { text: 'é 😀' } })),
+  );
+  const group = await webhook(server, receiver.url, { topics: ['orders.>'] });
+  await until(() => `5 messages, there are ${receiver.offsets.length}`, () => receiver.offsets.length === 5); // prettier-ignore
+  for (let i = 0; i < 20; i++) await server.publish(eventWith({ event_id: `live-${i}`, topic: 'orders.us' }));
+  await settled(group, 25);
+  assert.deepEqual(receiver.faults, []);
+  const { events } = await server.events();
+  assert.deepEqual(
+    receiver.received.map(({ event }) => event),
+    events.filter(({ topic }) => topic !== 'other'),
+  );
+  assert.equal(new Set(receiver.received.map(({ id }) => id)).size, 25);
+  for (const { id, event, headers } of receiver.received) {
+    assert.match(id, new RegExp(`^msg_[0-9a-f]{16}_${event.offset}$`));
+    assert.equal(headers['content-type'], 'application/json');
+    assert.ok(Math.abs(Number(headers['webhook-timestamp']) - Date.now() / 1000) < 60);
+  }
+  const { lag, cursor, redeliveries } = await group.view();
+  assert.deepEqual({ lag, cursor, redeliveries }, { lag: 0, cursor: 30, redeliveries: 0 });
+  assert.ok(receiver.connections <= 3, `${receiver.connections} connections for 25 messages`);
+});
+
+test('what is not answered with 2xx is sent again under the same id, and the next event waits for it [HOOK-4, HOOK-5]', async (t) => {
+  const server = await serverWith(t, { retryMs: [20, 60] });
+  const failures = [500, 404, 302];
+  const receiver = await Receiver.start(t, ({ event }) =>
+    event.offset === 2 ? (failures.shift() ?? 204) : 200,
+  );
+  await server.publish(...manyEvents(4));
+  const group = await webhook(server, receiver.url);
+  await settled(group, 4);
+  assert.deepEqual(receiver.offsets, [1, 2, 2, 2, 2, 3, 4]);
+  const ids = receiver.received.filter(({ event }) => event.offset === 2).map(({ id }) => id);
+  assert.equal(new Set(ids).size, 1);
+  const times = receiver.received.map(({ atMs }) => atMs);
+  assert.ok(times[2]! - times[1]! >= 15, 'after the first failure about 20 ms');
+  assert.ok(times[3]! - times[2]! >= 45, 'after the others about 60 ms');
+  assert.ok(times[4]! - times[3]! >= 45);
+  const { redeliveries, push } = await group.view();
+  assert.equal(redeliveries, 3);
+  assert.deepEqual(push, { url: receiver.url, state: 'active', failing_since: null, last_failure: null });
+});
+
+test('how it fails is told, and ends with the first attempt that goes well [HOOK-7]', async (t) => {
+  const server = await serverWith(t, { retryMs: [100] });
+  let isBroken = true;
+  const receiver = await Receiver.start(t, () => (isBroken ? 503 : 200));
+  await server.publish(eventWith());
+  const group = await webhook(server, receiver.url, { max_deliveries: 1000 });
+  await until(() => 'a failure', async () => pushOf(await group.view()).state === 'failing'); // prettier-ignore
+  const { failing_since: since, last_failure: failure } = pushOf(await group.view());
+  assert.equal(failure, 'HTTP 503');
+  assert.ok(Math.abs(Date.parse(since!) - Date.now()) < 30_000);
+  isBroken = false;
+  await settled(group, 1);
+  assert.equal(pushOf(await group.view()).state, 'active');
+});
+
+test('a target that asks to be asked later is [HOOK-5]', async (t) => {
+  const server = await serverWith(t, { retryMs: [1, 3_600_000] });
+  let isFirst = true;
+  const receiver = await Receiver.start(t, () => {
+    if (!isFirst) return 200;
+    isFirst = false;
+    return (response) => response.writeHead(429, { 'retry-after': '1' }).end();
+  });
+  await server.publish(eventWith());
+  await settled(await webhook(server, receiver.url), 1);
+  const [first, second] = receiver.received;
+  assert.ok(second!.atMs - first!.atMs >= 950, `${second!.atMs - first!.atMs} ms`);
+});
+
+test('an event is dead after its deliveries, the next one is sent, and a replay sends it again [HOOK-6]', async (t) => {
+  const server = await serverWith(t);
+  let isPoison = true;
+  const receiver = await Receiver.start(t, ({ event }) => (isPoison && event.offset === 1 ? 500 : 200));
+  await server.publish(...manyEvents(3));
+  const group = await webhook(server, receiver.url, { max_deliveries: 3 });
+  await settled(group, 2);
+  assert.deepEqual(receiver.offsets, [1, 1, 1, 2, 3]);
+  const { events } = await group.dead();
+  assert.deepEqual(events.map(({ offset, deliveries, reason }) => [offset, deliveries, reason]), [[1, 3, 'given_back']]); // prettier-ignore
+  isPoison = false;
+  assert.deepEqual(await (await group.post('dead/replay')).json(), { replayed: 1, dead: 0 });
+  await settled(group, 3);
+  assert.deepEqual(receiver.offsets.slice(5), [1]);
+});
+
+test('a target that does not answer in time, cuts the connection, or is not there has failed [HOOK-4]', async (t) => {
+  const server = await serverWith(t, { answerMs: 80 });
+  const faults = [() => undefined, (response: { destroy(): void }) => response.destroy()];
+  const receiver = await Receiver.start(t, () => faults.shift() ?? 200);
+  await server.publish(eventWith());
+  const group = await webhook(server, receiver.url, { max_deliveries: 1000 });
+  await settled(group, 1);
+  assert.equal(receiver.received.length, 3);
+
+  const gone = new Group(server.url, 'gone');
+  const port = receiver.port;
+  await gone.make({
+    push: { url: `http://127.0.0.1:${port === 1 ? 2 : 1}/`, secret: SECRET },
+    max_deliveries: 1000,
+  });
+  await until(() => 'a refusal', async () => pushOf(await gone.view()).last_failure !== null); // prettier-ignore
+  assert.match(pushOf(await gone.view()).last_failure!, /ECONNREFUSED/);
+});
+
+test('a redirect is not followed [HOOK-8]', async (t) => {
+  const server = await serverWith(t);
+  const other = await Receiver.start(t);
+  const receiver = await Receiver.start(t, () => (response) => {
+    response.writeHead(307, { location: other.url }).end();
+  });
+  await server.publish(eventWith());
+  const group = await webhook(server, receiver.url, { max_deliveries: 1000 });
+  await until(() => 'a failure', async () => pushOf(await group.view()).last_failure !== null); // prettier-ignore
+  assert.equal(pushOf(await group.view()).last_failure, 'HTTP 307: redirects are not followed');
+  assert.equal(other.connections, 0);
+});
+
+test('over https only a certificate that can be trusted is sent to [HOOK-8]', async (t) => {
+  const identity = selfSigned();
+  const server = await serverWith(t, { retryMs: [3_600_000] });
+  const receiver = await Receiver.start(t, () => 200, identity);
+  await server.publish(eventWith());
+  const group = await webhook(server, receiver.url);
+  await until(() => 'a failure', async () => pushOf(await group.view()).last_failure !== null); // prettier-ignore
+  assert.match(pushOf(await group.view()).last_failure!, /self-signed certificate/);
+  assert.equal(receiver.received.length, 0);
+
+  const trusted = getCACertificates('default');
+  t.after(() => setDefaultCACertificates(trusted));
+  setDefaultCACertificates([...trusted, identity.cert]);
+  await group.post('resume');
+  await settled(group, 1);
+  assert.deepEqual(receiver.offsets, [1]);
+});
+
+test('a large answer is not read to its end, and is good all the same [HOOK-4]', async (t) => {
+  const server = await serverWith(t);
+  const receiver = await Receiver.start(t, () => (response) => {
+    response.writeHead(200);
+    const more = (): void => {
+      while (response.write(Buffer.alloc(64 * 1024)));
+    };
+    response.on('drain', more);
+    more();
+  });
+  await server.publish(...manyEvents(2));
+  await settled(await webhook(server, receiver.url), 2);
+});
+
+test('no target of this machine or its network is connected to unless that is allowed, by address or by name [HOOK-8]', async (t) => {
+  const server = await serverWith(t, {}, {} as typeof PRIVATE);
+  const receiver = await Receiver.start(t);
+  await server.publish(eventWith());
+  for (const host of ['127.0.0.1', '2130706433', '[::ffff:127.0.0.1]', '169.254.169.254', '[::1]']) {
+    const push = { url: `http://${host}:${receiver.port}/`, secret: SECRET };
+    const put = await new Group(server.url, 'literal').put({ topics: ['>'], push });
+    const problem = await problemIn(put, 422, 'invalid_parameter');
+    assert.equal(problem.errors![0]!.field, 'push.url', host);
+  }
+  const group = await webhook(server, `http://localhost:${receiver.port}/`);
+  await until(() => 'a failure', async () => pushOf(await group.view()).last_failure !== null); // prettier-ignore
+  assert.match(pushOf(await group.view()).last_failure!, /localhost is at an address that is not public/);
+  assert.equal(receiver.connections, 0);
+  await server.close();
+});
+
+test('after a day of failures it is paused, over a restart too, and goes on when it is resumed [HOOK-7]', async (t) => {
+  const server = await serverWith(t, { retryMs: [50], pauseAfterMs: 200 });
+  let isBroken = true;
+  const receiver = await Receiver.start(t, () => (isBroken ? 500 : 200));
+  await server.publish(...manyEvents(2));
+  const group = await webhook(server, receiver.url, { max_deliveries: 1000 });
+  await until(() => 'the pause', async () => pushOf(await group.view()).state === 'paused'); // prettier-ignore
+  const attempts = receiver.received.length;
+  assert.ok(attempts >= 2, `${attempts} attempts`);
+  await server.restart();
+  group.url = server.url;
+  isBroken = false;
+  await sleep(200);
+  assert.equal(receiver.received.length, attempts);
+  const { push, lag } = await group.view();
+  assert.equal(lag, 2);
+  assert.equal(push!.state, 'paused');
+  assert.equal(push!.last_failure, 'HTTP 500');
+
+  const resumed = await group.post('resume');
+  assert.equal(resumed.status, 200);
+  assert.equal(pushOf((await resumed.json()) as GroupView).state, 'active');
+  await settled(group, 2);
+  assert.equal(pushOf(await group.view()).failing_since, null);
+});
+
+test('a target that says that it is gone is paused at once, and resuming sends without waiting for the next attempt [HOOK-7]', async (t) => {
+  const server = await serverWith(t, { retryMs: [3_600_000] });
+  const answers = [410, 500];
+  const receiver = await Receiver.start(t, () => answers.shift() ?? 200);
+  await server.publish(eventWith());
+  const group = await webhook(server, receiver.url);
+  await until(() => 'the pause', async () => pushOf(await group.view()).state === 'paused'); // prettier-ignore
+  assert.equal(pushOf(await group.view()).last_failure, 'HTTP 410');
+  await group.post('resume');
+  await until(() => 'the second attempt', async () => pushOf(await group.view()).state === 'failing'); // prettier-ignore
+  await group.post('resume');
+  await settled(group, 1);
+  assert.deepEqual(receiver.offsets, [1, 1, 1]);
+});
+
+test('a webhook is no group to pull from, and a group no webhook [HOOK-9]', async (t) => {
+  const server = await serverWith(t);
+  const receiver = await Receiver.start(t);
+  const hook = await webhook(server, receiver.url);
+  const lease = { lease_ids: ['1.1.aaaaaaaaaaaaaaaa'] };
+  for (const [resource, body] of [['pull', {}], ['ack', lease], ['nack', lease], ['extend', lease]] as const) {
+    await problemIn(await hook.post(resource, body), 409, 'subscription_pushes');
+  } // prettier-ignore
+  const group = new Group(server.url);
+  await group.make();
+  assert.equal((await group.view()).push, undefined);
+  await problemIn(await group.post('resume'), 409, 'subscription_pulls');
+  await problemIn(await new Group(server.url, 'nobody').post('resume'), 404, 'subscription_not_found');
+});
+
+test('its secret is never told, another address or secret is another definition, and bad ones are refused [HOOK-1, HOOK-2]', async (t) => {
+  const server = await serverWith(t);
+  const receiver = await Receiver.start(t);
+  const definition = { topics: ['>'], push: { url: receiver.url, secret: SECRET } };
+  const group = new Group(server.url, 'hook');
+  const key = SECRET.slice('whsec_'.length);
+  for (const response of [await group.put(definition), await group.put(definition), await group.get(), await fetch(`${server.url}/subscriptions`)]) {
+    const text = await response.text();
+    assert.ok(response.ok, text);
+    assert.ok(!text.includes(key) && text.includes(JSON.stringify(receiver.url)), text);
+  } // prettier-ignore
+  const other = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
+  for (const push of [
+    { url: receiver.url, secret: other },
+    { url: `${receiver.url}2`, secret: SECRET },
+    undefined,
+  ]) {
+    const put = await group.put({ ...definition, push });
+    const problem = await problemIn(put, 409, 'subscription_differs');
+    assert.equal(problem.errors![0]!.field, 'push');
+    assert.ok(!JSON.stringify(problem).includes(key));
+  }
+  const bad: [Record<string, unknown>, string][] = [
+    [{ push: { url: 'not an address', secret: SECRET } }, 'push.url'],
+    [{ push: { url: 'ftp://example.org/', secret: SECRET } }, 'push.url'],
+    [{ push: { url: 'https://user:pw@example.org/', secret: SECRET } }, 'push.url'],
+    [{ push: { url: 'https://example.org/#x', secret: SECRET } }, 'push.url'],
+    [{ push: { url: receiver.url, secret: 'whsec_short' } }, 'push.secret'],
+    [{ push: { url: receiver.url, secret: key } }, 'push.secret'],
+    [{ push: { url: receiver.url, secret: `${SECRET} ` } }, 'push.secret'],
+    [{ push: { url: receiver.url, secret: `whsec_${Buffer.alloc(65).toString('base64')}` } }, 'push.secret'],
+    [{ push: { url: receiver.url, secret: SECRET }, lease_ms: 19_999 }, 'lease_ms'],
+  ];
+  for (const [change, field] of bad) {
+    const put = await new Group(server.url, 'bad').put({ ...definition, ...change });
+    const problem = await problemIn(put, 422, 'invalid_parameter');
+    assert.equal(problem.errors![0]!.field, field, JSON.stringify(change));
+    assert.ok(!JSON.stringify(problem).includes(key), 'also where it is wrong it is not told');
+  }
+});
+
+test('a webhook that is deleted while it sends ends, and one that is stopped sends the event again as the same delivery [HOOK-4, HOOK-6]', async (t) => {
+  const server = await serverWith(t);
+  let isStuck = true;
+  const receiver = await Receiver.start(t, () => (isStuck ? () => undefined : 200));
+  await server.publish(...manyEvents(2));
+  const group = await webhook(server, receiver.url, { max_deliveries: 1 });
+  await until(() => 'a message', () => receiver.received.length === 1); // prettier-ignore
+  await server.restart();
+  group.url = server.url;
+  await until(() => 'the message again', () => receiver.received.length === 2); // prettier-ignore
+  assert.equal((await group.delete()).status, 204);
+  isStuck = false;
+  await group.make({ push: { url: receiver.url, secret: SECRET } });
+  await settled(group, 2);
+  assert.deepEqual(receiver.offsets, [1, 1, 1, 2]);
+  assert.equal(receiver.received[0]!.id, receiver.received[1]!.id);
+  assert.notEqual(receiver.received[1]!.id, receiver.received[2]!.id, 'it is another group');
+});
