@@ -1,5 +1,5 @@
 import { LIMITS } from '@chronicleweaver/protocol';
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import { brokenText, hostileValue, stringText, validObject } from './json-text.ts';
 import { hostileText, plainText } from './values.ts';
 

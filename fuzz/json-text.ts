@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import { hostileText, plainText } from './values.ts';
 
 /** JSON as text: what is to be sent is often no JSON, and what is must come back digit by digit. */

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { newSeed } from '../tests/support/random.ts';
+import { newSeed } from '../lab/random.ts';
 
 /** What one run is to do: checked and complete. */
 export interface Options {

@@ -1,4 +1,4 @@
-import { SeededRandom } from '../tests/support/random.ts';
+import { SeededRandom } from '../lab/random.ts';
 import { type Exchange, exchange } from './exchange.ts';
 import { ResponseError } from './http-response.ts';
 import { faultsIn } from './judge.ts';

@@ -1,5 +1,5 @@
 import { brotliCompressSync, constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import { type PublishBody, publishBody } from './events.ts';
 import { brokenText, hostileValue } from './json-text.ts';
 import type { Operation, Schema } from './operations.ts';

@@ -9,7 +9,7 @@ import {
   LEVEL,
   Site,
   type StatsAnswer,
-} from '../tests/support/aggregator-process.ts';
+} from '../lab/aggregator-process.ts';
 
 export interface TargetOptions {
   /** With keys in force. */

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { SeededRandom } from '../lab/random.ts';
 
 /** Texts that have broken something somewhere: paths, SQL, headers, prototypes, encodings, numbers, patterns, times. */
 const TEXTS: readonly [string, ...string[]] = [

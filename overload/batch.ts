@@ -1,4 +1,4 @@
-import { SeededRandom } from '../tests/support/random.ts';
+import { SeededRandom } from '../lab/random.ts';
 
 /**
  * The bodies of a run: what they hold follows from the seed, the publisher and the number of the batch alone, so that a

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { Connection } from '../bench/load/connection.ts';
+import { Connection } from '../lab/connection.ts';
 import { requestText } from '../packages/aggregator/test/support/raw-http.ts';
 
 /** How long `GET /health` took, milliseconds, in the order asked. */

@@ -2,7 +2,7 @@ import { type Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Problem } from '@chronicleweaver/protocol';
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import type { Batches } from './batch.ts';
 
 /** What became of a publisher's batches: those below `acknowledged` were answered with 200, and none behind them. */

@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { openFile } from '../packages/aggregator/src/store/sqlite/open-file.ts';
 import { batchOf } from '../packages/aggregator/test/support/events.ts';
-import { type AggregatorProcess, type Settings, Site, assertBalanced } from './support/aggregator-process.ts';
-import { type Exit, type Program, until } from './support/program.ts';
-import { pathOf } from './support/repository.ts';
+import { type AggregatorProcess, type Settings, Site, assertBalanced } from '../lab/aggregator-process.ts';
+import { type Exit, type Program, until } from '../lab/program.ts';
+import { pathOf } from '../lab/repository.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 const MAIN = pathOf('packages/aggregator/src/programs/backup.ts');

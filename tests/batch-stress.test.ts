@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Site } from './support/aggregator-process.ts';
+import { Site } from '../lab/aggregator-process.ts';
 import { OriginalClient, type OriginalEvent, asOriginal, originalEvents } from './support/original-client.ts';
 
 /** A bound of the test against a hang; the benchmarks say how fast it is. */

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import type { Event, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
-import { type AggregatorProcess, Site, assertBalanced } from './support/aggregator-process.ts';
-import { type Program, until } from './support/program.ts';
-import { type SeededRandom, withSeedOf } from './support/random.ts';
+import { type AggregatorProcess, Site, assertBalanced } from '../lab/aggregator-process.ts';
+import { type Program, until } from '../lab/program.ts';
+import { type SeededRandom, withSeedOf } from '../lab/random.ts';
 
 const PUBLISHER = fileURLToPath(new URL('../packages/publisher/src/main.ts', import.meta.url));
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Site } from './support/aggregator-process.ts';
+import { Site } from '../lab/aggregator-process.ts';
 import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
 
 const TIMEOUT = { timeout: 30_000 };

@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { readConfig } from '../packages/aggregator/src/config.ts';
 import { type Options, readOptions } from '../packages/publisher/src/options.ts';
-import { filesOf, pathOf, tableRows, textOf } from './support/repository.ts';
+import { filesOf, pathOf, tableRows, textOf } from '../lab/repository.ts';
 
 /** The names that are looked up while the environment is read. */
 function variablesReadBy(read: (env: Record<string, string | undefined>) => unknown): Set<string> {

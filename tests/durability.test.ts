@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
-import { Site, assertBalanced, problemIn } from './support/aggregator-process.ts';
-import { type SystemCall, readTrace, straceCommand, straceMissing } from './support/strace.ts';
+import { Site, assertBalanced, problemIn } from '../lab/aggregator-process.ts';
+import { type SystemCall, readTrace, straceCommand, straceMissing } from '../lab/strace.ts';
 
 const missing = straceMissing();
 if (missing === null) testsUnderStrace();

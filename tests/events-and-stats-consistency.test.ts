@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestContext, test } from 'node:test';
-import { Site } from './support/aggregator-process.ts';
+import { Site } from '../lab/aggregator-process.ts';
 import { OriginalClient, originalEvent, originalEvents } from './support/original-client.ts';
 
 const TIMEOUT = { timeout: 30_000 };

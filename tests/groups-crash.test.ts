@@ -5,10 +5,10 @@ import { test } from 'node:test';
 import { manyEvents } from '../packages/aggregator/test/support/events.ts';
 import { Group } from '../packages/aggregator/test/support/group.ts';
 import { verifyFile } from '../packages/aggregator/src/store/sqlite/upkeep/verify.ts';
-import { Site } from './support/aggregator-process.ts';
+import { Site } from '../lab/aggregator-process.ts';
 import type { WorkerLine } from './support/group-worker.ts';
-import { type Program, until } from './support/program.ts';
-import { withSeedOf } from './support/random.ts';
+import { type Program, until } from '../lab/program.ts';
+import { withSeedOf } from '../lab/random.ts';
 
 const WORKER = fileURLToPath(new URL('support/group-worker.ts', import.meta.url));
 

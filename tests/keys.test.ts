@@ -3,9 +3,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { keysCommand } from '../packages/aggregator/src/programs/keys-command.ts';
-import { type AggregatorProcess, LEVEL, Site } from './support/aggregator-process.ts';
-import { until } from './support/program.ts';
-import { pathOf } from './support/repository.ts';
+import { type AggregatorProcess, LEVEL, Site } from '../lab/aggregator-process.ts';
+import { until } from '../lab/program.ts';
+import { pathOf } from '../lab/repository.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 

@@ -4,7 +4,7 @@ import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
-import { type AggregatorProcess, Site } from './support/aggregator-process.ts';
+import { type AggregatorProcess, Site } from '../lab/aggregator-process.ts';
 
 const MIB = 1024 * 1024;
 

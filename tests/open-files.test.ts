@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { RawConnection, requestText } from '../packages/aggregator/test/support/raw-http.ts';
-import { LEVEL, Site } from './support/aggregator-process.ts';
+import { LEVEL, Site } from '../lab/aggregator-process.ts';
 
 const FILES = 160;
 const STRANGERS = 400;

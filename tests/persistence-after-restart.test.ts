@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Site } from './support/aggregator-process.ts';
+import { Site } from '../lab/aggregator-process.ts';
 import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
 
 const TIMEOUT = { timeout: 30_000 };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROBLEMS } from '@chronicleweaver/protocol';
-import { filesOf, tableRows, textOf } from './support/repository.ts';
+import { filesOf, tableRows, textOf } from '../lab/repository.ts';
 
 /** This file cites ids that no protocol has. */
 const THIS_FILE = 'tests/protocol-rules.test.ts';
@@ -35,9 +35,12 @@ test('each rule of the protocol has an id of its own', () => {
 });
 
 test('every rule that code, tests and documents cite stands in the protocol', () => {
-  const files = filesOf('packages/*/{src,test}/**/*.ts', 'tests/**/*.ts', '*.md', 'docs/**/*.md').filter(
-    (file) => file !== THIS_FILE,
-  );
+  const files = filesOf(
+    'packages/*/{src,test}/**/*.ts',
+    '{lab,tests}/**/*.ts',
+    '*.md',
+    'docs/**/*.md',
+  ).filter((file) => file !== THIS_FILE);
   assert.ok(files.length > 30, `only ${files.length} files were found`);
   const unknown = files.flatMap((file) => {
     const text = textOf(file);

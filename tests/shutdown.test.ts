@@ -6,8 +6,8 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestContext, test } from 'node:test';
 import type { Event, Problem } from '@chronicleweaver/protocol';
-import { type AggregatorProcess, Site, assertBalanced } from './support/aggregator-process.ts';
-import { until } from './support/program.ts';
+import { type AggregatorProcess, Site, assertBalanced } from '../lab/aggregator-process.ts';
+import { until } from '../lab/program.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 

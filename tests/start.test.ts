@@ -5,8 +5,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { readConfig } from '../packages/aggregator/src/config.ts';
-import { LEVEL, type Settings, Site } from './support/aggregator-process.ts';
-import { until } from './support/program.ts';
+import { LEVEL, type Settings, Site } from '../lab/aggregator-process.ts';
+import { until } from '../lab/program.ts';
 
 const TIMEOUT = { timeout: 30_000 };
 

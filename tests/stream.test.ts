@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import type { Event, StoredEvent } from '@chronicleweaver/protocol';
 import { EventSource } from 'eventsource';
 import { StreamReader } from '../packages/aggregator/test/support/stream-reader.ts';
-import { type AggregatorProcess, Site } from './support/aggregator-process.ts';
-import { type Program, until } from './support/program.ts';
-import { type SeededRandom, withSeedOf } from './support/random.ts';
+import { type AggregatorProcess, Site } from '../lab/aggregator-process.ts';
+import { type Program, until } from '../lab/program.ts';
+import { type SeededRandom, withSeedOf } from '../lab/random.ts';
 
 /** What is published while followers come and go. STREAM_EVENTS=200000 makes it a long run. */
 const COUNT = Number(process.env['STREAM_EVENTS'] || 2_000);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { filesOf, textOf } from './support/repository.ts';
+import { filesOf, textOf } from '../lab/repository.ts';
 
 interface Manifest {
   readonly allowScripts?: Readonly<Record<string, boolean>>;

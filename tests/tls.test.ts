@@ -5,10 +5,10 @@ import { get as getByHttps } from 'node:https';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { type AggregatorProcess, LEVEL, type Settings, Site } from './support/aggregator-process.ts';
+import { type AggregatorProcess, LEVEL, type Settings, Site } from '../lab/aggregator-process.ts';
 import { type Identity, selfSigned } from '../packages/aggregator/test/support/certificate.ts';
-import { until } from './support/program.ts';
-import { pathOf } from './support/repository.ts';
+import { until } from '../lab/program.ts';
+import { pathOf } from '../lab/repository.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { manyEvents } from '../packages/aggregator/test/support/events.ts';
 import { Group } from '../packages/aggregator/test/support/group.ts';
 import { Receiver, SECRET } from '../packages/aggregator/test/support/receiver.ts';
-import { Site } from './support/aggregator-process.ts';
-import { until } from './support/program.ts';
-import { withSeedOf } from './support/random.ts';
+import { Site } from '../lab/aggregator-process.ts';
+import { until } from '../lab/program.ts';
+import { withSeedOf } from '../lab/random.ts';
 
 /** WEBHOOK_EVENTS=20000 WEBHOOK_KILLS=50 is a longer run. */
 const EVENTS = Number(process.env['WEBHOOK_EVENTS'] || 400);

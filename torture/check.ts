@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
-import type { AggregatorProcess } from '../tests/support/aggregator-process.ts';
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { AggregatorProcess } from '../lab/aggregator-process.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import { type Account, expectSame } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
 import type { Events } from './events.ts';

@@ -1,5 +1,5 @@
 import { createEventText } from '../bench/load/event-text.ts';
-import { SeededRandom } from '../tests/support/random.ts';
+import { SeededRandom } from '../lab/random.ts';
 
 /** The number in front of an event's id, which says all there is to know of it. */
 const NUMBER_IN_ID = /^(\d+)\./;

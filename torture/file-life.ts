@@ -1,9 +1,9 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AggregatorProcess, LEVEL, type Settings } from '../tests/support/aggregator-process.ts';
-import { Program } from '../tests/support/program.ts';
-import type { SeededRandom } from '../tests/support/random.ts';
+import { AggregatorProcess, LEVEL, type Settings } from '../lab/aggregator-process.ts';
+import { Program } from '../lab/program.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import { Account } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
 import { checkService, checkWhole } from './check.ts';

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { newSeed } from '../tests/support/random.ts';
+import { newSeed } from '../lab/random.ts';
 
 /** What one run is to do: checked and complete. */
 export interface Options {

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../tests/support/random.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import type { Runs } from './source.ts';
 
 /** How large the publishes of a round are. */

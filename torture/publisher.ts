@@ -1,6 +1,6 @@
 import type { Problem, PublishAnswer } from '@chronicleweaver/protocol';
-import { type Answer, Connection } from '../bench/load/connection.ts';
-import type { SeededRandom } from '../tests/support/random.ts';
+import { type Answer, Connection } from '../lab/connection.ts';
+import type { SeededRandom } from '../lab/random.ts';
 import type { Account, Publish, Sent } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
 import type { Events } from './events.ts';

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { SeededRandom } from '../tests/support/random.ts';
+import { SeededRandom } from '../lab/random.ts';
 import { FileLife } from './file-life.ts';
 import type { Options } from './options.ts';
 import { planLife } from './plan.ts';

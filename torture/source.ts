@@ -1,8 +1,8 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { startCommand } from '../tests/support/aggregator-process.ts';
+import { startCommand } from '../lab/aggregator-process.ts';
 import { INDEX_SHAPE, type IndexShape } from '../packages/aggregator/src/store/sqlite/keys/key-index.ts';
-import { pathOf } from '../tests/support/repository.ts';
+import { pathOf } from '../lab/repository.ts';
 
 /** The service's program: what is shipped, or a copy in which something was changed. */
 export interface Source {

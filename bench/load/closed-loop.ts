@@ -1,4 +1,4 @@
-import { type Answer, Connection } from './connection.ts';
+import { type Answer, Connection } from '../../lab/connection.ts';
 import type { Requests } from './requests.ts';
 
 /** Publishers that send side by side, each its next request as soon as its answer came. */

@@ -1,7 +1,7 @@
 import type { ServerProcess } from '../process/server-process.ts';
 import { createProgress } from '../progress.ts';
 import { type LoadResult, publishAll } from './closed-loop.ts';
-import { get } from './connection.ts';
+import { get } from '../../lab/connection.ts';
 import { type Measure, measureLoad } from './measure.ts';
 import { publishOnSchedule } from './open-loop.ts';
 import { Plan, type Segment } from './plan.ts';

@@ -1,5 +1,5 @@
 import { type LoadResult, type Told, addTold, openAll } from './closed-loop.ts';
-import type { Connection } from './connection.ts';
+import type { Connection } from '../../lab/connection.ts';
 import type { Requests } from './requests.ts';
 
 /** Enough that a request waits for a free one only where the server stalls for longer than this many intervals. */

@@ -1,5 +1,5 @@
 import { openAll } from './closed-loop.ts';
-import type { Answer, Connection } from './connection.ts';
+import type { Answer, Connection } from '../../lab/connection.ts';
 
 /** Workers of a group side by side: each pulls, and acknowledges all it was given before it pulls again. */
 const WORKERS = 16;

@@ -4,7 +4,7 @@ import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { get } from '../load/connection.ts';
+import { get } from '../../lab/connection.ts';
 import { type Cores, nodeCommand } from './cores.ts';
 import { own } from './lifetime.ts';
 import { type Memory, cpuSecondsOf, memoryOf } from './proc.ts';

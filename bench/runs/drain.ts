@@ -1,5 +1,5 @@
 import { openAll } from '../load/closed-loop.ts';
-import { get } from '../load/connection.ts';
+import { get } from '../../lab/connection.ts';
 import { Driver } from '../load/driver.ts';
 import type { Measure } from '../load/measure.ts';
 import { type Drained, drainGroup, request } from '../load/workers.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openAll } from '../load/closed-loop.ts';
-import { type Answer, type Connection, get } from '../load/connection.ts';
+import { type Answer, type Connection, get } from '../../lab/connection.ts';
 import { LiveFollowers } from '../load/followers.ts';
 import { tempFolder } from '../process/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';

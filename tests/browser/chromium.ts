@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { type Page, chromium } from 'playwright-core';
-import type { AggregatorProcess } from '../support/aggregator-process.ts';
+import type { AggregatorProcess } from '../../lab/aggregator-process.ts';
 
 const CHROMIUM = process.env['CHROMIUM_PATH'] || '/usr/bin/chromium';
 /** No sandbox, since containers have none to give; and the browser itself asks nobody anything. */

@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process';
 import { type TestContext, test } from 'node:test';
 import { promisify } from 'node:util';
 import { transformSync } from 'esbuild';
-import { type AggregatorProcess, Site } from '../support/aggregator-process.ts';
-import { pathOf, textOf } from '../support/repository.ts';
+import { type AggregatorProcess, Site } from '../../lab/aggregator-process.ts';
+import { pathOf, textOf } from '../../lab/repository.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 
 const pageFor = (service: string): string => `<!doctype html>

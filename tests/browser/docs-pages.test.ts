@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Site } from '../support/aggregator-process.ts';
+import { Site } from '../../lab/aggregator-process.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 
 test('/docs shows the API and publishes from the page, all from here [SYS-4]', IN_BROWSER, async (t) => {

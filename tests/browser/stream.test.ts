@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Event, type StoredEvent } from '@chronicleweaver/protocol';
-import { type AggregatorProcess, Site } from '../support/aggregator-process.ts';
-import { until } from '../support/program.ts';
+import { type AggregatorProcess, Site } from '../../lab/aggregator-process.ts';
+import { until } from '../../lab/program.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 
 const eventsOf = (prefix: string, count: number, topic = 'orders'): Event[] =>

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { until } from '../support/program.ts';
+import { until } from '../../lab/program.ts';
 import { command, docker, findCompose, freePort, inspect, logs, removeAll, ROOT } from './engine.ts';
 
 const MINUTE_MS = 60_000;

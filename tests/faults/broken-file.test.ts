@@ -16,8 +16,8 @@ import { type TestContext, before, test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { openFile } from '../../packages/aggregator/src/store/sqlite/open-file.ts';
 import { batchOf, eventWith } from '../../packages/aggregator/test/support/events.ts';
-import { type AggregatorProcess, LEVEL, Site, problemIn } from '../support/aggregator-process.ts';
-import { pathOf } from '../support/repository.ts';
+import { type AggregatorProcess, LEVEL, Site, problemIn } from '../../lab/aggregator-process.ts';
+import { pathOf } from '../../lab/repository.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 

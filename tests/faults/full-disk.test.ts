@@ -10,8 +10,8 @@ import {
   Site,
   assertBalanced,
   problemIn,
-} from '../support/aggregator-process.ts';
-import { SeededRandom } from '../support/random.ts';
+} from '../../lab/aggregator-process.ts';
+import { SeededRandom } from '../../lab/random.ts';
 import { SmallDisk, mountMissing } from '../support/small-disk.ts';
 
 const TIMEOUT = { timeout: 60_000 };

@@ -8,10 +8,10 @@ import {
   Site,
   assertBalanced,
   problemIn,
-} from '../support/aggregator-process.ts';
-import { until } from '../support/program.ts';
-import { SeededRandom } from '../support/random.ts';
-import { straceMissing } from '../support/strace.ts';
+} from '../../lab/aggregator-process.ts';
+import { until } from '../../lab/program.ts';
+import { SeededRandom } from '../../lab/random.ts';
+import { straceMissing } from '../../lab/strace.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { type PowerLossReport, runPowerLoss } from '../../torture/power-loss/run.ts';
 import type { Change } from '../../torture/source.ts';
-import { withSeedOf } from '../support/random.ts';
-import { straceMissing } from '../support/strace.ts';
+import { withSeedOf } from '../../lab/random.ts';
+import { straceMissing } from '../../lab/strace.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 

@@ -5,7 +5,7 @@ import { type TestContext, test } from 'node:test';
 import { type Report, newReport } from '../../torture/report.ts';
 import { runTorture } from '../../torture/run.ts';
 import type { Change } from '../../torture/source.ts';
-import { withSeedOf } from '../support/random.ts';
+import { withSeedOf } from '../../lab/random.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 

@@ -7,9 +7,9 @@ import { type TestContext, after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { Site } from '../support/aggregator-process.ts';
-import { type Program, until } from '../support/program.ts';
-import { pathOf } from '../support/repository.ts';
+import { Site } from '../../lab/aggregator-process.ts';
+import { type Program, until } from '../../lab/program.ts';
+import { pathOf } from '../../lab/repository.ts';
 import { packed } from './packed.ts';
 import { runtime, versionOf } from './runtimes.ts';
 

@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 import { transformSync } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { Site } from '../support/aggregator-process.ts';
-import { pathOf, textOf } from '../support/repository.ts';
+import { Site } from '../../lab/aggregator-process.ts';
+import { pathOf, textOf } from '../../lab/repository.ts';
 import { packed } from './packed.ts';
 import { runtime } from './runtimes.ts';
 

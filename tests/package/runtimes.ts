@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { pathOf } from '../support/repository.ts';
+import { pathOf } from '../../lab/repository.ts';
 
 const FOLDER = pathOf('tests/package/runtimes');
 

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Problem } from '@chronicleweaver/protocol';
 import { Group, leasesOf } from '../../packages/aggregator/test/support/group.ts';
-import { SeededRandom } from './random.ts';
+import { SeededRandom } from '../../lab/random.ts';
 
 /**
  * A worker of a group in a process of its own, to be killed at any moment: `node group-worker.ts URL NAME SEED`. It

@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../../tests/support/random.ts';
+import type { SeededRandom } from '../../lab/random.ts';
 import type { Deed } from './recording.ts';
 
 /**

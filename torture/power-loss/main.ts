@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { straceMissing } from '../../tests/support/strace.ts';
+import { straceMissing } from '../../lab/strace.ts';
 import { OptionError } from '../options.ts';
 import { type PowerLossOptions, USAGE, readPowerLossOptions } from './options.ts';
 import { type PowerLossReport, runPowerLoss } from './run.ts';

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { resolve } from 'node:path';
-import { newSeed } from '../../tests/support/random.ts';
+import { newSeed } from '../../lab/random.ts';
 import { readFlags, whole } from '../options.ts';
 
 /** What one run is to do: checked and complete. */

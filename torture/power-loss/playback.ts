@@ -1,4 +1,4 @@
-import type { SeededRandom } from '../../tests/support/random.ts';
+import type { SeededRandom } from '../../lab/random.ts';
 import { numberOf } from '../events.ts';
 import type { Disk } from './disk.ts';
 import type { Recorded } from './recording.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { EventResult, PublishAnswer } from '@chronicleweaver/protocol';
-import { type SystemCall, readWholeTrace } from '../../tests/support/strace.ts';
+import { type SystemCall, readWholeTrace } from '../../lab/strace.ts';
 
 /** What a process did to its files, and what it told. Folders are synced as files are. */
 export type Deed =

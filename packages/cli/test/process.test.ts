@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Site } from '../../../tests/support/aggregator-process.ts';
-import { type Program, until } from '../../../tests/support/program.ts';
-import { pathOf } from '../../../tests/support/repository.ts';
+import { Site } from '../../../lab/aggregator-process.ts';
+import { type Program, until } from '../../../lab/program.ts';
+import { pathOf } from '../../../lab/repository.ts';
 
 const MAIN = pathOf('packages/cli/src/main.ts');
 const TIMEOUT = { timeout: 60_000 };

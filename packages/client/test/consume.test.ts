@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestContext, test } from 'node:test';
-import { until } from '../../../tests/support/program.ts';
-import { SeededRandom } from '../../../tests/support/random.ts';
+import { until } from '../../../lab/program.ts';
+import { SeededRandom } from '../../../lab/random.ts';
 import { manyEvents } from '../../aggregator/test/support/events.ts';
 import {
   ChronicleWeaver,

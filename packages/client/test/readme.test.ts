@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { format, promisify } from 'node:util';
-import { pathOf, textOf } from '../../../tests/support/repository.ts';
+import { pathOf, textOf } from '../../../lab/repository.ts';
 import { TestServer } from '../../aggregator/test/support/server.ts';
 import { tempFolder } from '../../aggregator/test/support/temp-folder.ts';
 

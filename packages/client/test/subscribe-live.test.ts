@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
-import { SeededRandom } from '../../../tests/support/random.ts';
+import { SeededRandom } from '../../../lab/random.ts';
 import { TestServer } from '../../aggregator/test/support/server.ts';
 import { ChronicleWeaver, type StoredEvent, type SubscribeQuery } from '../src/index.ts';
 import { CuttingProxy } from './support/cutting-proxy.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
-import { until } from '../../../tests/support/program.ts';
+import { until } from '../../../lab/program.ts';
 import { ChronicleWeaver, type Retry, type StoredEvent } from '../src/index.ts';
 import { Transport } from '../src/transport.ts';
 import { type Arrived, ScriptedServer, problem } from './support/scripted-server.ts';
