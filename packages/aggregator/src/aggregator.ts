@@ -9,7 +9,7 @@ import { type TlsIdentity, readTlsIdentity } from './api/request/tls.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
-import { type EventStore, START } from './store/event-store.ts';
+import type { EventStore } from './store/event-store.ts';
 import { SqliteStore } from './store/sqlite/store.ts';
 import { Commits } from './commits/commits.ts';
 import { Followers } from './followers/followers.ts';
@@ -66,7 +66,7 @@ export async function startAggregator(
     throw error;
   });
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
-  const consumer = new Consumer(queue, store, commits, log);
+  const consumer = new Consumer(queue, store, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
   const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate } = config;
   const parts = { queue, consumer, store, commits, followers, groups, keys, tls, log };
@@ -89,6 +89,7 @@ export async function startAggregator(
     await pullsAnswered;
     clearTimeout(cut);
     await consumer.close();
+    commits.close();
     await store.close();
   };
 
@@ -161,7 +162,6 @@ function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
 }
 
 async function subscribing(store: EventStore, push: PushSettings, log: Logger): Promise<[Commits, Groups]> {
-  const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
-  const commits = new Commits(lastOffset);
+  const commits = await Commits.open(store);
   return [commits, await Groups.open({ store, commits, push, log })];
 }

@@ -2,17 +2,9 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
-import {
-  EMPTY_BATCH,
-  EVENT_ID,
-  type EventBatch,
-  TOPIC,
-  partText,
-  releaseBatch,
-} from '../event/event-batch.ts';
+import { EMPTY_BATCH, EVENT_ID, type EventBatch, OwnedBatch, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
-import type { Commits } from '../commits/commits.ts';
 import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
 import { requireTopics } from './request/access.ts';
@@ -25,12 +17,11 @@ import type { Api } from './api.ts';
 
 interface PublishParts {
   readonly queue: PublishQueue;
-  readonly commits: Commits;
   readonly body: BodyLimits;
 }
 
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
-export async function publishRoutes(api: Api, { queue, commits, body }: PublishParts): Promise<void> {
+export async function publishRoutes(api: Api, { queue, body }: PublishParts): Promise<void> {
   // A refusal is handed on like a body and thrown by the handler: where a parser fails, Fastify closes the connection.
   // Between here and the queue no other body is read: a batch is never counted nowhere.
   api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
@@ -59,7 +50,8 @@ export async function publishRoutes(api: Api, { queue, commits, body }: PublishP
     async (request) => {
       if (request.body instanceof Error) throw request.body;
       // Only a body without a type and without a length comes here unread.
-      const batch = request.body instanceof Object ? (request.body as EventBatch) : batchOf(Buffer.alloc(0));
+      using owned = request.body instanceof OwnedBatch ? request.body : batchOf(Buffer.alloc(0));
+      const batch = owned.events;
       // The request itself counted as one.
       if (batch.count > 1) request.principal.charge(batch.count - 1);
       requireTopics(request, batch);
@@ -67,7 +59,6 @@ export async function publishRoutes(api: Api, { queue, commits, body }: PublishP
       const answer = answerOf(batch, result, request.query.results === true);
       // What the socket gave was copied, and is no more than garbage.
       releasedYoung(batch.bytes.length);
-      if (!commits.keeps(batch)) releaseBatch(batch);
       return answer;
     },
   );
@@ -82,12 +73,12 @@ const NOTHING: AppendResult = {
   offsets: new Float64Array(0),
 };
 
-function batchOf(body: Buffer): EventBatch {
+function batchOf(body: Buffer): OwnedBatch {
   if (!isUtf8(body)) throw new ProblemError('invalid_encoding', 'the body is not UTF-8');
   const read = readEvents(body);
   switch (read.kind) {
     case 'batch':
-      return read.batch.count === 0 ? EMPTY_BATCH : read.batch;
+      return new OwnedBatch(read.batch.count === 0 ? EMPTY_BATCH : read.batch);
     case 'not_json':
       throw new ProblemError('invalid_json', read.message);
     case 'too_many':

@@ -108,7 +108,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   await openApi(api);
   await api.register(accepts);
   const body = { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs };
-  await api.register(publishRoutes, { queue, commits, body });
+  await api.register(publishRoutes, { queue, body });
   await api.register(eventsRoutes, { store, room: new ReadRoom(readBytesMax, timeouts.readStalledMs) });
   await api.register(streamRoutes, { store, commits, followers });
   await api.register(groupRoutes, { groups, budget: queue.budget, body, webhookAllowPrivate });

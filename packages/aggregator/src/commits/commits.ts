@@ -1,93 +1,64 @@
-import type { EventBatch } from '../event/event-batch.ts';
-import { ACCEPTED, type AppendResult } from '../store/event-store.ts';
+import { type EventStore, START } from '../store/event-store.ts';
+import type { CommittedEvents, News } from '../store/news.ts';
 
-/** What one commit brought: the accepted events of the batches are those above `after`, up to `lastOffset`. */
+/** The next part of the log: everything above `after`, up to `lastOffset`, is committed. */
 export interface Commit {
   readonly after: number;
   readonly lastOffset: number;
-  readonly batches: readonly EventBatch[];
-  /** One per batch. */
-  readonly results: readonly AppendResult[];
-  /** To be called by a listener who looks into the batches later: else their memory is given back to others soon. */
-  keep(): void;
+  /** The events, lent for the call; there may be some at or below `after`. Null where they must be read from the store. */
+  readonly events: CommittedEvents | null;
 }
 
-type Listener = (commit: Commit) => void;
+type CommitListener = (commit: Commit) => void;
 
 /**
- * Tells whoever waits for events that there are new ones. In: every commit that stored some, from the consumer, after
- * it is durable. Out: the end of the log, and a word to each who listens or waits. Nothing is queued for anybody: who
- * was not there reads the store.
+ * Tells everybody who waits for events that there are new ones. In: the news of the store, about commits of this process
+ * and of others, in whatever order they arrive. Out: one unbroken sequence of commits for all listeners.
  *
- * Invariants: `lastOffset` grows only; what is told was committed before; each commit begins where the last one ended.
- * A reader of the store may see a commit a moment before it is told here, never after.
+ * It remembers nothing for anybody: whoever was not listening reads the store. Where news leave a hole, the events in it
+ * are known to the store alone, and the commit that closes it comes without events.
+ *
+ * Invariants: `lastOffset` only grows; what is told was committed before; each commit begins where the last one ended.
+ * A reader of the store may see a commit a moment before it is told here.
  */
 export class Commits {
   #lastOffset: number;
-  readonly #listeners = new Set<Listener>();
-  readonly #kept = new WeakSet<EventBatch>();
+  readonly #listeners = new Set<CommitListener>();
+  readonly #stopWatching: () => void;
 
-  /** @param lastOffset the end of the log when the service starts */
-  constructor(lastOffset: number) {
+  /** @param lastOffset where it begins: an end of the log that was seen in the store */
+  constructor(store: EventStore, lastOffset: number) {
     this.#lastOffset = lastOffset;
+    this.#stopWatching = store.watch(lastOffset, (news) => this.#heard(news));
   }
 
-  /** The highest offset that is committed and told, 0 in an empty log. */
+  /** Begins at the end of the log. Rejects with the store's error where that cannot be read. */
+  static async open(store: EventStore): Promise<Commits> {
+    const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
+    return new Commits(store, lastOffset);
+  }
+
+  /** The highest offset that is known here to be committed, 0 in an empty log. The store may be ahead of it. */
   get lastOffset(): number {
     return this.#lastOffset;
   }
 
-  /** For the consumer, after each commit. One that only dropped duplicates is told to nobody. */
-  committed(batches: readonly EventBatch[], results: readonly AppendResult[]): void {
-    const lastOffset = lastAccepted(results);
-    if (lastOffset === null) return;
-    const after = this.#lastOffset;
-    if (lastOffset <= after) throw new Error(`a commit up to ${lastOffset} came behind one up to ${after}`);
-    this.#lastOffset = lastOffset;
-    const keep = (): void => {
-      for (const batch of batches) this.#kept.add(batch);
-    };
-    const commit = { after, lastOffset, batches, results, keep };
-    for (const listener of this.#listeners) listener(commit);
-  }
-
-  /** Whether a listener looks into the batch later. */
-  keeps(batch: EventBatch): boolean {
-    return this.#kept.has(batch);
-  }
-
   /** Calls the listener with every commit to come, until the returned function is called. It must not throw. */
-  listen(listener: Listener): () => void {
+  listen(listener: CommitListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when there is an event above the offset, at once where there is; rejects where the signal is aborted. */
-  advanced(afterOffset: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      signal.throwIfAborted();
-      if (this.#lastOffset > afterOffset) {
-        resolve();
-        return;
-      }
-      const stop = this.listen(({ lastOffset }) => {
-        if (lastOffset <= afterOffset) return;
-        stop();
-        signal.removeEventListener('abort', aborted);
-        resolve();
-      });
-      const aborted = (): void => {
-        stop();
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener('abort', aborted, { once: true });
-    });
+  close(): void {
+    this.#stopWatching();
   }
-}
 
-function lastAccepted(results: readonly AppendResult[]): number | null {
-  for (const { accepted, verdicts, offsets } of results.toReversed()) {
-    if (accepted > 0) return offsets[verdicts.lastIndexOf(ACCEPTED)]!;
+  #heard({ after, lastOffset, events }: News): void {
+    const known = this.#lastOffset;
+    if (lastOffset <= known) return;
+    this.#lastOffset = lastOffset;
+    // Between what is known and the news lies what nobody told: those events are with the store alone.
+    const commit = { after: known, lastOffset, events: after > known ? null : events };
+    for (const listener of this.#listeners) listener(commit);
   }
-  return null;
 }

@@ -3,7 +3,6 @@ import type { Logger } from 'pino';
 import { EVENT_ID, SOURCE, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue, QueuedPublish } from '../queue/publish-queue.ts';
 import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-store.ts';
-import type { Commits } from '../commits/commits.ts';
 
 /**
  * Events and bytes of one commit. A sync costs the same for one event as for thousands; beyond these the gain is small
@@ -26,7 +25,7 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
 
 /**
  * The only one that appends. In: what waits in the queue. Out: each publish's result, after the commit that holds it,
- * and a word to the groups.
+ * What was committed is told by the store.
  *
  * A turn takes all that came while the turn before was committing and appends it in one transaction: the more
  * publishers there are at once, the more events share a sync (group commit). Nobody is answered before the commit: an
@@ -36,7 +35,6 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
 export class Consumer {
   readonly #queue: PublishQueue;
   readonly #store: EventStore;
-  readonly #commits: Commits;
   readonly #log: Logger;
   readonly #finished: Promise<void>;
   #commitsMade = 0;
@@ -49,10 +47,9 @@ export class Consumer {
   #conflicts = 0;
   #dropsTimer: NodeJS.Timeout | null = null;
 
-  constructor(queue: PublishQueue, store: EventStore, commits: Commits, log: Logger) {
+  constructor(queue: PublishQueue, store: EventStore, log: Logger) {
     this.#queue = queue;
     this.#store = store;
-    this.#commits = commits;
     this.#log = log;
     this.#finished = this.#run();
   }
@@ -119,7 +116,6 @@ export class Consumer {
     this.#commitsMade += 1;
     if (this.#failed > 0) this.#log.info({ failed: this.#failed }, 'commits succeed again');
     this.#failed = 0;
-    this.#commits.committed(batches, results);
     for (const [i, publish] of group.entries()) {
       const result = results[i]!;
       publish.resolve(result);

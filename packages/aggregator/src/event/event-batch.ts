@@ -42,10 +42,31 @@ export function batchBytes(batch: EventBatch): number {
 /** Below this giving it back costs more than collecting it. */
 const RELEASED_BYTES_MIN = 4096;
 
-/** Gives a batch's memory back. For who has it last. */
-export function releaseBatch({ bytes, spans, timesMs }: EventBatch): void {
-  if (bytes.length < RELEASED_BYTES_MIN) return;
-  for (const memory of [bytes, spans, timesMs]) letGo(memory);
+/**
+ * A batch together with the right to its memory. There is one owner at a time, who lends `events` to others for the length
+ * of a call or until a promise settles, and gives the memory back afterwards. An `EventBatch` is always lent.
+ */
+export class OwnedBatch implements Disposable {
+  #events: EventBatch | null;
+
+  constructor(events: EventBatch) {
+    this.#events = events;
+  }
+
+  /** Throws once the memory was given back. */
+  get events(): EventBatch {
+    if (this.#events === null) throw new Error('the memory of this batch was given back');
+    return this.#events;
+  }
+
+  /** Gives the memory back. */
+  [Symbol.dispose](): void {
+    if (this.#events === null) return;
+    const { bytes, spans, timesMs } = this.#events;
+    this.#events = null;
+    if (bytes.length < RELEASED_BYTES_MIN) return;
+    for (const memory of [bytes, spans, timesMs]) letGo(memory);
+  }
 }
 
 /** One part of event `index` as a string. */

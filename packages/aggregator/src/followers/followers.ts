@@ -28,6 +28,9 @@ const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 /** Who has stopped reading holds a piece, so it is small. */
 const PIECE_BYTES_MAX = 64 * 1024;
 
+/** Topics of which it is remembered whether anybody follows them. */
+const WANTED_TOPICS_MAX = 10_000;
+
 /** Between two flushes, however long the first one took. */
 const FLUSH_WAIT_MS_MAX = 100;
 
@@ -48,7 +51,8 @@ export class FollowRefused extends Error {
  * A follower is
  * - *catching up*: pages are read for it from the store, one at a time, until its position lies in the window;
  * - *joining*: it is given what the window has above its position, and is then
- * - *live*: with every flush it is given what came since the last one, encoded once for all;
+ * - *live*: with every flush it is given what came since the last one, encoded once for all. Where a commit comes without
+ *   its events, as those of other processes may, all of them catch up again;
  * - *full*: its reader takes nothing more; nothing is read or kept for it until the reader has taken what there is. Then
  *   it joins again, or, where the window has moved on, catches up;
  * - *ended*: by its reader, by being full for `stalledMs`, or by our close.
@@ -57,10 +61,10 @@ export class FollowRefused extends Error {
  * gave it (the store or the window); what is given next begins right above it. A page and the window may both hold an
  * event; it is the position that decides. The step from joining to live happens in one turn, in which nothing commits.
  *
- * The commit path only notes the commit. After a flush the next one waits as long as that one took, `FLUSH_WAIT_MS_MAX`
- * at most, so flushes leave the thread to others half of the time, and the more it costs to serve all, the more events go
- * into one write. Memory: the window, the batches of what was committed since the last flush, and for each follower what
- * its stream holds.
+ * The commit path only copies what somebody follows. After a flush the next one waits as long as that one took,
+ * `FLUSH_WAIT_MS_MAX` at most, so flushes leave the thread to others half of the time, and the more it costs to serve
+ * everybody, the more events go into one write. Memory: the window, with what was heard since the last flush, and for each
+ * follower what its stream holds.
  */
 export class Followers {
   readonly #commits: Commits;
@@ -74,7 +78,8 @@ export class Followers {
   #window: LiveWindow | null = null;
   #stopListening: (() => void) | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
-  #committed: Commit[] = [];
+  /** Of some topics, whether anybody follows them now; forgotten when a channel comes or goes. */
+  readonly #wanted = new Map<string, boolean>();
   #flushTimer: NodeJS.Timeout | null = null;
   #flushedAtMs = 0;
   #flushTookMs = 0;
@@ -182,21 +187,18 @@ export class Followers {
     if (this.#window === null) {
       const { windowBytesMax, pieceBytesMax } = this.#options;
       this.#window = new LiveWindow(this.#commits.lastOffset, windowBytesMax, pieceBytesMax);
-      this.#stopListening = this.#commits.listen((commit) => {
-        commit.keep();
-        this.#committed.push(commit);
-        this.#flushSoon();
-      });
+      this.#stopListening = this.#commits.listen((commit) => this.#heard(commit));
       this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeatMs);
     }
     const key = keyOf(filter);
     let channel = this.#channels.get(key);
     if (channel === undefined) {
       const isMeant = compileTopicFilter(filter);
-      const since = this.#window.lastOffset;
+      const since = this.#window.heardTo;
       channel = { key, filter, isMeant, since, live: new Set(), followers: 0 };
       this.#channels.set(key, channel);
       this.#routes.add(filter, channel);
+      this.#wanted.clear();
     }
     return channel;
   }
@@ -209,6 +211,7 @@ export class Followers {
     if (channel.followers === 0) {
       this.#channels.delete(channel.key);
       this.#routes.delete(channel.filter, channel);
+      this.#wanted.clear();
     }
     if (this.#all.size > 0) return;
     this.#stopListening?.();
@@ -216,7 +219,31 @@ export class Followers {
     if (this.#flushTimer !== null) clearTimeout(this.#flushTimer);
     this.#window = null;
     this.#flushTimer = null;
-    this.#committed = [];
+  }
+
+  #heard({ lastOffset, events }: Commit): void {
+    const window = this.#live();
+    if (events !== null) {
+      window.hear(events, lastOffset, (topic) => this.#isWanted(topic));
+      this.#flushSoon();
+      return;
+    }
+    // A hole: everybody reads what is in it from the store. What was heard before it is read there, too.
+    window.skip(lastOffset);
+    for (const channel of this.#channels.values()) {
+      for (const follower of channel.live) this.#own(follower);
+      channel.live.clear();
+    }
+  }
+
+  #isWanted(topic: string): boolean {
+    let isWanted = this.#wanted.get(topic);
+    if (isWanted === undefined) {
+      if (this.#wanted.size === WANTED_TOPICS_MAX) this.#wanted.clear();
+      isWanted = this.#route(topic).length > 0;
+      this.#wanted.set(topic, isWanted);
+    }
+    return isWanted;
   }
 
   /** As long after the last flush as that one took. */
@@ -236,8 +263,7 @@ export class Followers {
       if (channels === undefined) routes.set(topic, (channels = this.#route(topic)));
       return channels;
     };
-    const pieces = window.push(this.#committed, (topic) => route(topic).length > 0);
-    this.#committed = [];
+    const pieces = window.cut();
     this.#flushTimer = null;
     const shares = sharesOf(pieces, route);
     for (const channel of this.#channels.values()) {

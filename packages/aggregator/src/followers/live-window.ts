@@ -1,7 +1,5 @@
-import { SPANS_PER_EVENT, TEXT, TOPIC, partText } from '../event/event-batch.ts';
-import { ACCEPTED } from '../store/event-store.ts';
 import { StoredEventWriter } from '../store/stored-event.ts';
-import type { Commit } from '../commits/commits.ts';
+import type { CommittedEvents } from '../store/news.ts';
 
 /** Neighbouring events, framed once for all who follow; between the first and the last it has all that anybody wanted. */
 export interface Piece {
@@ -24,10 +22,12 @@ function bytesOf({ bytes, ends }: Piece): number {
 }
 
 /**
- * The newest events, encoded, so that who follows needs no reading and who fell a little behind needs none either. In:
- * commits, in order. Out: pieces. Bounded in bytes: the oldest pieces go first; who is still there with one keeps it.
+ * The newest events, encoded once, so that live followers need no reading from the store and neither do those who fell a
+ * little behind. In: commits, in order. Out: pieces, when they are cut. Bounded in bytes: the oldest pieces go first, and
+ * whoever still holds one keeps it.
  *
- * Invariant: everything wanted above `after`, up to `lastOffset`, is in the pieces, in order.
+ * An event is *heard*, copied into the piece that is being built, and *cut* with that piece. Invariants: everything wanted
+ * above `after`, up to `lastOffset`, is in the pieces, in order; what came after that, up to `heardTo`, is being built.
  */
 export class LiveWindow {
   readonly #bytesMax: number;
@@ -36,6 +36,9 @@ export class LiveWindow {
   #bytes = 0;
   #after: number;
   #lastOffset: number;
+  #heardTo: number;
+  /** Pieces that were full before they were cut. */
+  #built: Piece[] = [];
 
   /**
    * @param after the end of the log when it begins
@@ -45,6 +48,7 @@ export class LiveWindow {
   constructor(after: number, bytesMax: number, pieceBytesMax: number) {
     this.#after = after;
     this.#lastOffset = after;
+    this.#heardTo = after;
     this.#bytesMax = bytesMax;
     this.#builder = new PieceBuilder(pieceBytesMax);
   }
@@ -53,31 +57,42 @@ export class LiveWindow {
     return this.#after;
   }
 
+  /** Up to here everything is cut. */
   get lastOffset(): number {
     return this.#lastOffset;
   }
 
-  /** Takes the commits in and returns the pieces that came of them. */
-  push(commits: readonly Commit[], isWanted: (topic: string) => boolean): Piece[] {
-    const pieces: Piece[] = [];
+  get heardTo(): number {
+    return this.#heardTo;
+  }
+
+  /** Copies the wanted ones of the events that were committed next, up to `lastOffset`. */
+  hear(events: CommittedEvents, lastOffset: number, isWanted: (topic: string) => boolean): void {
     const builder = this.#builder;
-    for (const { batches, results, lastOffset } of commits) {
-      for (const [b, batch] of batches.entries()) {
-        const { accepted, verdicts, offsets, receivedMs } = results[b]!;
-        if (accepted === 0) continue;
-        for (let i = 0; i < batch.count; i++) {
-          if (verdicts[i] !== ACCEPTED) continue;
-          const topic = partText(batch, i, TOPIC);
-          if (!isWanted(topic)) continue;
-          const at = i * SPANS_PER_EVENT + TEXT;
-          const text = batch.bytes.subarray(batch.spans[at], batch.spans[at + 1]);
-          if (!builder.fits(text)) pieces.push(builder.take());
-          builder.add(topic, text, offsets[i]!, receivedMs);
-        }
-      }
-      this.#lastOffset = lastOffset;
-    }
-    if (!builder.isEmpty) pieces.push(builder.take());
+    events.each(this.#heardTo, isWanted, (topic, text, offset, receivedMs) => {
+      if (!builder.fits(text)) this.#built.push(builder.take());
+      builder.add(topic, text, offset, receivedMs);
+    });
+    this.#heardTo = lastOffset;
+  }
+
+  /** Goes on behind a hole in the news: what is below the offset is to be read from the store. */
+  skip(offset: number): void {
+    this.#builder.clear();
+    this.#built = [];
+    this.#pieces = [];
+    this.#bytes = 0;
+    this.#after = offset;
+    this.#lastOffset = offset;
+    this.#heardTo = offset;
+  }
+
+  /** The pieces of what was heard since the last cut. */
+  cut(): Piece[] {
+    const pieces = this.#built;
+    this.#built = [];
+    this.#lastOffset = this.#heardTo;
+    if (!this.#builder.isEmpty) pieces.push(this.#builder.take());
     for (const piece of pieces) {
       this.#pieces.push(piece);
       this.#bytes += bytesOf(piece);
@@ -164,11 +179,15 @@ class PieceBuilder {
       topicOf: this.#topicOf,
       topics: [...this.#topics.keys()],
     };
+    this.clear();
+    return piece;
+  }
+
+  clear(): void {
     this.#ends = [];
     this.#offsets = [];
     this.#topicOf = [];
     this.#topics = new Map();
     this.#writer.begin('stream');
-    return piece;
   }
 }

@@ -1,7 +1,7 @@
 import { compileTopicPatterns } from '@chronicleweaver/protocol';
 import type { EventStore, PlacedPage } from '../store/event-store.ts';
 import type { Hand, GroupState } from '../store/group-store.ts';
-import type { Commits } from '../commits/commits.ts';
+import type { Commit, Commits } from '../commits/commits.ts';
 import { createLeaseIds } from './lease-id.ts';
 import type { SharedSteps } from './shared-steps.ts';
 
@@ -122,10 +122,11 @@ export class Dispatcher {
     return this.#pulls.length > 0;
   }
 
-  /** Events above `after`, up to `lastOffset`, were committed, of these topics. */
-  committed(after: number, lastOffset: number, topics: ReadonlySet<string>): void {
-    if (topics.values().some(this.#isMeant)) this.#wake();
-    // Nothing of this was for us: it need not be read to know that.
+  /** The next part of the log was committed. */
+  committed({ after, lastOffset, events }: Commit): void {
+    if (events === null || events.topics.values().some(this.#isMeant)) this.#wake();
+    // None of it is for this group, which need not be read to know that. While a read is under way it may stop anywhere
+    // below `after`: what lies between would be passed over.
     else if (this.#scannedTo === after && this.#reading === null) this.#scannedTo = lastOffset;
   }
 

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
-import { ACCEPTED, type EventStore } from '../store/event-store.ts';
-import { TOPIC, partText } from '../event/event-batch.ts';
+import type { EventStore } from '../store/event-store.ts';
 import type {
   Created,
   DeadLetter,
@@ -259,19 +258,9 @@ export class Groups {
     return { ...state, cursor: outstanding === 0 ? lookedTo : state.cursor, lag: count + outstanding };
   }
 
-  #committed({ after, lastOffset, batches, results }: Commit): void {
-    let topics: Set<string> | null = null;
+  #committed(commit: Commit): void {
     for (const { dispatcher } of this.#byName.values()) {
-      if (!dispatcher.isAwaited) continue;
-      if (topics === null) {
-        topics = new Set();
-        for (const [b, batch] of batches.entries()) {
-          for (const [i, verdict] of results[b]!.verdicts.entries()) {
-            if (verdict === ACCEPTED) topics.add(partText(batch, i, TOPIC));
-          }
-        }
-      }
-      dispatcher.committed(after, lastOffset, topics);
+      if (dispatcher.isAwaited) dispatcher.committed(commit);
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { EventBatch } from '../event/event-batch.ts';
 import type { Framing } from './stored-event.ts';
 import type { GroupStore } from './group-store.ts';
+import type { NewsListener } from './news.ts';
 
 /**
  * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same
@@ -42,6 +43,13 @@ export interface EventStore {
 
   /** The books of the whole log. They are not kept by topic: what a topic holds is told by `topics`. */
   stats(): Promise<StoreStats>;
+
+  /**
+   * Tells the listener of everything that is committed above `after`, by this process or another, after it is durable,
+   * until the returned function is called. What is committed already is told as well. The listener must not throw.
+   * What was appended here is told before the append resolves.
+   */
+  watch(after: number, listener: NewsListener): () => void;
 
   /** Waits for what was begun and lets go of the file. */
   close(): Promise<void>;

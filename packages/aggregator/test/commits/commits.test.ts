@@ -1,72 +1,120 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MemoryStore } from '../../src/store/memory/store.ts';
+import * as fc from 'fast-check';
 import { type Commit, Commits } from '../../src/commits/commits.ts';
+import { MemoryStore } from '../../src/store/memory/store.ts';
+import type { NewsListener } from '../../src/store/news.ts';
 import { batchOf, eventWith } from '../support/events.ts';
 
-/** Appends one batch for each list of ids, in one commit, and tells it. */
-async function commit(commits: Commits, store: MemoryStore, ...ids: string[][]): Promise<void> {
-  const batches = ids.map((some) => batchOf(...some.map((event_id) => eventWith({ event_id }))));
-  commits.committed(batches, await store.append(batches));
+/** Appends one batch for each list of ids, in one commit. */
+async function append(store: MemoryStore, ...ids: string[][]): Promise<void> {
+  await store.append(ids.map((some) => batchOf(...some.map((event_id) => eventWith({ event_id })))));
 }
 
-test('each commit is told with where it begins and ends, and one of duplicates alone is not', async () => {
-  const commits = new Commits(0);
+/** The offsets of the commit's own events, or null where it has none at hand. */
+function offsetsOf({ after, events }: Commit): number[] | null {
+  if (events === null) return null;
+  const offsets: number[] = [];
+  const wantAll = (): boolean => true;
+  events.each(after, wantAll, (_topic, _text, offset) => offsets.push(offset));
+  return offsets;
+}
+
+test('each commit is told with its events and where it begins and ends, and one of duplicates alone is not', async () => {
   const store = new MemoryStore();
-  const told: Commit[] = [];
-  const stop = commits.listen((one) => told.push(one));
-  await commit(commits, store, ['a', 'b'], ['c', 'a'], ['a']);
-  await commit(commits, store, ['a']);
-  await commit(commits, store, ['d']);
-  assert.deepEqual(
-    told.map(({ after, lastOffset }) => [after, lastOffset]),
-    [
-      [0, 3],
-      [3, 4],
-    ],
-  );
+  const commits = new Commits(store, 0);
+  const told: unknown[] = [];
+  const stop = commits.listen((one) => told.push([one.after, one.lastOffset, offsetsOf(one)]));
+  await append(store, ['a', 'b'], ['c', 'a'], ['a']);
+  await append(store, ['a']);
+  await append(store, ['d']);
+  assert.deepEqual(told, [
+    [0, 3, [1, 2, 3]],
+    [3, 4, [4]],
+  ]);
   assert.equal(commits.lastOffset, 4);
   stop();
-  await commit(commits, store, ['e']);
+  await append(store, ['e']);
   assert.equal(told.length, 2);
   assert.equal(commits.lastOffset, 5);
+  commits.close();
+  await append(store, ['f']);
+  assert.equal(commits.lastOffset, 5, 'it watches no more');
 });
 
-test('the batches of a commit that a listener keeps are kept, and those of others are not', async () => {
-  const commits = new Commits(0);
+test('only events whose topic is wanted are visited, as they were sent', async () => {
   const store = new MemoryStore();
-  const batches = ['a', 'b'].map((event_id) => batchOf(eventWith({ event_id })));
-  const stop = commits.listen((one) => one.keep());
-  commits.committed(batches, await store.append(batches));
-  assert.ok(batches.every((batch) => commits.keeps(batch)));
-  stop();
-  const later = [batchOf(eventWith({ event_id: 'c' }))];
-  commits.committed(later, await store.append(later));
-  assert.ok(!commits.keeps(later[0]!));
+  const commits = new Commits(store, 0);
+  const visited: unknown[] = [];
+  commits.listen(({ after, events }) => {
+    assert.deepEqual([...events!.topics].toSorted(), ['a', 'b']);
+    events!.each(
+      after,
+      (topic) => topic === 'b',
+      (topic, text, offset) => visited.push([topic, JSON.parse(Buffer.from(text).toString()), offset]),
+    );
+  });
+  const wanted = eventWith({ topic: 'b', event_id: 'two' });
+  await store.append([
+    batchOf(eventWith({ topic: 'a' }), wanted, eventWith({ topic: 'a', event_id: 'three' })),
+  ]);
+  assert.deepEqual(visited, [['b', wanted, 2]]);
 });
 
-test('a wait for events ends with the commit that brings them, or with its signal', async () => {
-  const commits = new Commits(7);
+test('it begins where the log ends, and hears of what was committed while it began', async () => {
   const store = new MemoryStore();
-  await store.append([batchOf(...Array.from({ length: 7 }, (_, i) => eventWith({ event_id: `${i}` })))]);
-  const never = new AbortController();
-  await commits.advanced(6, never.signal);
-
-  let done = false;
-  const waiting = commits.advanced(8, never.signal).then(() => (done = true));
-  const aborted = new AbortController();
-  const given = commits.advanced(7, aborted.signal);
-  aborted.abort(new Error('enough'));
-  await assert.rejects(given, /enough/);
-  await commit(commits, store, ['h']);
-  await new Promise(setImmediate);
-  assert.equal(done, false, 'offset 8 is not above 8');
-  await commit(commits, store, ['i']);
-  await waiting;
-  await assert.rejects(commits.advanced(7, aborted.signal), /enough/);
+  await append(store, ['a', 'b']);
+  assert.equal((await Commits.open(store)).lastOffset, 2);
+  assert.equal(new Commits(store, 1).lastOffset, 2, 'what came between the look and the watch is told');
 });
 
-test('a commit that does not follow the last one is a broken invariant', async () => {
-  const commits = new Commits(5);
-  await assert.rejects(commit(commits, new MemoryStore(), ['a']), /up to 1 came behind one up to 5/);
+/** News as many instances may tell it: in any order, again and again, with holes, with and without the events. */
+const someNews = fc.array(
+  fc.record({ after: fc.nat(20), events: fc.nat(5), isAtHand: fc.boolean() }),
+  { minLength: 1, maxLength: 40 }, // prettier-ignore
+);
+
+test('whatever the news, they become one sequence without gap or overlap, and none is told of twice [P-4]', () => {
+  fc.assert(
+    fc.property(someNews, (all) => {
+      let tell: NewsListener = () => assert.fail('nobody watches');
+      const store = new MemoryStore();
+      store.watch = (_after, listener) => {
+        tell = listener;
+        return () => {};
+      };
+      const commits = new Commits(store, 0);
+      let end = 0;
+      commits.listen((commit) => {
+        assert.equal(commit.after, end);
+        assert.ok(commit.lastOffset > end);
+        const offsets = offsetsOf(commit);
+        // Where the events are told, they are all that lie between.
+        if (offsets !== null) {
+          assert.deepEqual(
+            offsets,
+            Array.from({ length: commit.lastOffset - end }, (_, i) => end + 1 + i),
+          );
+        }
+        end = commit.lastOffset;
+      });
+      for (const { after, events, isAtHand } of all) {
+        const offsets = Array.from({ length: events }, (_, i) => after + 1 + i);
+        const told = {
+          topics: new Set(['t']),
+          each: (
+            above: number,
+            _isWanted: unknown,
+            visit: (t: string, x: Uint8Array, offset: number, ms: number) => void,
+          ) => {
+            for (const offset of offsets) if (offset > above) visit('t', Buffer.from('{}'), offset, 0);
+          },
+        };
+        tell({ after, lastOffset: after + events, events: isAtHand ? told : null });
+        assert.equal(commits.lastOffset, end);
+      }
+      assert.equal(end, Math.max(...all.map(({ after, events }) => after + events)));
+    }),
+    { numRuns: 300 },
+  );
 });

@@ -6,7 +6,6 @@ import type { EventBatch } from '../../src/event/event-batch.ts';
 import { PublishQueue } from '../../src/queue/publish-queue.ts';
 import { type AppendResult, StoreError } from '../../src/store/event-store.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
-import { Commits } from '../../src/commits/commits.ts';
 import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 
 /** A store whose appends wait until the test lets them go, or fail as it says. */
@@ -38,7 +37,7 @@ function build(level = 'silent', lines: string[] = []) {
   const store = new HeldStore();
   const queue = new PublishQueue({ eventsMax: 100_000, bytesMax: 100_000_000 });
   const log = pino({ level }, { write: (line: string) => void lines.push(line) });
-  return { store, queue, consumer: new Consumer(queue, store, new Commits(0), log) };
+  return { store, queue, consumer: new Consumer(queue, store, log) };
 }
 
 const single = (id: string) => batchOf(eventWith({ event_id: id }));

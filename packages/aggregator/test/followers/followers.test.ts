@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import { pino } from 'pino';
 import { type EventPage, type PageQuery, StoreError, type TopicFilter } from '../../src/store/event-store.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
+import type { NewsListener } from '../../src/store/news.ts';
 import { compileTopicFilter } from '../../src/store/topic-filter.ts';
 import { Commits } from '../../src/commits/commits.ts';
 import { FollowRefused, Followers, type FollowersOptions } from '../../src/followers/followers.ts';
@@ -18,10 +19,14 @@ const EVENT_BYTES = 250;
 /** A page is small, so that there are many. */
 const PAGE_EVENTS = 3;
 
+type Telling = 'whole' | 'bare' | 'late';
+
 /** A store whose pages come when the test says, with what was there when they were asked for or when they come. */
 class PagedStore extends MemoryStore {
   asked = 0;
   failNext: StoreError | null = null;
+  /** How the next commits are told: with their events, without, as those of another process, or not at all for now. */
+  telling: Telling = 'whole';
   readonly #waiting: ((isLate: boolean) => void)[] = [];
   #isHeld = false;
 
@@ -43,6 +48,13 @@ class PagedStore extends MemoryStore {
     for (const go of this.#waiting.splice(0)) go(false);
   }
 
+  override watch(after: number, listener: NewsListener): () => void {
+    return super.watch(after, (news) => {
+      if (this.telling === 'whole') listener(news);
+      else if (this.telling === 'bare') listener({ ...news, events: null });
+    });
+  }
+
   override async read(query: PageQuery): Promise<EventPage> {
     this.asked += 1;
     if (this.failNext !== null) throw this.failNext;
@@ -56,7 +68,7 @@ class PagedStore extends MemoryStore {
 
 class Setting {
   readonly store = new PagedStore();
-  readonly commits = new Commits(0);
+  readonly commits = new Commits(this.store, 0);
   readonly topics: string[] = [];
   readonly logged: string[] = [];
   readonly followers: Followers;
@@ -70,7 +82,7 @@ class Setting {
     const batch = batchOf(
       ...topics.map((topic) => eventWith({ topic, event_id: `${this.topics.push(topic)}` })),
     );
-    this.commits.committed([batch], await this.store.append([batch]));
+    await this.store.append([batch]);
   }
 
   follow(filter: TopicFilter, after: number, highWaterBytes = HIGH_WATER_BYTES): HeldStream {
@@ -119,6 +131,7 @@ const nth = fc.nat({ max: 5 });
 /** What can happen, in any order. */
 const aStep = fc.oneof(
   { weight: 4, arbitrary: fc.record({ commit: fc.array(aTopic, { minLength: 1, maxLength: 8 }) }) },
+  { weight: 1, arbitrary: fc.record({ telling: fc.constantFrom('whole', 'whole', 'bare', 'late') }) },
   { weight: 2, arbitrary: fc.record({ join: fc.nat({ max: 3 }), share: fc.double({ min: 0, max: 1, noNaN: true }) }) }, // prettier-ignore
   { weight: 4, arbitrary: fc.record({ page: nth, isLate: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ flush: fc.constant(true) }) },
@@ -158,7 +171,7 @@ class Reader {
   }
 }
 
-test('whatever commits, pages, slowness and cuts come in whatever order, each follower gets its events once and in order [STR-1, STR-4]', async (t) => {
+test('whatever commits, news, pages, slowness and cuts come in whatever order, each follower gets its events once and in order [STR-1, STR-4]', async (t) => {
   withMockedTimers(t);
   await fc.assert(
     fc.asyncProperty(fc.array(aStep, { minLength: 10, maxLength: 60 }), async (steps) => {
@@ -170,6 +183,7 @@ test('whatever commits, pages, slowness and cuts come in whatever order, each fo
       for (const step of steps) {
         const reader = (place: number) => readers[place % Math.max(1, readers.length)];
         if ('commit' in step) await setting.commit(...step.commit);
+        else if ('telling' in step) store.telling = step.telling;
         else if ('join' in step) {
           const after = Math.floor(step.share * setting.topics.length);
           readers.push(new Reader(setting, FILTERS[step.join]!, after));
@@ -185,6 +199,8 @@ test('whatever commits, pages, slowness and cuts come in whatever order, each fo
         }
       }
       store.letAllGo();
+      store.telling = 'whole';
+      await setting.commit('a');
       for (let round = 0; round < 5; round++) {
         for (const { stream } of readers) stream.letGo();
         await settle();
@@ -200,6 +216,25 @@ test('whatever commits, pages, slowness and cuts come in whatever order, each fo
     { numRuns: 150 },
   );
 });
+
+for (const telling of ['bare', 'late'] as const) {
+  test(`what others commit is read from the store, where news of it come ${telling} [STR-1]`, async (t) => {
+    withMockedTimers(t);
+    const setting = new Setting();
+    const [one, other] = [setting.follow(A, 0, 1e6), setting.follow({}, 0, 1e6)];
+    await setting.commit('a', 'b');
+    setting.store.telling = telling;
+    await setting.commit('a', 'c', 'a');
+    setting.store.telling = 'whole';
+    await setting.commit('b', 'a');
+    await settle();
+    await setting.commit('a');
+    await settle();
+    assert.deepEqual(blocksIn(one.taken).offsets, setting.expected(A, 0));
+    assert.deepEqual(blocksIn(other.taken).offsets, setting.expected({}, 0));
+    setting.followers.close();
+  });
+}
 
 test('a commit at any step of catching up is neither lost nor told twice [STR-1]', async (t) => {
   withMockedTimers(t);

@@ -17,18 +17,20 @@ class Desk {
   readonly store: MemoryStore;
   readonly dispatcher: Dispatcher;
   readonly steps: SharedSteps;
-  readonly #commits = new Commits(0);
+  readonly #commits: Commits;
   readonly #secret: Uint8Array;
   #published = 0;
 
   private constructor(store: MemoryStore, state: GroupState, outstandingMax: number) {
     this.store = store;
+    this.#commits = new Commits(store, 0);
     this.steps = new SharedSteps(store.groups);
     this.dispatcher = new Dispatcher(
       { store, commits: this.#commits, steps: this.steps },
       state,
       outstandingMax,
     );
+    this.#commits.listen((commit) => this.dispatcher.committed(commit));
     this.#secret = state.secret;
   }
 
@@ -50,9 +52,7 @@ class Desk {
   async publish(count: number): Promise<void> {
     const from = this.#published;
     this.#published += count;
-    const batches = [batchOf(...manyEvents(count, (i) => ({ event_id: `e-${from + i}` })))];
-    this.#commits.committed(batches, await this.store.append(batches));
-    this.dispatcher.committed(from, this.#published, new Set(['orders']));
+    await this.store.append([batchOf(...manyEvents(count, (i) => ({ event_id: `e-${from + i}` })))]);
   }
 
   pull(eventsMax: number, waitMs = 0, signal: AbortSignal = STAYS): Promise<Delivered[]> {

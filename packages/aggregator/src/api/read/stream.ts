@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { hasWildcard, topicPatternFault } from '@chronicleweaver/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { EventStore, TopicFilter } from '../../store/event-store.ts';
+import { type EventStore, START, type TopicFilter } from '../../store/event-store.ts';
 import type { Commits } from '../../commits/commits.ts';
 import type { Followers } from '../../followers/followers.ts';
 import { requireTopic, visiblePatterns } from '../request/access.ts';
@@ -71,11 +71,10 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
 
   /** The offset that the cursor means. Behind the last one nothing can be told: it may be of another log. */
   async function startOf(cursor: number | 'latest'): Promise<number> {
-    if (cursor === 'latest' || cursor <= commits.lastOffset) {
-      return cursor === 'latest' ? commits.lastOffset : cursor;
-    }
-    // A reader may have seen a commit in the store before it was told here.
-    const { lastOffset } = await store.snapshot({ order: 'asc', after: cursor });
+    if (cursor !== 'latest' && cursor <= commits.lastOffset) return cursor;
+    // The store may be ahead of what is known here, and only it knows what was answered before.
+    const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
+    if (cursor === 'latest') return lastOffset;
     if (cursor <= lastOffset) return cursor;
     throw new ProblemError(
       'cursor_beyond_end',

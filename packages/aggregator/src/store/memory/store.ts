@@ -30,6 +30,7 @@ import {
 import { type Framing, framedEvent, storedEventJson } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
 import type { GroupStore } from '../group-store.ts';
+import { type NewsListener, Watchers, newsOf } from '../news.ts';
 import { MemoryGroups } from './groups.ts';
 
 interface KeptEvent {
@@ -54,13 +55,17 @@ export class MemoryStore implements EventStore {
   #duplicates = 0;
   #conflicts = 0;
   #closed = false;
+  readonly #watchers = new Watchers();
   readonly epochs: readonly Epoch[] = [{ name: randomUUID(), afterOffset: 0 }];
   readonly groups: GroupStore = new MemoryGroups(this);
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     await this.probe();
     const receivedMs = Date.now();
-    return batches.map((batch) => this.#appendOne(batch, receivedMs));
+    const results = batches.map((batch) => this.#appendOne(batch, receivedMs));
+    const news = newsOf(batches, results);
+    if (news !== null) this.#watchers.tell(news);
+    return results;
   }
 
   async probe(): Promise<void> {
@@ -118,6 +123,11 @@ export class MemoryStore implements EventStore {
       topics: topics.map(({ topic }) => topic),
       storedBytes: 0,
     };
+  }
+
+  watch(after: number, listener: NewsListener): () => void {
+    if (this.lastOffset > after) listener({ after, lastOffset: this.lastOffset, events: null });
+    return this.#watchers.add(listener);
   }
 
   async close(): Promise<void> {

@@ -19,8 +19,9 @@ import {
 import type { OutcomesOf, Step, GroupStore } from '../group-store.ts';
 import { placeOf } from './file/place.ts';
 import type { CountedSome } from './read.ts';
+import { type NewsListener, Watchers, newsOf } from '../news.ts';
 import { ThreadClient } from './threads/client.ts';
-import type { Told } from './threads/calls.ts';
+import type { Opened, Told } from './threads/calls.ts';
 import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
 
 /**
@@ -36,18 +37,22 @@ export class SqliteStore implements EventStore {
   readonly #path: string;
   readonly #writer: ThreadClient<WriterCalls>;
   readonly #reader: ThreadClient<ReaderCalls>;
+  readonly #watchers = new Watchers();
+  /** Of the newest commit: all of them are made here. */
+  #lastOffset: number;
 
   private constructor(
     path: string,
     writer: ThreadClient<WriterCalls>,
     reader: ThreadClient<ReaderCalls>,
-    { sqliteVersion, epochs }: Pick<SqliteStore, 'sqliteVersion' | 'epochs'>,
+    { sqliteVersion, epochs, lastOffset }: Opened,
   ) {
     this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
     this.sqliteVersion = sqliteVersion;
     this.epochs = epochs;
+    this.#lastOffset = lastOffset;
     this.groups = {
       apply: async <const S extends readonly Step[]>(nowMs: number, steps: S) =>
         (await writer.call('stepGroups', [nowMs, steps])) as OutcomesOf<S>,
@@ -78,11 +83,17 @@ export class SqliteStore implements EventStore {
       [group.bytes.buffer],
     );
     let at = 0;
-    return batches.map(({ count }) => {
+    const results = batches.map(({ count }) => {
       const from = at;
       at += count;
       return resultOf(receivedMs, verdicts.subarray(from, at), offsets.subarray(from, at));
     });
+    const news = newsOf(batches, results);
+    if (news !== null) {
+      this.#lastOffset = news.lastOffset;
+      this.#watchers.tell(news);
+    }
+    return results;
   }
 
   probe(): Promise<void> {
@@ -132,6 +143,11 @@ export class SqliteStore implements EventStore {
     return { ...stats, storedBytes: file.size + wal.size };
   }
 
+  watch(after: number, listener: NewsListener): () => void {
+    if (this.#lastOffset > after) listener({ after, lastOffset: this.#lastOffset, events: null });
+    return this.#watchers.add(listener);
+  }
+
   async close(): Promise<void> {
     // The writer last: the last connection to leave folds the log back into the file.
     await this.#reader.close();
@@ -139,14 +155,14 @@ export class SqliteStore implements EventStore {
   }
 }
 
-interface Group extends EventBatch {
+interface CommitGroup extends EventBatch {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly spans: Int32Array<ArrayBuffer>;
   readonly timesMs: Float64Array<ArrayBuffer>;
 }
 
 /** The events of all batches as one, in one piece of memory of its own, which can move to the writer's thread. */
-function groupOf(batches: readonly EventBatch[]): Group {
+function groupOf(batches: readonly EventBatch[]): CommitGroup {
   let count = 0;
   let length = 0;
   for (const batch of batches) {

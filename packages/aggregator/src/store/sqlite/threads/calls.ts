@@ -1,4 +1,4 @@
-import type { StoreError } from '../../event-store.ts';
+import type { Epoch, StoreError } from '../../event-store.ts';
 
 /** The messages between a store and its threads. Types alone, so that both ends import them and neither the other. */
 
@@ -28,6 +28,15 @@ export type Answer =
   | Told
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: { readonly code: StoreError['code']; readonly message: string } };
+
+/** What a thread tells of the file when it has opened it. */
+export interface Opened {
+  /** Like "3.53.4". */
+  readonly sqliteVersion: string;
+  readonly epochs: readonly Epoch[];
+  /** Of the newest event, 0 in an empty log. */
+  readonly lastOffset: number;
+}
 
 /** The id of the first answer: the file is open, or why it is not. */
 export const OPENED = 0;

@@ -1,13 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import { type Epoch, StoreError } from '../../event-store.ts';
-import { type Answer, type Call, OPENED, type ThreadData, type Told } from './calls.ts';
-
-/** What a thread tells of the file when it has opened it. */
-interface Opened {
-  /** Like "3.53.4". */
-  readonly sqliteVersion: string;
-  readonly epochs: readonly Epoch[];
-}
+import { StoreError } from '../../event-store.ts';
+import { type Answer, type Call, OPENED, type Opened, type ThreadData, type Told } from './calls.ts';
 
 interface Waiting {
   readonly resolve: (value: never) => void;

@@ -4,11 +4,12 @@ import { letGo } from '../../../released-memory.ts';
 import { type PageQuery, StoreError, type TopicFilter } from '../../event-store.ts';
 import type { Step } from '../../group-store.ts';
 import { Background } from './background.ts';
-import { type Answer, type Call, OPENED, type Tell, type ThreadData } from './calls.ts';
+import type { DatabaseSync } from 'node:sqlite';
+import { type Answer, type Call, OPENED, type Opened, type Tell, type ThreadData } from './calls.ts';
 import { openForReading, sqliteVersion } from '../file/database.ts';
 import { MEND, messageOf, readErrorOf } from '../file/errors.ts';
 import { epochsOf } from '../file/epochs.ts';
-import { refuseCutLog } from '../file/ledger.ts';
+import { readLedger, refuseCutLog } from '../file/ledger.ts';
 import { openFile } from '../open-file.ts';
 import { type RangeQuery, Reader } from '../read.ts';
 import { SqliteGroups } from '../groups/groups.ts';
@@ -43,7 +44,7 @@ function openWriter(path: string, tell: Tell) {
   const background = new Background(file, tell);
   const groups = new SqliteGroups(db);
   return {
-    opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
+    opened: () => openedOf(db),
     append: (group: EventBatch) => {
       background.later();
       const result = appender.append(group);
@@ -71,7 +72,7 @@ function openReader(path: string, _tell: Tell) {
   const db = openForReading(path);
   const reader = new Reader(db);
   return {
-    opened: () => ({ sqliteVersion: sqliteVersion(db), epochs: epochsOf(db) }),
+    opened: () => openedOf(db),
     snapshot: (filter: TopicFilter) => reader.snapshot(filter),
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),
@@ -81,6 +82,10 @@ function openReader(path: string, _tell: Tell) {
     stats: () => reader.stats(),
     close: () => db.close(),
   };
+}
+
+function openedOf(db: DatabaseSync): Opened {
+  return { sqliteVersion: sqliteVersion(db), epochs: epochsOf(db), lastOffset: readLedger(db).lastOffset };
 }
 
 function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData): void {
