@@ -1,3 +1,5 @@
+import { BYTE_ORDER_MARK, isUtf16 } from '@chronicleweaver/protocol';
+
 /** A line of an input; `number` counts from 1. */
 export interface Line {
   readonly number: number;
@@ -9,28 +11,40 @@ export class LineError extends Error {
   override name = 'LineError';
 }
 
-/** The lines of a stream that are not blank. @throws LineError where it is not UTF-8 */
+/**
+ * The lines of a stream that are not blank. Each is a text of its own, so a byte order mark is ignored in front of any of
+ * them: files that were put together with `cat` have one in the middle.
+ * @throws LineError where the stream is not UTF-8
+ */
 export async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let number = 0;
   let rest = '';
+  let isFirstChunk = true;
   const decode = (chunk: Uint8Array | undefined): string[] => {
     try {
       const lines = (rest + decoder.decode(chunk, { stream: chunk !== undefined })).split('\n');
       rest = lines.pop()!;
       return lines;
     } catch (cause) {
-      throw new LineError(`line ${number + 1} or one behind it is not UTF-8`, { cause });
+      const what =
+        isFirstChunk && chunk !== undefined && isUtf16(chunk)
+          ? 'the input is UTF-16'
+          : `line ${number + 1} or a later one is not UTF-8`;
+      throw new LineError(`${what}: save it as UTF-8`, { cause });
     }
   };
+  const line = (text: string): Line[] => {
+    number++;
+    const unmarked = text.startsWith(BYTE_ORDER_MARK) ? text.slice(BYTE_ORDER_MARK.length) : text;
+    return unmarked.trim() === '' ? [] : [{ number, text: unmarked }];
+  };
   for await (const chunk of bytes) {
-    for (const text of decode(chunk)) {
-      number++;
-      if (text.trim() !== '') yield { number, text };
-    }
+    for (const text of decode(chunk)) yield* line(text);
+    isFirstChunk = false;
   }
   decode(undefined);
-  if (rest.trim() !== '') yield { number: number + 1, text: rest };
+  yield* line(rest);
 }
 
 /** What a line may leave out. */

@@ -47,6 +47,14 @@ test('publish fills in what a line leaves out and keeps what it has, digit for d
   assert.ok(Math.abs(Date.parse(second!.timestamp) - Date.now()) < 60_000);
 });
 
+test('publish ignores a byte order mark in front of any line', async (t) => {
+  const file = join(tempFolder(t), 'marked.ndjson');
+  const lines = [1, 2, 3].map((n) => `\ufeff{"event_id":"${n}","payload":{}}\r\n`);
+  writeFileSync(file, `${lines.join('')}\ufeff\r\n\ufeff`);
+  const { stdout } = await ok(commandLine(['publish', file, '--topic', 'marked', '--url', url]));
+  assert.match(stdout, /^3 published: 3 accepted/);
+});
+
 test('publish takes payloads, files and what events has printed', async (t) => {
   const file = join(tempFolder(t), 'payloads.ndjson');
   writeFileSync(file, '{"offset":1}\n{}\n');
@@ -103,7 +111,11 @@ test('publish stops at what is not about one line', async () => {
   const bytes = Buffer.from(`${text}\n{"a":"\xff"}\n`, 'latin1');
   const binary = await commandLine(['publish', '--url', url], bytes);
   assert.equal(binary.code, 1);
-  assert.match(binary.stderr, /^chronicleweaver: line 1 or one behind it is not UTF-8\n$/);
+  assert.match(binary.stderr, /^chronicleweaver: line 1 or a later one is not UTF-8: save it as UTF-8\n$/);
+
+  const utf16 = await commandLine(['publish', '--url', url], Buffer.from(`\ufeff${text}\n`, 'utf16le'));
+  assert.equal(utf16.code, 1);
+  assert.equal(utf16.stderr, 'chronicleweaver: the input is UTF-16: save it as UTF-8\n');
 
   const args = ['publish', '--url', 'http://127.0.0.1:9', '--retry', '0'];
   const nobody = await commandLine(args, `${text}\n${text}\n`);

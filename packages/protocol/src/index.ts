@@ -1,6 +1,14 @@
 export { type Event, type Payload, type StoredEvent, eventSchema } from './event.ts';
 export { LIMITS } from './limits.ts';
 export { type FieldError, PROBLEMS, type Problem, type ProblemCode } from './problem.ts';
+export {
+  BYTE_ORDER_MARK,
+  TextError,
+  byteOrderMarkLength,
+  decodeText,
+  encodingFault,
+  isUtf16,
+} from './text.ts';
 export { TIMESTAMP_EXPECTED, parseTimestamp } from './timestamp.ts';
 export { compileTopicPatterns, hasWildcard, topicPatternCovers, topicPatternFault } from './topic-pattern.ts';
 export { type EventResult, type PublishAnswer, VERDICTS, type Verdict } from './verdict.ts';

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { type PublishAnswer, VERDICTS } from '@chronicleweaver/protocol';
+import { type PublishAnswer, VERDICTS, encodingFault } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import { EMPTY_BATCH, EVENT_ID, type EventBatch, OwnedBatch, TOPIC, partText } from '../event/event-batch.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
@@ -42,7 +42,7 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
         response: { 200: publishAnswer, ...problems(400, 408, 413, 415, 422, 503) },
       },
       onRequest: ({ raw }, reply, done) => {
-        done(refusalOf(raw, reply.raw, queue.budget, body.bytesMax));
+        done(refusalOf(raw, reply.raw, queue.budget, body.bytesMax, { isBodyNeeded: true }));
       },
       // The body was checked while it was read, in one pass.
       validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
@@ -74,7 +74,9 @@ const NOTHING: AppendResult = {
 };
 
 function batchOf(body: Buffer): OwnedBatch {
-  if (!isUtf8(body)) throw new ProblemError('invalid_encoding', 'the body is not UTF-8');
+  if (!isUtf8(body)) {
+    throw new ProblemError('invalid_encoding', `the body ${encodingFault(body)}: send it as UTF-8`);
+  }
   const read = readEvents(body);
   switch (read.kind) {
     case 'batch':

@@ -1,3 +1,5 @@
+import { byteOrderMarkLength } from '@chronicleweaver/protocol';
+
 /**
  * Reads JSON (RFC 8259) byte by byte and writes it back, in place, without the whitespace between tokens.
  *
@@ -33,8 +35,7 @@ export class JsonScanner {
 
   protected begin(bytes: Buffer): void {
     this.bytes = bytes;
-    // A byte order mark says nothing in UTF-8; RFC 8259 lets a reader pass over it.
-    this.read = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+    this.read = byteOrderMarkLength(bytes);
     this.write = 0;
     this.fault = null;
     this.#namesOpen = 0;

@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
+import { byteOrderMarkLength, encodingFault } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import type { ByteBudget } from '../../queue/byte-budget.ts';
 import { type BodyLimits, withBody } from './body.ts';
-import { JSON_TYPE, refusalOf } from './json-type.ts';
+import { JSON_TYPE, notJson, refusalOf } from './json-type.ts';
 import { compileBody, compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
 import type { Api } from '../api.ts';
@@ -18,8 +19,14 @@ export function takeJsonBodies(api: Api, budget: ByteBudget, { bytesMax, pauseMs
   api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
     withBody(raw, budget, limits, parse).catch((error: unknown) => error),
   );
+  // What comes here is sent in chunks and not as JSON: no body where it has no byte, else refused with the first one.
+  api.addContentTypeParser('*', (_request: FastifyRequest, raw: IncomingMessage) =>
+    withBody(raw, budget, { bytesMax: 0, pauseMs }, parse).catch((error: unknown) =>
+      error instanceof ProblemError && error.code === 'body_too_large' ? notJson() : error,
+    ),
+  );
   api.addHook('onRequest', ({ raw }, reply, done) => {
-    done(refusalOf(raw, reply.raw, budget, limits.bytesMax));
+    done(refusalOf(raw, reply.raw, budget, limits.bytesMax, { isBodyNeeded: false }));
   });
   api.addHook('preValidation', (request, _reply, done) => {
     request.body ??= {};
@@ -32,9 +39,11 @@ export function takeJsonBodies(api: Api, budget: ByteBudget, { bytesMax, pauseMs
 
 function parse(body: Buffer): unknown {
   if (body.length === 0) return {};
-  if (!isUtf8(body)) throw new ProblemError('invalid_encoding', 'the body is not UTF-8');
+  if (!isUtf8(body)) {
+    throw new ProblemError('invalid_encoding', `the body ${encodingFault(body)}: send it as UTF-8`);
+  }
   try {
-    return JSON.parse(body.toString()) as unknown;
+    return JSON.parse(body.toString('utf8', byteOrderMarkLength(body))) as unknown;
   } catch (error) {
     throw new ProblemError('invalid_json', error instanceof Error ? error.message : String(error));
   }

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { type TestContext, after, test } from 'node:test';
+import { Document } from '../../support/api-document.ts';
+import { eventWith } from '../../support/events.ts';
+import { Group } from '../../support/group.ts';
+import { exchange, requestText } from '../../support/raw-http.ts';
+import { TestServer, problemIn } from '../../support/server.ts';
+
+/** One service for all tests: each uses a group of its own. */
+const server = await TestServer.start({ after } as unknown as TestContext);
+const { json } = await Document.of(server);
+
+/** Every resource that takes a body, like ["POST", "/publish"]. */
+const BODIED = Object.entries(json.paths).flatMap(([path, methods]) =>
+  Object.entries(methods)
+    .filter(([, { requestBody }]) => requestBody !== undefined)
+    .map(([method]) => [method.toUpperCase(), path.replace('{name}', 'anybody')] as const),
+);
+
+function send(method: string, path: string, body: Uint8Array | string): Promise<Response> {
+  return fetch(server.url + path, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: body as NonNullable<RequestInit['body']>,
+  });
+}
+
+const TEXT = '{"events":[],"nobody takes":"this"}';
+
+test('a byte order mark in front of a body is ignored, by every resource [BODY-1]', async () => {
+  assert.ok(BODIED.length >= 7, JSON.stringify(BODIED));
+  for (const [method, path] of BODIED) {
+    const plain = await (await send(method, path, TEXT)).json();
+    const marked = await (await send(method, path, `\ufeff${TEXT}`)).json();
+    assert.deepEqual(marked, plain, path);
+    assert.equal((marked as { status: number }).status, 422, path);
+    await problemIn(await send(method, path, `\ufeff\ufeff${TEXT}`), 400, 'invalid_json');
+  }
+  const event = JSON.stringify(eventWith({ event_id: 'marked' }));
+  assert.equal((await send('POST', '/publish', `\ufeff${event}`)).status, 200);
+  const group = new Group(server.url, 'marked');
+  assert.equal((await group.put('\ufeff{"topics":[">"],"start":"earliest"}')).status, 201);
+  assert.equal((await group.post('pull', '\ufeff{"max":1}')).status, 200);
+});
+
+test('a body in UTF-16 is refused by that name, by every resource [BODY-1, P-6]', async () => {
+  const little = Buffer.from(`\ufeff${TEXT}`, 'utf16le');
+  const latin1 = Buffer.from('{"topics":["größe"]}', 'latin1');
+  for (const [method, path] of BODIED) {
+    for (const [body, detail] of [
+      [little, 'the body is UTF-16: send it as UTF-8'],
+      [Buffer.from(little).swap16(), 'the body is UTF-16: send it as UTF-8'],
+      [latin1, 'the body is not UTF-8: send it as UTF-8'],
+    ] as const) {
+      const problem = await problemIn(await send(method, path, body), 400, 'invalid_encoding');
+      assert.equal(problem.detail, detail, path);
+    }
+  }
+});
+
+/** What HTTP clients send where a program gives them no body. */
+const TYPES = [
+  'application/x-www-form-urlencoded',
+  'text/plain;charset=UTF-8',
+  'application/octet-stream',
+  'application/json; charset=latin1',
+  'application/json',
+  'none',
+  '',
+];
+/** Each way to send no byte. */
+const EMPTY: [Record<string, string>, string][] = [
+  [{ 'content-length': '0' }, ''],
+  [{}, ''],
+  [{ 'transfer-encoding': 'chunked' }, '0\r\n\r\n'],
+];
+
+async function answered(path: string, headers: Record<string, string>, body: string): Promise<Response> {
+  const text = requestText(`POST ${path}`, { connection: 'close', ...headers }, '') + body;
+  const [response] = await exchange(server.url, text);
+  return response!;
+}
+
+test('a body of no bytes is none, whatever type its request names [BODY-2]', async () => {
+  await new Group(server.url, 'empty').make();
+  const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
+  const push = { url: 'https://webhook.invalid/', secret };
+  await new Group(server.url, 'pushed').make({ topics: ['nothing.here'], push });
+  for (const [path, expected] of [
+    ['/subscriptions/empty/pull', 200],
+    ['/subscriptions/empty/dead/replay', 200],
+    ['/subscriptions/pushed/resume', 200],
+    // Here a body is needed, and its fields are what is missing.
+    ['/subscriptions/empty/ack', 422],
+    ['/subscriptions/empty/seek', 422],
+  ] as const) {
+    const { status } = await answered(path, {}, '');
+    assert.ok(status === expected || (expected === 200 && status === 204), `${path} ${status}`);
+    for (const type of TYPES) {
+      for (const [headers, body] of EMPTY) {
+        const response = await answered(path, { 'content-type': type, ...headers }, body);
+        assert.equal(response.status, status, `${path} ${type} ${JSON.stringify(headers)}`);
+      }
+    }
+  }
+  const listed = await fetch(`${server.url}/subscriptions`, { headers: { 'content-type': 'text/plain' } });
+  assert.equal(listed.status, 200, 'a GET that names a type');
+});
+
+test('a byte of another type is still refused, and the connection goes on [BODY-2, P-6]', async () => {
+  const group = new Group(server.url, 'bytes');
+  await group.make();
+  const path = '/subscriptions/bytes/pull';
+  for (const type of TYPES.filter((one) => one !== 'application/json')) {
+    for (const [headers, body] of [
+      [{ 'content-length': '2' }, '{}'],
+      [{ 'transfer-encoding': 'chunked' }, '2\r\n{}\r\n0\r\n\r\n'],
+    ] as const) {
+      const first = requestText(`POST ${path}`, { 'content-type': type, ...headers });
+      const last = requestText('GET /health', { connection: 'close' });
+      const [refused, next] = await exchange(server.url, first + body + last);
+      await problemIn(refused!, 415, 'unsupported_media_type');
+      assert.equal(next?.status, 200, `${type} ${JSON.stringify(headers)}`);
+    }
+    // Refused before it is sent.
+    const asks = { 'content-type': type, 'transfer-encoding': 'chunked', expect: '100-continue' };
+    await problemIn(await answered(path, asks, ''), 415, 'unsupported_media_type');
+  }
+});
