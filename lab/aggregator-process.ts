@@ -230,8 +230,8 @@ process.on('exit', () => {
 /** What `npm start` runs, from the sources in `root`. */
 export function startCommand(root = pathOf('')): string[] {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { start: string } };
-  const [program, ...args] = scripts.start.split(' ');
-  assert.equal(program, 'node');
+  const [exec, program, ...args] = scripts.start.split(' ');
+  assert.deepEqual([exec, program], ['exec', 'node']);
   return [process.execPath, ...args.map((arg) => (arg.startsWith('packages/') ? join(root, arg) : arg))];
 }
 

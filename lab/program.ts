@@ -124,6 +124,7 @@ for (const [signal, code] of [
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const) {
+  // Not once: npm repeats a Ctrl-C, and the second one must not end the process before all is cleaned up.
   // oxlint-disable-next-line unicorn/no-process-exit
-  process.once(signal, () => process.exit(code));
+  process.on(signal, () => process.exit(code));
 }

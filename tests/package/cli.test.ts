@@ -58,7 +58,22 @@ test('npx finds it', TIMEOUT, async () => {
   assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
 });
 
-/** What a user does first. Without npx, which does not pass signals on. */
+test('npx serves until its own pid is told to stop', TIMEOUT, async (t) => {
+  const site = new Site(t);
+  const npx = ['npx', '--no-install', '--prefix', project, 'chronicleweaver', 'serve'];
+  const env = { npm_config_cache: site.folder, npm_config_update_notifier: 'false', APP_PORT: '0' };
+  const serve = site.run(npx, env);
+  await until(
+    () => `the start\n${serve.printed()}`,
+    () => serve.stdout.includes('"port"') || serve.hasExited,
+  );
+  serve.signal('SIGTERM');
+  // It resolves when nobody holds stdout any more: neither npx nor the service.
+  await serve.exit(10_000);
+  assert.match(serve.stdout, /"msg":"stopped"\}\n$/);
+});
+
+/** What a user does first. */
 async function serves(t: TestContext, node: string): Promise<void> {
   const site = new Site(t);
   const file = join(site.folder, 'events.db');

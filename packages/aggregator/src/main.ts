@@ -3,6 +3,7 @@ import { type Logger, pino } from 'pino';
 import { type Aggregator, startAggregator } from './aggregator.ts';
 import { KeyFileError } from './access/key-file.ts';
 import { type Config, ConfigError, readConfig, readEnvFile } from './config.ts';
+import { type StopSignal, noteHangup, onStopSignal, stopWithNpm } from './programs/stop-signals.ts';
 import { StoreError } from './store/event-store.ts';
 
 /** After a signal, the process ends within 10 s, whatever a reader or a disk does; the last one is for the way out. */
@@ -15,10 +16,8 @@ async function main(): Promise<void> {
   const config = configOrExit();
   const log = pino({ level: config.logLevel });
   // From before the start on: whoever reads in the log that it runs may stop it in the same moment.
-  const signalled = new Promise<NodeJS.Signals>((resolve) => {
-    process.once('SIGTERM', resolve);
-    process.once('SIGINT', resolve);
-  });
+  const signalled = new Promise<StopSignal>((resolve) => onStopSignal(resolve));
+  stopWithNpm(() => log.info('npm, which started this, has ended'));
   const starting = startAggregator(config, log).catch((error: unknown) => {
     if (!isUsersToMend(error)) throw error;
     giveUp(error.message);
@@ -55,6 +54,7 @@ async function main(): Promise<void> {
 function rereadOnHangup(starting: Promise<Aggregator>, log: Logger): void {
   let reread: Promise<void> = Promise.resolve();
   process.on('SIGHUP', () => {
+    noteHangup();
     reread = reread
       .then(async () => (await starting).reload())
       .catch((error: unknown) => {

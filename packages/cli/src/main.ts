@@ -12,12 +12,11 @@ if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
 } else {
   const { run } = await import('./program.ts');
   const { Terminal } = await import('./terminal.ts');
-  const terminal = new Terminal(process, (interrupt) => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) {
-      // Once: a second one ends the process there and then, as it would without this.
-      process.once(name, () => interrupt(128 + constants.signals[name]));
-    }
-  });
+  const { onStopSignal, stopWithNpm } = await import('@chronicleweaver/aggregator/stop-signals');
+  stopWithNpm();
+  const terminal = new Terminal(process, (interrupt) =>
+    onStopSignal((signal) => interrupt(128 + constants.signals[signal])),
+  );
   const exitCode = await run(process.argv.slice(2), terminal);
   // A program that it became has its own.
   process.exitCode ??= exitCode;

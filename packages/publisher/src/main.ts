@@ -3,6 +3,9 @@ import { OptionError, type Options, readOptions, usage } from './options.ts';
 import { reportText } from './report.ts';
 import { Interrupted, runPublisher } from './run.ts';
 
+/** A repeated signal within this time is the same request, told again by npm. */
+const SIGNAL_REPEAT_MS = 1000;
+
 process.exitCode = await main();
 
 /** The exit code: 0 PASS, 1 FAIL or given up, 2 wrong options, 128 + the number of the signal that stopped it. */
@@ -24,10 +27,13 @@ async function main(): Promise<number> {
   const interrupt = new AbortController();
   let stoppedBy = 0;
   for (const name of ['SIGINT', 'SIGTERM'] as const) {
-    // Once: a second signal ends the process there and then, as it would without this.
     process.once(name, () => {
       stoppedBy = constants.signals[name];
       interrupt.abort(new Interrupted(`by ${name}`));
+      // npm repeats a Ctrl-C at once; a later second signal ends the process there and then.
+      const ignore = (): void => {};
+      process.on(name, ignore);
+      setTimeout(() => process.off(name, ignore), SIGNAL_REPEAT_MS).unref();
     });
   }
 

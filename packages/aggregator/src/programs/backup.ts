@@ -2,6 +2,7 @@ import { constants, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
 import { ConfigError, readConfig, readEnvFile } from '../config.ts';
 import { type Progress, createProgress } from './progress.ts';
+import { onStopSignal } from './stop-signals.ts';
 import { type Backup, BackupError, backup } from '../store/sqlite/upkeep/backup.ts';
 
 const USAGE = `usage: chronicleweaver backup FILE [--from PATH] [--no-verify] [--replace] [--json]
@@ -98,12 +99,10 @@ class Bars {
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 };
 
 const interrupted = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    process.exitCode = SIGNAL_CODES[signal];
-    interrupted.abort(new Error(`interrupted by ${signal}; nothing is left of the copy`));
-  });
-}
+onStopSignal((signal) => {
+  process.exitCode = SIGNAL_CODES[signal];
+  interrupted.abort(new Error(`interrupted by ${signal}; nothing is left of the copy`));
+});
 
 /** Says what is for the user to mend, and throws on what is not. */
 function complain(error: unknown): number {

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { lookForNpm } from './stop-signals.ts';
 import { type Findings, rebuildIndex, verifyFile } from '../store/sqlite/upkeep/verify.ts';
 
 const USAGE = `usage: chronicleweaver verify FILE [--rebuild] [--json]
@@ -56,6 +57,7 @@ function progress(what: string): (done: number, total: number) => void {
   let nextMs = Date.now() + 1000;
   return (done, total) => {
     if (Date.now() < nextMs) return;
+    lookForNpm();
     nextMs = Date.now() + 1000;
     process.stderr.write(`${what}: ${done} of ${total} events\n`);
   };
