@@ -28,7 +28,7 @@ export interface Faults {
   next?: (next: number | null) => number | null;
 }
 
-export interface Refusal {
+interface Refusal {
   status: number;
   headers?: Record<string, string>;
   body?: unknown;

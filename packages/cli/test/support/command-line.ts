@@ -18,7 +18,7 @@ export async function commandLine(args: readonly string[], input: string | Uint8
   return { code, stdout: stdout.text, stderr: stderr.text, lines: stdout.text.split('\n').slice(0, -1) };
 }
 
-export class Collector extends Writable {
+class Collector extends Writable {
   text = '';
   isTTY = false;
 
