@@ -14,7 +14,8 @@ import { SqliteStore } from './store/sqlite/store.ts';
 import { Commits } from './commits/commits.ts';
 import { Followers } from './followers/followers.ts';
 import { PUSH_TIMING, type PushTiming } from './groups/push-timing.ts';
-import { type PushSettings, Groups } from './groups/groups.ts';
+import { Groups } from './groups/groups.ts';
+import type { PushSettings } from './groups/known-groups.ts';
 import { VERSION } from './version.ts';
 
 /** A running service. */

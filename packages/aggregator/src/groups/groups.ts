@@ -1,44 +1,25 @@
-import type { Logger } from 'pino';
 import type { EventStore } from '../store/event-store.ts';
 import type {
   Created,
   DeadLetter,
   Definition,
+  GroupState,
   LeaseStates,
   Sought,
   Start,
-  GroupState,
 } from '../store/group-store.ts';
-import { WebhookSender } from '../webhooks/sender.ts';
-import type { Commit, Commits } from '../commits/commits.ts';
-import { type Delivered, Dispatcher, GroupGone, eventsOf } from './dispatcher.ts';
+import { GroupGone } from './dispatcher.ts';
+import { type GroupsParts, type KnownGroup, KnownGroups } from './known-groups.ts';
 import { leasesOf } from './lease-id.ts';
-import type { PushTiming } from './push-timing.ts';
-import { PUSHED_AT_ONCE, Pusher } from './pusher.ts';
+import { eventsOf } from './read-ahead.ts';
 import { SharedSteps } from './shared-steps.ts';
-
-/** Events of one group that may be leased or returned at once: what a group that stands still costs at most. */
-const OUTSTANDING_MAX = 100_000;
+import type { Delivered } from './waiting-pulls.ts';
 
 /** Dead events that one replay returns at most: some tens of milliseconds of the writer's time. */
 const REPLAY_EVENTS_MAX = 10_000;
 
 /** Bytes of events of one page of dead ones, but for a single event that is larger. */
 const DEAD_BYTES_MAX = 4 * 1024 * 1024;
-
-/** How events are sent where they are not pulled. */
-export interface PushSettings {
-  /** Whether addresses that are not of the public internet may be sent to. */
-  readonly allowPrivate: boolean;
-  readonly timing: PushTiming;
-}
-
-interface GroupsParts {
-  readonly store: EventStore;
-  readonly commits: Commits;
-  readonly push: PushSettings;
-  readonly log: Logger;
-}
 
 /** A group as it is told to others. */
 export interface GroupView extends GroupState {
@@ -51,78 +32,51 @@ export interface DeadEvent extends DeadLetter {
   readonly json: Uint8Array;
 }
 
-interface Entry {
-  readonly id: number;
-  readonly secret: Uint8Array;
-  readonly topics: readonly string[];
-  readonly leaseMs: number;
-  readonly dispatcher: Dispatcher;
-  /** Null where its events are pulled. */
-  readonly pusher: Pusher | null;
-}
+/** What is known of a group before anything is done with it. */
+export type GroupSketch = Pick<KnownGroup, 'topics'> & {
+  /** Whether its events are sent and not pulled. */
+  readonly isPushed: boolean;
+};
 
 /**
- * All groups, by name. In: what the api was asked. Out: answers, after what they say is durable. What each has
- * come to is in the store alone; here is who waits for events, one dispatcher a group.
+ * What can be done with groups, by name. In: what the api was asked. Out: answers, after what they say is durable. What a
+ * group has come to is in the store alone; who waits for its events is known in known-groups.ts.
  *
- * Every method rejects with GroupGone where there is no group of the name, and with the StoreError of its
- * step.
+ * Every method rejects with GroupGone where there is no group of the name, and with the StoreError of its step.
  */
 export class Groups {
   readonly #store: EventStore;
-  readonly #commits: Commits;
-  readonly #timing: PushTiming;
-  readonly #sender: WebhookSender;
-  readonly #log: Logger;
   readonly #steps: SharedSteps;
-  readonly #byName = new Map<string, Entry>();
-  readonly #stopListening: () => void;
+  readonly #known: KnownGroups;
 
-  private constructor(parts: GroupsParts, states: readonly GroupState[]) {
-    const { store, commits, push, log } = parts;
-    this.#store = store;
-    this.#commits = commits;
-    this.#timing = push.timing;
-    this.#sender = new WebhookSender({ allowPrivate: push.allowPrivate, timeoutMs: push.timing.answerMs });
-    this.#log = log;
-    this.#steps = new SharedSteps(store.groups);
-    for (const state of states) this.#enter(state);
-    this.#stopListening = commits.listen((commit) => this.#committed(commit));
+  private constructor(parts: GroupsParts) {
+    this.#store = parts.store;
+    this.#steps = new SharedSteps(parts.store.groups);
+    this.#known = new KnownGroups(parts, this.#steps);
   }
 
+  /** Begins to send the events of those that push. */
   static async open(parts: GroupsParts): Promise<Groups> {
-    const [states] = await parts.store.groups.apply(Date.now(), [['list']]);
-    return new Groups(parts, states);
+    const groups = new Groups(parts);
+    await groups.#known.open();
+    return groups;
   }
 
-  get count(): number {
-    return this.#byName.size;
-  }
-
-  has(name: string): boolean {
-    return this.#byName.has(name);
-  }
-
-  /** The patterns of its topics; none where there is no group of the name. */
-  topicsOf(name: string): readonly string[] {
-    return this.#byName.get(name)?.topics ?? [];
-  }
-
-  /** Whether its events are sent and not pulled; false where there is no group of the name. */
-  isPushed(name: string): boolean {
-    return (this.#byName.get(name)?.pusher ?? null) !== null;
+  /** The group of the name, if there is one. */
+  async find(name: string): Promise<GroupSketch | undefined> {
+    const group = await this.#known.lookUp(name);
+    return group && { topics: group.topics, isPushed: group.pusher !== null };
   }
 
   /** Makes it where there is none of the name. */
   async put(definition: Definition): Promise<Created> {
     const created = await this.#steps.do('create', definition);
-    if (created.kind === 'created') this.#enter(created.state);
+    if (created.kind === 'created') this.#known.enter(created.state);
     return created;
   }
 
   async view(name: string): Promise<GroupView> {
-    const { id } = this.#entry(name);
-    return this.#viewOf(there(await this.#steps.do('state', id)));
+    return this.#viewOf(await this.#on(name, ({ id }) => this.#steps.do('state', id)));
   }
 
   /** Those that are meant. */
@@ -134,58 +88,45 @@ export class Groups {
     return views;
   }
 
-  /** Forgets it; who waits for its events is told so. */
+  /** Forgets it; who waits for its events is told so. Resolves when none of them is being sent. */
   async remove(name: string): Promise<void> {
-    const { id, dispatcher, pusher } = this.#entry(name);
-    there((await this.#steps.do('remove', id)) || null);
-    dispatcher.gone();
-    await pusher?.close();
-    if (this.#byName.get(name)?.id === id) this.#byName.delete(name);
+    await this.#on(name, async ({ id, pusher }) => {
+      const isRemoved = await this.#steps.do('remove', id);
+      if (isRemoved) await pusher?.close();
+      return isRemoved || null;
+    });
   }
 
   /** As Dispatcher.pull. */
   pull(name: string, eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
-    return this.#entry(name).dispatcher.pull(eventsMax, waitMs, signal);
+    return this.#on(name, ({ dispatcher }) => dispatcher.pull(eventsMax, waitMs, signal));
   }
 
   /** One state for each lease, in order. */
-  async acknowledge(name: string, leaseIds: readonly string[]): Promise<LeaseStates> {
-    const { id, secret, dispatcher } = this.#entry(name);
-    const states = there(await this.#steps.do('acknowledge', id, leasesOf(secret, leaseIds)));
-    dispatcher.settled();
-    return states;
+  acknowledge(name: string, leaseIds: readonly string[]): Promise<LeaseStates> {
+    return this.#on(name, ({ id, secret }) => this.#steps.do('acknowledge', id, leasesOf(secret, leaseIds)));
   }
 
-  async giveBack(name: string, leaseIds: readonly string[], delayMs: number): Promise<LeaseStates> {
-    const { id, secret, dispatcher } = this.#entry(name);
-    const states = there(await this.#steps.do('giveBack', id, leasesOf(secret, leaseIds), delayMs));
-    dispatcher.settled(Date.now() + delayMs);
-    return states;
+  giveBack(name: string, leaseIds: readonly string[], delayMs: number): Promise<LeaseStates> {
+    return this.#on(name, ({ id, secret }) =>
+      this.#steps.do('giveBack', id, leasesOf(secret, leaseIds), delayMs),
+    );
   }
 
   /** Without `leaseMs`, by as long as a lease of the group lasts. */
-  async extend(name: string, leaseIds: readonly string[], leaseMs: number | null): Promise<LeaseStates> {
-    const { id, secret, leaseMs: usualMs, dispatcher } = this.#entry(name);
-    const ms = leaseMs ?? usualMs;
-    const states = there(await this.#steps.do('extend', id, leasesOf(secret, leaseIds), ms));
-    // They may end sooner than before.
-    dispatcher.settled(Date.now() + ms);
-    return states;
+  extend(name: string, leaseIds: readonly string[], leaseMs: number | null): Promise<LeaseStates> {
+    return this.#on(name, ({ id, secret, leaseMs: usualMs }) =>
+      this.#steps.do('extend', id, leasesOf(secret, leaseIds), leaseMs ?? usualMs),
+    );
   }
 
-  async seek(name: string, to: Start): Promise<Sought> {
-    const { id, dispatcher } = this.#entry(name);
-    const sought = there(await this.#steps.do('seek', id, to));
-    if (sought.kind === 'sought') dispatcher.sought(sought.position);
-    return sought;
+  seek(name: string, to: Start): Promise<Sought> {
+    return this.#on(name, ({ id }) => this.#steps.do('seek', id, to));
   }
 
-  /** Lets its pusher go on, at once. */
+  /** Lets its webhook go on, at once. */
   async resume(name: string): Promise<void> {
-    const { id, dispatcher, pusher } = this.#entry(name);
-    there(await this.#steps.do('resume', id));
-    pusher?.resume();
-    dispatcher.settled(Date.now());
+    await this.#on(name, ({ id }) => this.#steps.do('resume', id));
   }
 
   /** Some dead events behind the offset, and the offset behind which there are more, or null. */
@@ -194,8 +135,7 @@ export class Groups {
     after: number,
     eventsMax: number,
   ): Promise<{ events: DeadEvent[]; next: number | null }> {
-    const { id } = this.#entry(name);
-    const letters = there(await this.#steps.do('dead', id, after, eventsMax + 1));
+    const letters = await this.#on(name, ({ id }) => this.#steps.do('dead', id, after, eventsMax + 1));
     let bytes = 0;
     const cut = letters.findIndex((letter, i) => {
       bytes += letter.bytes;
@@ -209,46 +149,41 @@ export class Groups {
 
   /** Returns dead events to be delivered again, the lowest offsets first; says how many, and how many are left. */
   async replay(name: string, offsets: readonly number[] | null): Promise<{ replayed: number; dead: number }> {
-    const { id, dispatcher } = this.#entry(name);
-    const replayed = there(await this.#steps.do('replay', id, offsets, REPLAY_EVENTS_MAX));
-    dispatcher.settled(Date.now());
-    return { replayed, dead: there(await this.#steps.do('state', id)).dead };
+    const replayed = await this.#on(name, ({ id }) =>
+      this.#steps.do('replay', id, offsets, REPLAY_EVENTS_MAX),
+    );
+    const { dead } = await this.#on(name, ({ id }) => this.#steps.do('state', id));
+    return { replayed, dead };
   }
 
-  /** Answers who waits with nothing. */
+  /** Answers whoever waits with nothing. */
   async close(): Promise<void> {
-    this.#stopListening();
-    // First those who give back what they hold.
-    const entries = [...this.#byName.values()];
-    await Promise.all(entries.flatMap(({ pusher }) => (pusher === null ? [] : [pusher.close()])));
-    this.#sender.close();
-    await Promise.all(entries.map(({ dispatcher }) => dispatcher.close()));
+    await this.#known.close();
     await this.#steps.idle();
   }
 
-  #entry(name: string): Entry {
-    return there(this.#byName.get(name) ?? null);
-  }
-
-  #enter(state: GroupState): void {
-    const { id, secret, definition } = state;
-    const parts = { store: this.#store, commits: this.#commits, steps: this.#steps };
-    const isPushed = definition.push !== null;
-    const dispatcher = new Dispatcher(parts, state, isPushed ? PUSHED_AT_ONCE : OUTSTANDING_MAX);
-    const pusher = isPushed
-      ? new Pusher(
-          { dispatcher, steps: this.#steps, timing: this.#timing, sender: this.#sender, log: this.#log },
-          state,
-        )
-      : null;
-    const { name, topics, leaseMs } = definition;
-    this.#byName.set(name, { id, secret, topics, leaseMs, dispatcher, pusher });
+  /**
+   * What `work` makes of the group; null says that it is not there. One that is known may have been deleted and made anew
+   * by another process, so the name is looked up once more: but not where the new group has other topics, to which whoever
+   * asks may have no right.
+   */
+  async #on<T>(name: string, work: (group: KnownGroup) => Promise<T | null>): Promise<T> {
+    const known = await this.#known.lookUp(name);
+    if (known === undefined) throw new GroupGone('there is no such group');
+    const outcome = await work(known);
+    if (outcome !== null) return outcome;
+    this.#known.forget(known);
+    const anew = await this.#known.lookUp(name);
+    const isSame = anew !== undefined && anew.topics.join('\0') === known.topics.join('\0');
+    const again = isSame ? await work(anew) : null;
+    if (again === null) throw new GroupGone('there is no such group');
+    return again;
   }
 
   async #viewOf(state: GroupState): Promise<GroupView> {
     const { leased, returned, position, definition } = state;
     // What was looked at in vain since the last step is not in the store.
-    const lookedTo = Math.max(position, this.#byName.get(definition.name)?.dispatcher.lookedTo ?? 0);
+    const lookedTo = Math.max(position, this.#known.withId(state.id)?.dispatcher.lookedTo ?? 0);
     const { count } = await this.#store.snapshot({
       topicPatterns: [definition.topics],
       order: 'asc',
@@ -257,16 +192,4 @@ export class Groups {
     const outstanding = leased + returned;
     return { ...state, cursor: outstanding === 0 ? lookedTo : state.cursor, lag: count + outstanding };
   }
-
-  #committed(commit: Commit): void {
-    for (const { dispatcher } of this.#byName.values()) {
-      if (dispatcher.isAwaited) dispatcher.committed(commit);
-    }
-  }
-}
-
-/** A step is told null where its group is gone. */
-function there<T>(outcome: T | null): T {
-  if (outcome === null) throw new GroupGone('there is no such group');
-  return outcome;
 }

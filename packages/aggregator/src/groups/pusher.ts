@@ -1,9 +1,10 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { GroupState } from '../store/group-store.ts';
-import type { WebhookSender, WebhookTarget } from '../webhooks/sender.ts';
-import { type Delivered, type Dispatcher, GroupGone } from './dispatcher.ts';
+import type { GroupState, Push } from '../store/group-store.ts';
+import type { WebhookSender } from '../webhooks/sender.ts';
+import { type Dispatcher, GroupGone } from './dispatcher.ts';
+import type { Delivered } from './waiting-pulls.ts';
 import { leasesOf } from './lease-id.ts';
 import type { PushTiming } from './push-timing.ts';
 import type { SharedSteps } from './shared-steps.ts';
@@ -11,8 +12,15 @@ import type { SharedSteps } from './shared-steps.ts';
 /** Events that a dispatcher gives out at once for a pusher: the next one waits until this one is done with. */
 export const PUSHED_AT_ONCE = 1;
 
-/** How long one wait for an event is, and how long it rests where the store fails, milliseconds. */
-const PULL_MS = 60_000;
+/**
+ * For how long a process claims the right to send a group's events, and how long it waits for one at a time: a claim is
+ * renewed before each wait, and outlasts it and the longest answer (15 s). A process that dies is followed by another
+ * when its claim has run out.
+ */
+const CLAIM_MS = 30_000;
+const PULL_MS = 10_000;
+
+/** How long it rests where the store fails, milliseconds. */
 const STORE_FAULT_MS = 1000;
 
 /** What is kept of a reason. */
@@ -35,8 +43,9 @@ export interface PusherParts {
  * a delay that grows with its deliveries. The next event waits meanwhile; after its last delivery it is dead and the
  * next one's turn comes.
  *
- * It is *waiting* for an event, *sending* one, or *paused*: where all attempts have failed for as long as the timing
- * says, or the target said that it is gone (410), nothing is sent until `resume`. All of that is in the store, so a
+ * It is *waiting* for an event, *sending* one, *paused* or *standing by*. It is paused where all attempts have failed for
+ * as long as the timing says, or the target said that it is gone (410): nothing is sent until a `resume`. It stands by
+ * while another process has the right to send, which the store gives to one at a time. All of that is in the store, so a
  * restart goes on where it was; an event that was being sent when the process died is sent again, as the same delivery.
  */
 export class Pusher {
@@ -44,73 +53,79 @@ export class Pusher {
   readonly #id: number;
   readonly #name: string;
   readonly #leaseSecret: Uint8Array;
-  readonly #target: WebhookTarget;
+  /** What this process claims the right to send under. */
+  readonly #sender = randomUUID();
   readonly #stopped = new AbortController();
   readonly #finished: Promise<void>;
-  #isPaused: boolean;
+  #isPaused = false;
   /** Whether the last attempt failed. */
-  #isFailing: boolean;
-  #resumed: () => void = () => {};
+  #isFailing = false;
+  /** Aborted where what the last claim told may not be true any more. */
+  #changed = new AbortController();
 
-  constructor(parts: PusherParts, { id, definition, secret, push }: GroupState) {
-    if (definition.push === null || push === null)
-      throw new Error(`${definition.name} has nothing to push to`);
+  constructor(parts: PusherParts, { id, definition, secret }: GroupState) {
     this.#parts = parts;
     this.#id = id;
     this.#name = definition.name;
     this.#leaseSecret = secret;
-    this.#target = definition.push;
-    this.#isPaused = push.isPaused;
-    this.#isFailing = push.lastFailure !== null;
     this.#finished = this.#run();
   }
 
-  /** Goes on where it is paused. */
-  resume(): void {
-    this.#isPaused = false;
-    this.#isFailing = false;
-    this.#resumed();
+  /** Looks at once at how things stand in the store: a pause ended, or the target changed. */
+  changed(): void {
+    this.#changed.abort();
   }
 
   /** Ends it: a request that is under way is cut. Resolves when nothing is. */
   async close(): Promise<void> {
     this.#stopped.abort(new Error('the pusher is stopping'));
-    this.#resumed();
     await this.#finished;
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stopped;
-    let isRecovered = false;
+    const { steps, log } = this.#parts;
     while (!signal.aborted) {
+      this.#changed = new AbortController();
       try {
-        if (!isRecovered) {
-          // What a process that died was sending nobody is sending now.
-          await this.#parts.steps.do('untake', this.#id, null);
-          isRecovered = true;
-        } else if (this.#isPaused) await new Promise<void>((resolve) => (this.#resumed = resolve));
-        else await this.#next();
+        const claim = await steps.do('claimPush', this.#id, this.#sender, CLAIM_MS);
+        if (claim === null) return;
+        this.#isPaused = claim.state.isPaused;
+        this.#isFailing = claim.state.lastFailure !== null;
+        if (!claim.isHeld) await this.#rest(claim.othersForMs);
+        else if (this.#isPaused) await this.#rest(CLAIM_MS / 2);
+        else await this.#next(claim.push);
       } catch (error) {
-        if (error instanceof GroupGone || signal.aborted) return;
-        this.#parts.log.error({ err: error, group: this.#name }, 'a webhook waits for the store');
-        await sleep(STORE_FAULT_MS, undefined, { signal }).catch(() => undefined);
+        if (error instanceof GroupGone || signal.aborted) break;
+        log.error({ err: error, group: this.#name }, 'a webhook waits for the store');
+        await this.#rest(STORE_FAULT_MS);
       }
     }
+    // Another process need not wait for the claim to run out. Where the store fails it does.
+    await steps.do('releasePush', this.#id, this.#sender).catch(() => undefined);
+  }
+
+  /** Waits so long, or until something has changed. */
+  async #rest(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.#waitSignal(), ref: false }).catch(() => undefined);
+  }
+
+  #waitSignal(): AbortSignal {
+    return AbortSignal.any([this.#stopped.signal, this.#changed.signal]);
   }
 
   /** Waits for an event and sends it. */
-  async #next(): Promise<void> {
+  async #next(push: Push): Promise<void> {
     const { signal } = this.#stopped;
-    const [event] = await this.#parts.dispatcher.pull(PUSHED_AT_ONCE, PULL_MS, signal);
+    const [event] = await this.#parts.dispatcher.pull(PUSHED_AT_ONCE, PULL_MS, this.#waitSignal());
     if (event === undefined) return;
-    const failure = await this.#send(event);
-    const { steps, dispatcher } = this.#parts;
+    const failure = await this.#send(push, event);
+    const { steps } = this.#parts;
     const leases = leasesOf(this.#leaseSecret, [event.leaseId]);
     // The steps of a branch share a transaction: they are asked for in one turn.
     if (failure === null) {
       const noted = this.#noteSuccess();
       await steps.do('acknowledge', this.#id, leases);
-      dispatcher.settled();
       await noted;
     } else if (signal.aborted) {
       // It was cut by the stop and has not failed: the next start sends it again, as the same delivery.
@@ -119,15 +134,14 @@ export class Pusher {
       const delayMs = this.#delayMs(event, failure);
       const noted = this.#noteFailure(failure);
       await steps.do('giveBack', this.#id, leases, delayMs);
-      dispatcher.settled(Date.now() + delayMs);
       await noted;
     }
   }
 
   /** Null where the target took it. */
-  async #send({ offset, json }: Delivered): Promise<Failure | null> {
+  async #send(target: Push, { offset, json }: Delivered): Promise<Failure | null> {
     const message = { id: this.#messageId(offset), body: json };
-    const outcome = await this.#parts.sender.send(this.#target, message, this.#stopped.signal);
+    const outcome = await this.#parts.sender.send(target, message, this.#stopped.signal);
     if ('fault' in outcome)
       return { reason: outcome.fault.slice(0, REASON_CHARS_MAX), retryAfterMs: 0, isGone: false };
     const { status, retryAfter } = outcome;

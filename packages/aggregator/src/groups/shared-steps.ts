@@ -43,10 +43,7 @@ export class SharedSteps {
       await new Promise(setImmediate);
       const group = this.#waiting.splice(0, STEPS_MAX);
       try {
-        const outcomes = await this.#store.apply(
-          Date.now(),
-          group.map(({ step }) => step),
-        );
+        const outcomes = await this.#store.apply(group.map(({ step }) => step));
         for (const [i, { resolve }] of group.entries()) resolve(outcomes[i] as never);
       } catch (error) {
         for (const { reject } of group) reject(error as Error);

@@ -1,3 +1,5 @@
+import type { GroupNewsListener } from './group-news.ts';
+
 /**
  * Keeps how far each group has come, beside the events and as durable as they are. Every store behaves the same
  * and proves it by the same suite (test/store/group-store.test.ts); memory/subscriptions.ts is the one to read first.
@@ -27,13 +29,20 @@
  */
 export interface GroupStore {
   /**
-   * Does the steps, in order, in one transaction, and resolves after it is durable, with an outcome for each. Rejects
-   * with a StoreError, and then no step has happened. Steps that only read cost no sync.
+   * Does the steps, in order, in one transaction at one time of the store's own clock, and resolves after it is durable,
+   * with an outcome for each. Rejects with a StoreError, and then no step has happened. Steps that only read cost no sync.
    */
-  apply<const S extends readonly Step[]>(nowMs: number, steps: S): Promise<OutcomesOf<S>>;
+  apply<const S extends readonly Step[]>(steps: S): Promise<OutcomesOf<S>>;
+
+  /**
+   * Tells the listener what steps changed that matters to those who wait (group-news.ts), whoever took them, after they
+   * are durable, until the returned function is called. News of a step taken here come before its outcome; those of
+   * others may be lost, so what a process remembers of a group is a hint.
+   */
+  watch(listener: GroupNewsListener): () => void;
 }
 
-/** The steps: each gets the time, and is told of what is no longer there by null. */
+/** The steps. Each gets the time by the store's clock, and answers null where the group is no longer there. */
 export interface GroupSteps {
   /** Makes the group, or says in which field one of that name differs. */
   create(nowMs: number, definition: Definition): Created;
@@ -41,9 +50,12 @@ export interface GroupSteps {
   /** Forgets the group; false where there is none. */
   remove(nowMs: number, id: number): boolean;
 
+  /** The group of the name. */
+  find(nowMs: number, name: string): GroupState | null;
+
   /**
    * Leases events to those who ask: first what is due to be given again, longest due first, of one time in the order of
-   * the takes that had them and of the offsets; then fresh ones.
+   * the takes that had them and of the offsets; then fresh ones, the next above the position.
    */
   take(nowMs: number, id: number, request: TakeRequest): Taken | null;
 
@@ -63,6 +75,15 @@ export interface GroupSteps {
 
   /** Returns dead events, due at once: those at the offsets, or the lowest, at most `eventsMax`. Says how many. */
   replay(nowMs: number, id: number, offsets: readonly number[] | null, eventsMax: number): number | null;
+
+  /**
+   * Asks for the right to send the group's events, or renews it: one sender has it at a time, for `claimMs` from now. Who
+   * gets it from another finds no event under way: what that one was sending is undone, as by `untake`.
+   */
+  claimPush(nowMs: number, id: number, sender: string, claimMs: number): PushClaim | null;
+
+  /** Gives the right to send back; of no effect for whoever does not have it. */
+  releasePush(nowMs: number, id: number, sender: string): null;
 
   /** Notes how an attempt to send went, null where well; pauses where all have failed for as long. */
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null;
@@ -117,9 +138,21 @@ export interface PushState {
 /** A place in the log: its ends, an event's offset, or the first event committed at or after a time. */
 export type Start = 'earliest' | 'latest' | { readonly offset: number } | { readonly timeMs: number };
 
+/** What a sender is told that asked for the right to send. */
+export interface PushClaim {
+  /** Whether it has the right now. */
+  readonly isHeld: boolean;
+  /** For how much longer another has it, if nothing happens before; 0 where none has. */
+  readonly othersForMs: number;
+  /** Where to, as it is defined now. */
+  readonly push: Push;
+  readonly state: PushState;
+}
+
 export type Created =
   | { readonly kind: 'created' | 'same'; readonly state: GroupState }
   | { readonly kind: 'differs'; readonly field: DefinitionField }
+  | { readonly kind: 'full'; readonly groups: number }
   | BeyondEnd;
 
 export type DefinitionField = Exclude<keyof Definition, 'name'>;
@@ -137,19 +170,19 @@ export interface TakeRequest {
   readonly demands: readonly number[];
   /** Bytes of events that one is given at most, but for a single event. */
   readonly bytesMax: number;
-  /** The fresh events that may be taken; none where `after` is not the position any more. */
-  readonly fresh: FreshEvents;
+  /** What the caller has read ahead: where it begins at the position it spares the store looking for fresh events. */
+  readonly readAhead: FreshEvents | null;
   /** No fresh event is taken while so many are leased or returned. */
   readonly outstandingMax: number;
 }
 
-/** The next events of the group, without a gap: all that belong to it above `after` and up to `upTo`. */
-interface FreshEvents {
+/** The next events of a group, without a gap: all that belong to it above `after` and up to `upTo`. */
+export interface FreshEvents {
   readonly after: number;
   readonly upTo: number;
   /** Ascending. */
   readonly offsets: Float64Array;
-  /** What each has as text. */
+  /** Of each the bytes of its JSON, as `GET /events` gives it. */
   readonly bytes: Int32Array;
 }
 
@@ -159,8 +192,8 @@ export interface Taken {
   /** Where fresh events are to be read from now: all at or below it were taken. */
   readonly position: number;
   readonly outstanding: number;
-  /** When the next event may be due, if nothing happens before; null where nothing is outstanding. */
-  readonly nextDueMs: number | null;
+  /** In how many milliseconds the next event may be due, if nothing happens before; null where none is outstanding. */
+  readonly nextDueInMs: number | null;
 }
 
 /** What one take leased: what was given before comes first, then the fresh ones. */
@@ -168,7 +201,7 @@ export interface Hand {
   /** The number of the take, counted for each group from 1; of no meaning where there are no events. */
   readonly take: number;
   readonly offsets: Float64Array;
-  /** The how-manieth delivery each is. */
+  /** How often each was delivered, this time included. */
   readonly deliveries: Int32Array;
 }
 

@@ -31,25 +31,6 @@ type VisitEvent = (topic: string, text: Uint8Array, offset: number, receivedMs: 
 
 export type NewsListener = (news: News) => void;
 
-/** Those who watch a store. */
-export class Watchers {
-  readonly #listeners = new Set<NewsListener>();
-
-  get isEmpty(): boolean {
-    return this.#listeners.size === 0;
-  }
-
-  /** @returns what ends it */
-  add(listener: NewsListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  tell(news: News): void {
-    for (const listener of this.#listeners) listener(news);
-  }
-}
-
 /** The news of an append, with its events; null where it stored none. */
 export function newsOf(batches: readonly EventBatch[], results: readonly AppendResult[]): News | null {
   const accepted = results.reduce((sum, result) => sum + result.accepted, 0);

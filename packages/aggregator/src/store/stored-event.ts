@@ -12,6 +12,11 @@ export function storedEventJson(text: string, offset: number, receivedMs: number
   return text.slice(0, -1) + OFFSET_NAME + offset + receivedMember(receivedMs);
 }
 
+/** Bytes of that JSON, for a text of so many bytes. */
+export function storedEventBytes(textBytes: number, offset: number): number {
+  return textBytes - 1 + OFFSET_NAME.length + String(offset).length + RECEIVED_MEMBER_CHARS;
+}
+
 /** The same, framed. */
 export function framedEvent(text: string, offset: number, receivedMs: number, framing: Framing): string {
   const { id, before, behind } = FRAMES[framing];
@@ -110,6 +115,8 @@ function newBytes(length: number): Uint8Array<ArrayBuffer> {
 }
 
 const OFFSET_NAME = ',"offset":';
+/** The year has four digits for the next 7,973 years. */
+const RECEIVED_MEMBER_CHARS = receivedMember(0).length;
 const ZERO = 0x30;
 const NINE = 0x39;
 

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StoreError } from '../../src/store/event-store.ts';
+import { type EventStore, StoreError } from '../../src/store/event-store.ts';
+import type { Definition, GroupState } from '../../src/store/group-store.ts';
+import { ManyInstances } from '../../src/store/memory/many-instances.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
-import type { GroupState } from '../../src/store/group-store.ts';
 import { Commits } from '../../src/commits/commits.ts';
-import { type Delivered, Dispatcher, GroupGone } from '../../src/groups/dispatcher.ts';
+import { Dispatcher, GroupGone } from '../../src/groups/dispatcher.ts';
+import type { Delivered } from '../../src/groups/waiting-pulls.ts';
 import { leasesOf } from '../../src/groups/lease-id.ts';
 import { SharedSteps } from '../../src/groups/shared-steps.ts';
 import { batchOf, manyEvents } from '../support/events.ts';
@@ -12,47 +14,51 @@ import { batchOf, manyEvents } from '../support/events.ts';
 const STAYS = new AbortController().signal;
 const WAIT_MS = 20_000;
 
-/** A dispatcher on the reference store. */
-class Desk {
-  readonly store: MemoryStore;
+interface DeskOptions {
+  /** How deliveries may go, and of what. */
+  readonly definition?: Partial<Definition>;
+  readonly outstandingMax?: number;
+  readonly believedMs?: number;
+}
+
+/** A dispatcher on a store, that hears what the store tells. */
+class Desk<S extends EventStore = MemoryStore> {
+  readonly store: S;
   readonly dispatcher: Dispatcher;
   readonly steps: SharedSteps;
-  readonly #commits: Commits;
+  /** Word of what is done to the group is lost. */
+  isDeaf = false;
   readonly #secret: Uint8Array;
   #published = 0;
 
-  private constructor(store: MemoryStore, state: GroupState, outstandingMax: number) {
+  constructor(store: S, state: GroupState, { outstandingMax = 1000, believedMs }: DeskOptions = {}) {
     this.store = store;
-    this.#commits = new Commits(store, 0);
+    const commits = new Commits(store, 0);
     this.steps = new SharedSteps(store.groups);
     this.dispatcher = new Dispatcher(
-      { store, commits: this.#commits, steps: this.steps },
+      { store, commits, steps: this.steps, ...(believedMs !== undefined && { believedMs }) },
       state,
       outstandingMax,
     );
-    this.#commits.listen((commit) => this.dispatcher.committed(commit));
+    commits.listen((commit) => this.dispatcher.committed(commit));
+    store.groups.watch((news) => {
+      if (this.isDeaf) return;
+      if (news.kind === 'moved') this.dispatcher.moved(news.hasRoom, news.dueInMs);
+      else if (news.kind === 'sought') this.dispatcher.sought(news.position);
+      else if (news.kind === 'removed') this.dispatcher.gone();
+    });
     this.#secret = state.secret;
   }
 
-  static async open(deliveriesMax = 5, outstandingMax = 1000): Promise<Desk> {
+  static async open(options: DeskOptions = {}): Promise<Desk> {
     const store = new MemoryStore();
-    const definition = {
-      name: 'w',
-      topics: ['>'],
-      start: 'earliest',
-      leaseMs: 60_000,
-      deliveriesMax,
-      push: null,
-    } as const;
-    const [created] = await store.groups.apply(Date.now(), [['create', definition]]);
-    assert.ok(created.kind === 'created');
-    return new Desk(store, created.state, outstandingMax);
+    return new Desk(store, await makeGroup(store, options.definition), options);
   }
 
-  async publish(count: number): Promise<void> {
+  async publish(count: number, topic = 'orders'): Promise<void> {
     const from = this.#published;
     this.#published += count;
-    await this.store.append([batchOf(...manyEvents(count, (i) => ({ event_id: `e-${from + i}` })))]);
+    await this.store.append([batchOf(...manyEvents(count, (i) => ({ topic, event_id: `e-${from + i}` })))]);
   }
 
   pull(eventsMax: number, waitMs = 0, signal: AbortSignal = STAYS): Promise<Delivered[]> {
@@ -62,14 +68,27 @@ class Desk {
   async acknowledge(events: readonly Delivered[]): Promise<void> {
     const leases = leasesOf(this.#secret, events.map(({ leaseId }) => leaseId)); // prettier-ignore
     await this.steps.do('acknowledge', this.dispatcher.id, leases);
-    this.dispatcher.settled();
   }
 
   async giveBack(events: readonly Delivered[]): Promise<void> {
     const leases = leasesOf(this.#secret, events.map(({ leaseId }) => leaseId)); // prettier-ignore
     await this.steps.do('giveBack', this.dispatcher.id, leases, 0);
-    this.dispatcher.settled(Date.now());
   }
+}
+
+async function makeGroup(store: EventStore, change: Partial<Definition> = {}): Promise<GroupState> {
+  const definition: Definition = {
+    name: 'w',
+    topics: ['>'],
+    start: 'earliest',
+    leaseMs: 60_000,
+    deliveriesMax: 5,
+    push: null,
+    ...change,
+  };
+  const [created] = await store.groups.apply([['create', definition]]);
+  assert.ok(created.kind === 'created');
+  return created.state;
 }
 
 function offsetsOf(events: readonly Delivered[]): number[] {
@@ -77,7 +96,7 @@ function offsetsOf(events: readonly Delivered[]): number[] {
 }
 
 test('while as many are in flight as may be, pulls wait until some are acknowledged [GRP-18]', async () => {
-  const desk = await Desk.open(5, 10);
+  const desk = await Desk.open({ outstandingMax: 10 });
   await desk.publish(25);
   const held = await desk.pull(100);
   assert.equal(held.length, 10);
@@ -100,7 +119,7 @@ test('who came first is served first', async () => {
 });
 
 test('a pull that left is not given what comes, and what was leased for it meanwhile comes to another uncounted', async () => {
-  const desk = await Desk.open(1);
+  const desk = await Desk.open({ definition: { deliveriesMax: 1 } });
   const left = new AbortController();
   const leaving = desk.pull(5, WAIT_MS, left.signal);
   await desk.publish(3);
@@ -115,32 +134,76 @@ test('a pull that left is not given what comes, and what was leased for it meanw
   await desk.dispatcher.close();
 });
 
-test('workers that acknowledge, give back and come again get each event, and none after it was acknowledged', async () => {
-  const desk = await Desk.open(1000, 60);
-  const acknowledged = new Set<number>();
-  const EVENTS = 2000;
-  const worker = async (place: number): Promise<void> => {
-    for (let turn = 0; acknowledged.size < EVENTS; turn++) {
-      const events = await desk.pull(1 + ((place * 7 + turn) % 23), 5);
-      for (const { offset } of events) assert.ok(!acknowledged.has(offset), `${offset} came again`);
-      const done = events.filter(({ offset, delivery }) => (offset + place) % 3 !== 0 || delivery > 2);
-      for (const { offset } of done) acknowledged.add(offset);
-      await desk.acknowledge(done);
-      await desk.giveBack(events.filter((event) => !done.includes(event)));
-    }
+test('an event is given though an unrelated commit lands while it is being read [GRP-4]', async () => {
+  const desk = await Desk.open({ definition: { topics: ['orders'] } });
+  const { store } = desk;
+  let letGo = (): void => {};
+  const held = new Promise<void>((resolve) => (letGo = resolve));
+  const read = store.read.bind(store);
+  store.read = async (query) => {
+    const page = await read(query);
+    await held;
+    return page;
   };
-  const publisher = async (): Promise<void> => {
-    for (let from = 0; from < EVENTS; from += 50) {
-      await desk.publish(50);
-      await new Promise(setImmediate);
-    }
-  };
-  await Promise.all([publisher(), ...[0, 1, 2, 3, 4, 5].map(worker)]);
-  assert.equal(acknowledged.size, EVENTS);
-  const [state] = await desk.store.groups.apply(Date.now(), [['state', desk.dispatcher.id]]);
-  assert.deepEqual([state!.cursor, state!.leased, state!.returned, state!.dead], [EVENTS, 0, 0, 0]);
+  await desk.publish(2);
+  const pull = desk.pull(5, WAIT_MS);
+  await new Promise(setImmediate);
+  await desk.publish(1, 'other');
+  letGo();
+  assert.deepEqual(offsetsOf(await pull), [1, 2]);
+  await desk.publish(1, 'other');
+  const next = desk.pull(5, WAIT_MS);
+  await desk.publish(1);
+  assert.deepEqual(offsetsOf(await next), [5]);
   await desk.dispatcher.close();
 });
+
+test('what another process did to the group is found, though nobody tells [GRP-8]', async () => {
+  const desk = await Desk.open({ definition: { leaseMs: 100 }, believedMs: 20 });
+  const { store, dispatcher } = desk;
+  await desk.publish(3);
+  await desk.acknowledge(await desk.pull(1));
+  desk.isDeaf = true;
+  const [taken] = await store.groups.apply([
+    ['take', dispatcher.id, { demands: [1], bytesMax: 1000, readAhead: null, outstandingMax: 9 }],
+  ]);
+  assert.deepEqual([...taken!.hands[0]!.offsets], [2]);
+  assert.deepEqual(offsetsOf(await desk.pull(1)), [3], 'not the one that it had read ahead');
+  assert.deepEqual(offsetsOf(await desk.pull(1, WAIT_MS)), [2], 'when the lease of the other has run out');
+  await dispatcher.close();
+});
+
+for (const instances of [1, 2]) {
+  test(`workers of ${instances} processes get each event, and none after it was acknowledged [GRP-5, GRP-7]`, async () => {
+    const truth = new ManyInstances();
+    const state = await makeGroup(truth.open(), { deliveriesMax: 1000 });
+    const desks = Array.from(
+      { length: instances },
+      () => new Desk(truth.open(), state, { outstandingMax: 60 }),
+    );
+    const acknowledged = new Set<number>();
+    const EVENTS = 1500;
+    const worker = async (place: number): Promise<void> => {
+      const desk = desks[place % instances]!;
+      for (let turn = 0; acknowledged.size < EVENTS; turn++) {
+        const events = await desk.pull(1 + ((place * 7 + turn) % 23), 5);
+        for (const { offset } of events) assert.ok(!acknowledged.has(offset), `${offset} came again`);
+        const done = events.filter(({ offset, delivery }) => (offset + place) % 3 !== 0 || delivery > 2);
+        for (const { offset } of done) acknowledged.add(offset);
+        await desk.acknowledge(done);
+        await desk.giveBack(events.filter((event) => !done.includes(event)));
+      }
+    };
+    const publisher = async (): Promise<void> => {
+      for (let from = 0; from < EVENTS; from += 50) await desks[0]!.publish(50);
+    };
+    await Promise.all([publisher(), ...[0, 1, 2, 3, 4, 5].map(worker)]);
+    assert.equal(acknowledged.size, EVENTS);
+    const [end] = await desks[0]!.store.groups.apply([['state', state.id]]);
+    assert.deepEqual([end!.cursor, end!.leased, end!.returned, end!.dead], [EVENTS, 0, 0, 0]);
+    for (const { dispatcher } of desks) await dispatcher.close();
+  });
+}
 
 test('a pull is refused with the fault of the store, and the next one is served when that has passed', async () => {
   const desk = await Desk.open();

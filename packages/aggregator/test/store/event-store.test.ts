@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import type { StoredEvent } from '@chronicleweaver/protocol';
 import {
   ACCEPTED,
@@ -14,30 +12,21 @@ import {
   StoreError,
   type TopicFilter,
 } from '../../src/store/event-store.ts';
-import { MemoryStore } from '../../src/store/memory/store.ts';
-import { SqliteStore } from '../../src/store/sqlite/store.ts';
 import { batchOf, eventWith, manyEvents } from '../support/events.ts';
-import { tempFolder } from '../support/temp-folder.ts';
-
-/** Every store there is, by its folder: one that is not here fails the first test. */
-const STORES: Record<string, (t: TestContext) => Promise<EventStore>> = {
-  memory: async () => new MemoryStore(),
-  sqlite: (t) => SqliteStore.open(join(tempFolder(t), 'events.db')),
-};
+import { STORES, TestClock, storeFolders } from '../support/stores.ts';
 
 test('every store runs this suite', () => {
-  const source = new URL('../../src/store/', import.meta.url);
-  const folders = readdirSync(source).filter((name) => existsSync(new URL(`${name}/store.ts`, source)));
-  assert.deepEqual(folders.toSorted(), Object.keys(STORES).toSorted());
+  for (const folder of storeFolders()) assert.ok(folder in STORES, `${folder} is not in support/stores.ts`);
 });
 
 for (const [name, open] of Object.entries(STORES)) {
-  const suite = (behaviour: string, run: (store: EventStore, t: TestContext) => Promise<void>): void => {
+  const suite = (behaviour: string, run: (store: EventStore, clock: TestClock) => Promise<void>): void => {
     test(`${name}: ${behaviour}`, async (t) => {
+      const clock = new TestClock(Date.now());
       let store: EventStore | undefined;
       t.after(() => store?.close());
-      store = await open(t);
-      await run(store, t);
+      store = await open(t, clock);
+      await run(store, clock);
     });
   };
 
@@ -71,6 +60,39 @@ for (const [name, open] of Object.entries(STORES)) {
     const [first] = await store.append([batchOf(eventWith())]);
     const [kept] = await all(store);
     assert.equal(new Date(first!.receivedMs).toISOString(), kept!.received_at);
+  });
+
+  suite('times of commits never go back with the clock [READ-1]', async (store, clock) => {
+    await store.append([batchOf(eventWith({ event_id: 'before' }))]);
+    const beforeMs = clock.ms;
+    clock.ms -= 60_000;
+    const [set] = await store.append([batchOf(eventWith({ event_id: 'set back' }))]);
+    assert.equal(set!.receivedMs, beforeMs);
+    clock.ms += 61_000;
+    const [later] = await store.append([batchOf(eventWith({ event_id: 'later' }))]);
+    assert.equal(later!.receivedMs, beforeMs + 1000);
+    assert.deepEqual(
+      (await all(store)).map(({ received_at: at }) => Date.parse(at)),
+      [beforeMs, beforeMs, beforeMs + 1000],
+    );
+  });
+
+  suite('whoever watches hears of every event that is committed, in the end', async (store) => {
+    await store.append([batchOf(...manyEvents(3))]);
+    let end = 0;
+    const stop = store.watch(0, (news) => {
+      assert.ok(news.after < news.lastOffset);
+      end = Math.max(end, news.lastOffset);
+    });
+    assert.equal(end, 3, 'what is committed already is told at once');
+    for (let i = 0; i < 9; i++) await store.append([batchOf(eventWith({ event_id: `${i}` }))]);
+    for (let turn = 0; turn < 40; turn++) await new Promise(setImmediate);
+    assert.equal(end, 12);
+    await store.append([batchOf(eventWith({ event_id: '0' }))]);
+    stop();
+    await store.append([batchOf(eventWith({ event_id: 'last' }))]);
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    assert.equal(end, 12);
   });
 
   suite(

@@ -7,6 +7,7 @@ import { MemoryStore } from '../../src/store/memory/store.ts';
 import { SqliteStore } from '../../src/store/sqlite/store.ts';
 import { DONE, type LeaseStates, type Step } from '../../src/store/group-store.ts';
 import { batchOf, manyEvents } from '../support/events.ts';
+import { TestClock } from '../support/stores.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
 const EVENTS = 24;
@@ -21,7 +22,7 @@ interface Lease {
 
 /** What a worker may do; numbers choose among the leases that were ever given, good or not. */
 const anAction = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ do: fc.constant('take' as const), demands: fc.array(fc.nat(5), { minLength: 1, maxLength: 3 }), gap: fc.nat(3) }) }, // prettier-ignore
+  { weight: 6, arbitrary: fc.record({ do: fc.constant('take' as const), demands: fc.array(fc.nat(5), { minLength: 1, maxLength: 3 }), gap: fc.nat(3), behind: fc.constantFrom(0, 0, 0, 1, 4) }) }, // prettier-ignore
   { weight: 5, arbitrary: fc.record({ do: fc.constantFrom('acknowledge', 'giveBack', 'extend'), chosen: fc.array(fc.nat(60), { maxLength: 6 }), ms: fc.constantFrom(0, 30, 250) }) }, // prettier-ignore
   {
     weight: 3,
@@ -99,14 +100,15 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
   await fc.assert(
     fc.asyncProperty(fc.array(anAction, { maxLength: 40 }), async (actions) => {
       const path = join(folder, `${file++}.db`);
-      const reference = new MemoryStore();
-      let store: EventStore = await SqliteStore.open(path);
+      const clock = new TestClock(Date.now());
+      const reference = new MemoryStore(clock.now);
+      const openFile = () => SqliteStore.open(path, undefined, { clock: clock.shared });
+      let store: EventStore = await openFile();
       try {
         for (const one of [reference, store]) await one.append([batchOf(...manyEvents(EVENTS))]);
-        let nowMs = Date.now() + 60_000;
         const both = async <const S extends Step>(step: S) => {
-          const [expected] = await reference.groups.apply(nowMs, [step]);
-          const [actual] = await store.groups.apply(nowMs, [step]);
+          const [expected] = await reference.groups.apply([step]);
+          const [actual] = await store.groups.apply([step]);
           assert.deepEqual(withoutSecret(actual), withoutSecret(expected), step[0]);
           return expected;
         };
@@ -118,17 +120,19 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
         const given: Lease[] = [];
         let position = 0;
 
-        const take = async (demands: number[], upTo: number): Promise<void> => {
-          const offsets = Float64Array.from({ length: upTo - position }, (_, i) => position + 1 + i);
-          const fresh = { after: position, upTo, offsets, bytes: new Int32Array(offsets.length).fill(10) };
+        /** What is offered begins at the position, or where another process may have moved it from. */
+        const take = async (demands: number[], upTo: number, behind = 0): Promise<void> => {
+          const after = Math.max(0, position - behind);
+          const offsets = Float64Array.from({ length: upTo - after }, (_, i) => after + 1 + i);
+          const readAhead = { after, upTo, offsets, bytes: new Int32Array(offsets.length).fill(10) };
           const taken = await both([
             'take',
             id,
-            { demands, bytesMax: 1000, fresh, outstandingMax: OUTSTANDING_MAX },
+            { demands, bytesMax: 1000, readAhead, outstandingMax: OUTSTANDING_MAX },
           ]);
           for (const hand of taken!.hands) {
             for (const [i, offset] of hand.offsets.entries()) {
-              witness.delivered(nowMs, hand.take, offset, hand.deliveries[i]!);
+              witness.delivered(clock.ms, hand.take, offset, hand.deliveries[i]!);
               given.push({ take: hand.take, offset });
             }
           }
@@ -146,7 +150,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
           const states: LeaseStates | null =
             what === 'acknowledge' ? await both([what, id, leases]) : await both([what, id, leases, ms]);
           for (const [i, lease] of chosen.entries()) {
-            const isHeld = witness.isHeld(nowMs, lease);
+            const isHeld = witness.isHeld(clock.ms, lease);
             assert.equal(
               states![i] === DONE,
               isHeld,
@@ -154,7 +158,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
             );
             if (!isHeld) continue;
             if (what === 'acknowledge') witness.acknowledged(lease);
-            else witness.until(lease, what === 'extend' ? nowMs + ms : nowMs);
+            else witness.until(lease, what === 'extend' ? clock.ms + ms : clock.ms);
           }
         };
         const deadOffsets = async (): Promise<number[]> =>
@@ -163,7 +167,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
         for (const action of actions) {
           switch (action.do) {
             case 'take':
-              await take(action.demands, Math.min(EVENTS, position + action.gap + 1));
+              await take(action.demands, Math.min(EVENTS, position + action.gap + 1), action.behind);
               break;
             case 'acknowledge':
             case 'giveBack':
@@ -173,13 +177,13 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
               break;
             }
             case 'pass':
-              nowMs += action.ms;
+              clock.ms += action.ms;
               break;
             case 'untake': {
               const lease = action.chosen === null ? null : given[action.chosen % given.length];
               if (lease === undefined) break;
               await both(['untake', id, lease?.take ?? null]);
-              witness.undone(nowMs, lease?.take ?? null);
+              witness.undone(clock.ms, lease?.take ?? null);
               break;
             }
             case 'replay': {
@@ -198,7 +202,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
             }
             case 'restart':
               await store.close();
-              store = await SqliteStore.open(path);
+              store = await openFile();
               break;
           }
           await both(['state', id]);
@@ -208,7 +212,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
         const dead = new Set(await deadOffsets());
         const owed = new Set(witness.owed().filter((offset) => !dead.has(offset)));
         for (let round = 0; round < 30; round++) {
-          nowMs += LEASE_MS * 3;
+          clock.ms += LEASE_MS * 3;
           const from = given.length;
           await take([50], EVENTS);
           for (const { offset } of given.slice(from)) owed.delete(offset);

@@ -1,6 +1,6 @@
 import type { FieldError } from '@chronicleweaver/protocol';
 import { type DefinitionField, type LeaseStates, SETTLED, UNKNOWN } from '../../store/group-store.ts';
-import type { Delivered } from '../../groups/dispatcher.ts';
+import type { Delivered } from '../../groups/waiting-pulls.ts';
 import type { GroupView } from '../../groups/groups.ts';
 import { ProblemError } from '../request/problems.ts';
 import type { DefinitionBody, GroupAnswer } from './schemas.ts';

@@ -1,4 +1,3 @@
-import { LIMITS } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import { Type } from '../../json-schema.ts';
 import type { ByteBudget } from '../../queue/byte-budget.ts';
@@ -58,20 +57,20 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
   const conflicts = problems(409);
 
   // To a key a group that gives out other topics than its own is not there.
-  api.addHook<{ Params: { name?: string } }>('preHandler', (request, _reply, done) => {
-    const topics = groups.topicsOf(request.params.name ?? '');
-    const isHidden = request.method !== 'PUT' && foreignPatterns(request, topics).length > 0;
-    done(isHidden ? new GroupGone('there is no such group') : undefined);
-  });
-
-  api.addHook<{ Params: { name?: string } }>('preHandler', (request, _reply, done) => {
-    const name = request.params.name ?? '';
-    const resource = request.routeOptions.url?.split('/').at(-1) ?? '';
-    let refusal: ProblemError | undefined;
-    if (PULLED.has(resource) && groups.isPushed(name)) {
-      refusal = new ProblemError('subscription_pushes', `the events of ${name} are sent to its webhook`);
+  api.addHook<{ Params: { name?: string } }>('preHandler', async (request) => {
+    const { name } = request.params;
+    if (name === undefined || request.method === 'PUT') return;
+    const group = await groups.find(name);
+    if (group === undefined || foreignPatterns(request, group.topics).length > 0) {
+      throw new GroupGone('there is no such group');
     }
-    done(refusal);
+    const resource = request.routeOptions.url?.split('/').at(-1) ?? '';
+    if (group.isPushed && PULLED.has(resource)) {
+      throw new ProblemError('subscription_pushes', `the events of ${name} are sent to its webhook`);
+    }
+    if (!group.isPushed && resource === 'resume') {
+      throw new ProblemError('subscription_pulls', `nothing of ${name} is sent: its workers pull`);
+    }
   });
 
   api.put(
@@ -94,12 +93,6 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
     async (request, reply) => {
       const definition = definitionOf(request.params.name, request.body, webhookAllowPrivate);
       refuseForeign(request, definition.topics);
-      if (!groups.has(definition.name) && groups.count >= LIMITS.groupsMax) {
-        throw new ProblemError(
-          'subscriptions_full',
-          `there are ${groups.count}; delete one that is not needed`,
-        );
-      }
       const created = await groups.put(definition);
       switch (created.kind) {
         case 'created':
@@ -108,6 +101,11 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
           return viewJson(await groups.view(definition.name));
         case 'differs':
           throw differs(definition.name, created.field);
+        case 'full':
+          throw new ProblemError(
+            'subscriptions_full',
+            `there are ${created.groups}; delete one that is not needed`,
+          );
         case 'beyond_end':
           throw beyondEnd('start', created.lastOffset);
       }
@@ -316,9 +314,6 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
     },
     async (request) => {
       const { name } = request.params;
-      if (groups.has(name) && !groups.isPushed(name)) {
-        throw new ProblemError('subscription_pulls', `nothing of ${name} is sent: its workers pull`);
-      }
       await groups.resume(name);
       return viewJson(await groups.view(name));
     },

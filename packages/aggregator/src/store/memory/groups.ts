@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { LIMITS } from '@chronicleweaver/protocol';
 import {
   type Created,
   DONE,
@@ -6,10 +7,12 @@ import {
   type DeadReason,
   type Definition,
   EXPIRED,
+  type FreshEvents,
   type Hand,
   type Leases,
   type LeaseStates,
   type OutcomesOf,
+  type PushClaim,
   type PushState,
   SETTLED,
   type Sought,
@@ -23,12 +26,16 @@ import {
   UNKNOWN,
   differingField,
 } from '../group-store.ts';
+import { Watchers } from '../watchers.ts';
+import { type GroupNews, type GroupNewsListener, newsOfSteps } from '../group-news.ts';
 
-/** What is asked of the log to find a place in it. */
+/** What is asked of the log. */
 export interface Log {
   readonly lastOffset: number;
   /** The offset of the last event that was committed before the time, 0 where none was. */
   lastOffsetBefore(timeMs: number): number;
+  /** The next events above the offset on topics that match, at most so many. */
+  next(topics: readonly string[], after: number, eventsMax: number): FreshEvents;
 }
 
 /** An event that is leased (`take` is set and `dueMs` is to come) or returned. */
@@ -57,20 +64,32 @@ interface Group {
   isPaused: boolean;
   failingSinceMs: number | null;
   lastFailure: string | null;
+  sender: string | null;
+  senderUntilMs: number;
 }
 
 /** The reference: what a store of groups has to do, in the fewest words. Nothing is durable. */
 export class MemoryGroups implements GroupStore, GroupSteps {
   readonly #log: Log;
+  readonly #now: () => number;
   readonly #byId = new Map<number, Group>();
+  readonly #watchers = new Watchers<GroupNews>();
   #lastId = 0;
 
-  constructor(log: Log) {
+  constructor(log: Log, now: () => number) {
     this.#log = log;
+    this.#now = now;
   }
 
-  async apply<const S extends readonly Step[]>(nowMs: number, steps: S): Promise<OutcomesOf<S>> {
-    return steps.map((step) => this.#step(nowMs, step)) as OutcomesOf<S>;
+  async apply<const S extends readonly Step[]>(steps: S): Promise<OutcomesOf<S>> {
+    const nowMs = this.#now();
+    const outcomes = steps.map((step) => this.#step(nowMs, step)) as OutcomesOf<S>;
+    for (const news of newsOfSteps(steps, outcomes)) this.#watchers.tell(news);
+    return outcomes;
+  }
+
+  watch(listener: GroupNewsListener): () => void {
+    return this.#watchers.add(listener);
   }
 
   create(nowMs: number, definition: Definition): Created {
@@ -81,6 +100,7 @@ export class MemoryGroups implements GroupStore, GroupSteps {
         ? { kind: 'same', state: this.state(nowMs, id)! }
         : { kind: 'differs', field };
     }
+    if (this.#byId.size >= LIMITS.groupsMax) return { kind: 'full', groups: this.#byId.size };
     const position = this.#positionOf(definition.start, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#log.lastOffset };
     const id = ++this.#lastId;
@@ -100,6 +120,8 @@ export class MemoryGroups implements GroupStore, GroupSteps {
       isPaused: false,
       failingSinceMs: null,
       lastFailure: null,
+      sender: null,
+      senderUntilMs: 0,
     });
     return { kind: 'created', state: this.state(nowMs, id)! };
   }
@@ -108,14 +130,23 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     return this.#byId.delete(id);
   }
 
+  find(nowMs: number, name: string): GroupState | null {
+    const found = this.#byId.values().find(({ definition }) => definition.name === name);
+    return found === undefined ? null : this.state(nowMs, found.id);
+  }
+
   take(nowMs: number, id: number, request: TakeRequest): Taken | null {
     const group = this.#at(nowMs, id);
     if (group === undefined) return null;
-    const { fresh, outstandingMax, bytesMax } = request;
-    const isCurrent = fresh.after === group.position;
-    const freshCount = isCurrent ? fresh.offsets.length : 0;
+    const { demands, outstandingMax, bytesMax } = request;
+    const room = Math.max(0, outstandingMax - group.outstanding.size);
+    const asked = demands.reduce((sum, eventsMax) => sum + eventsMax, 0);
+    const fresh = isCurrent(request.readAhead, group.position)
+      ? request.readAhead
+      : this.#log.next(group.definition.topics, group.position, Math.min(asked, room));
+    const freshCount = fresh.offsets.length;
     let next = 0;
-    const hands = request.demands.map((eventsMax): Hand => {
+    const hands = demands.map((eventsMax): Hand => {
       const taken: Outstanding[] = [];
       let bytes = 0;
       const fits = (event: Outstanding): boolean =>
@@ -155,12 +186,13 @@ export class MemoryGroups implements GroupStore, GroupSteps {
         deliveries: Int32Array.from(taken, ({ deliveries }) => deliveries),
       };
     });
-    if (isCurrent && freshCount === 0) group.position = fresh.upTo;
+    if (freshCount === 0) group.position = fresh.upTo;
+    const nextDueMs = inOrderOfDue(group)[0]?.dueMs;
     return {
       hands,
       position: group.position,
       outstanding: group.outstanding.size,
-      nextDueMs: inOrderOfDue(group)[0]?.dueMs ?? null,
+      nextDueInMs: nextDueMs === undefined ? null : Math.max(0, nextDueMs - nowMs),
     };
   }
 
@@ -222,6 +254,26 @@ export class MemoryGroups implements GroupStore, GroupSteps {
       group.outstanding.set(offset, { offset, bytes, deliveries: 0, take: null, dueMs: nowMs });
     }
     return Math.min(wanted.length, eventsMax);
+  }
+
+  claimPush(nowMs: number, id: number, sender: string, claimMs: number): PushClaim | null {
+    const group = this.#at(nowMs, id);
+    const push = group?.definition.push ?? null;
+    if (group === undefined || push === null) return null;
+    const othersForMs = group.sender === sender ? 0 : Math.max(0, group.senderUntilMs - nowMs);
+    if (othersForMs === 0) {
+      // What a sender that is gone was sending, nobody is sending now.
+      if (group.sender !== sender) this.untake(nowMs, id, null);
+      group.sender = sender;
+      group.senderUntilMs = nowMs + claimMs;
+    }
+    return { isHeld: othersForMs === 0, othersForMs, push, state: pushStateOf(group) };
+  }
+
+  releasePush(_nowMs: number, id: number, sender: string): null {
+    const group = this.#byId.get(id);
+    if (group?.sender === sender) group.senderUntilMs = 0;
+    return null;
   }
 
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null {
@@ -332,6 +384,11 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     const step = this[name].bind(this) as (nowMs: number, ...args: unknown[]) => unknown;
     return step(nowMs, ...args);
   }
+}
+
+/** Whether what a caller has read ahead goes on where the group is. */
+function isCurrent(readAhead: FreshEvents | null, position: number): readAhead is FreshEvents {
+  return readAhead?.after === position;
 }
 
 function pushStateOf({ isPaused, failingSinceMs, lastFailure }: Group): PushState {

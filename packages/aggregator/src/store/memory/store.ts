@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { compileTopicPatterns } from '@chronicleweaver/protocol';
 import {
   EVENT_ID,
   type EventBatch,
@@ -29,8 +30,9 @@ import {
 } from '../event-store.ts';
 import { type Framing, framedEvent, storedEventJson } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
-import type { GroupStore } from '../group-store.ts';
-import { type NewsListener, Watchers, newsOf } from '../news.ts';
+import type { FreshEvents, GroupStore } from '../group-store.ts';
+import { type News, type NewsListener, newsOf } from '../news.ts';
+import { Watchers } from '../watchers.ts';
 import { MemoryGroups } from './groups.ts';
 
 interface KeptEvent {
@@ -55,21 +57,30 @@ export class MemoryStore implements EventStore {
   #duplicates = 0;
   #conflicts = 0;
   #closed = false;
-  readonly #watchers = new Watchers();
+  readonly #watchers = new Watchers<News>();
   readonly epochs: readonly Epoch[] = [{ name: randomUUID(), afterOffset: 0 }];
-  readonly groups: GroupStore = new MemoryGroups(this);
+  readonly groups: GroupStore;
+  readonly #now: () => number;
+  #lastMs = 0;
+
+  /** @param now the clock, milliseconds since 1970 */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+    this.groups = new MemoryGroups(this, now);
+  }
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
-    await this.probe();
-    const receivedMs = Date.now();
-    const results = batches.map((batch) => this.#appendOne(batch, receivedMs));
+    if (this.#closed) throw closed();
+    // Times of commits never fall, whatever the clock does.
+    this.#lastMs = Math.max(this.#lastMs, this.#now());
+    const results = batches.map((batch) => this.#appendOne(batch, this.#lastMs));
     const news = newsOf(batches, results);
     if (news !== null) this.#watchers.tell(news);
     return results;
   }
 
   async probe(): Promise<void> {
-    if (this.#closed) throw new StoreError('closed', 'the store is closed');
+    if (this.#closed) throw closed();
   }
 
   async snapshot(query: SnapshotQuery): Promise<Snapshot> {
@@ -143,6 +154,18 @@ export class MemoryStore implements EventStore {
     return this.#log.findLast(({ receivedMs }) => receivedMs < timeMs)?.offset ?? 0;
   }
 
+  next(topics: readonly string[], after: number, eventsMax: number): FreshEvents {
+    const isMeant = compileTopicPatterns(topics);
+    const ahead = this.#log.filter(({ offset, topic }) => offset > after && isMeant(topic));
+    const chosen = ahead.slice(0, eventsMax);
+    return {
+      after,
+      upTo: ahead.length > eventsMax ? (chosen.at(-1)?.offset ?? after) : Math.max(after, this.lastOffset),
+      offsets: Float64Array.from(chosen, ({ offset }) => offset),
+      bytes: Int32Array.from(chosen, (event) => Buffer.byteLength(framed(event, 'array')) - 1),
+    };
+  }
+
   #matches(query: SnapshotQuery): KeptEvent[] {
     const isMeant = compileTopicFilter(query);
     return this.#log.filter((event) => {
@@ -183,6 +206,11 @@ export class MemoryStore implements EventStore {
     this.#conflicts += conflicts;
     return { accepted, duplicates: duplicates + conflicts, conflicts, receivedMs, verdicts, offsets };
   }
+}
+
+/** What a call is answered with after the close. */
+export function closed(): StoreError {
+  return new StoreError('closed', 'the store is closed');
 }
 
 function framed({ text, offset, receivedMs }: KeptEvent, framing: Framing): string {

@@ -45,6 +45,7 @@ export class Appender {
   readonly #hasher: KeyHasher;
   readonly #index: KeyIndex;
   readonly #log: BlockLog;
+  readonly #now: () => number;
   readonly #topics = new Map<string, Topic>();
   /** Some of them, each at the place that its name gives: what is here is found without making a string of the name. */
   readonly #recentTopics = Array.from<Topic | undefined>({ length: RECENT_TOPICS });
@@ -60,18 +61,23 @@ export class Appender {
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
 
-  /** @param stopped called once, when the writer fails for good */
+  /**
+   * @param now the clock, milliseconds since 1970
+   * @param stopped called once, when the writer fails for good
+   */
   constructor(
     db: DatabaseSync,
     hasher: KeyHasher,
     index: KeyIndex,
     log: BlockLog,
+    now: () => number,
     stopped: (why: StoreError) => void = () => {},
   ) {
     this.#db = db;
     this.#hasher = hasher;
     this.#index = index;
     this.#log = log;
+    this.#now = now;
     this.#stopped = stopped;
     this.#findTopic = db.prepare('SELECT topic_id, events, last_offset FROM topic WHERE name = ?');
     this.#insertTopic = db.prepare('INSERT INTO topic (name, events, last_offset) VALUES (?, 0, 0)');
@@ -109,7 +115,7 @@ export class Appender {
     if (this.#lackingBytes > 0 && freeBytes(this.#db.location()!) < this.#lackingBytes) throw noSpaceLeft();
     this.transaction((ledger) => {
       // SQLite writes no page for a row that stays as it is, and what is not written shows nothing.
-      ledger.lastMs = Math.max(Date.now(), ledger.lastMs + 1);
+      ledger.lastMs = Math.max(this.#now(), ledger.lastMs + 1);
       this.#writeLedger(ledger);
     });
     this.#lackingBytes = 0;
@@ -207,7 +213,8 @@ export class Appender {
       accepted += 1;
     }
 
-    ledger.lastMs = Math.max(Date.now(), ledger.lastMs);
+    // Times of commits never fall, whatever the clock does: readers seek by them.
+    ledger.lastMs = Math.max(this.#now(), ledger.lastMs);
     ledger.received += count;
     ledger.accepted += accepted;
     ledger.duplicates += count - accepted;

@@ -36,6 +36,8 @@ export interface OpenOptions {
   /** Told while an older file is moved over. */
   readonly progress?: Progress;
   readonly shape?: FileShape | undefined;
+  /** The clock of `received_at`, milliseconds since 1970. */
+  readonly now?: () => number;
   /** Called where the file was a copy and begins an epoch; without it a copy stays one, as for verify. */
   readonly begun?: (epoch: Epoch) => void;
   /** Called when the file is open and nothing of it was read. */
@@ -51,7 +53,8 @@ export interface OpenOptions {
  * StoreError `unusable`, with what to do.
  */
 export function openFile(path: string, options: OpenOptions = {}): OpenFile {
-  const { progress = () => {}, shape = FILE_SHAPE, begun, before, revived = () => {}, stopped } = options;
+  const { progress = () => {}, shape = FILE_SHAPE, now = Date.now } = options;
+  const { begun, before, revived = () => {}, stopped } = options;
   const { db, lock } = openForWriting(path);
   const close = (): void => {
     db.close();
@@ -64,7 +67,7 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     const index = new KeyIndex(db, shape.index);
     const log = new BlockLog(db, shape.log);
     let isOpen = false;
-    const appender = new Appender(db, hasher, index, log, (why) => {
+    const appender = new Appender(db, hasher, index, log, now, (why) => {
       // Before, it is for the start to say.
       if (isOpen) stopped?.(why);
     });

@@ -37,6 +37,12 @@ export interface CountedSome {
   readonly resumeAfter: number | null;
 }
 
+interface FoundPlaces {
+  readonly offsets: readonly number[];
+  readonly textLengths: readonly number[];
+  readonly resumeAfter: number | null;
+}
+
 /**
  * Reads of the committed log, each in one transaction, on a connection beside the writer's. One unpacked block is kept
  * from call to call: the pages of an answer come out of the same block many times.
@@ -92,6 +98,19 @@ export class Reader {
       return true;
     });
     return { bytes: writer.take(), count, lastOffset, resumeAfter, ...places?.take() };
+  }
+
+  /** Where the next matches are, at most so many, and how long their texts are; `resumeAfter` as in a page. */
+  places(query: RangeQuery, eventsMax: number): FoundPlaces {
+    const offsets: number[] = [];
+    const textLengths: number[] = [];
+    const resumeAfter = this.#scan(query, (block, index) => {
+      if (offsets.length === eventsMax) return false;
+      offsets.push(block.firstOffset + index);
+      textLengths.push(block.textLength(index));
+      return true;
+    });
+    return { offsets, textLengths, resumeAfter };
   }
 
   /** The events at these offsets, which are there, ascending. */
@@ -248,6 +267,8 @@ export class Reader {
   }
 
   #transaction<T>(work: () => T): T {
+    // The writer reads within its own.
+    if (this.#db.isTransaction) return work();
     this.#db.exec('BEGIN');
     try {
       return work();

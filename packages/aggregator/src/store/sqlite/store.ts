@@ -19,7 +19,9 @@ import {
 import type { OutcomesOf, Step, GroupStore } from '../group-store.ts';
 import { placeOf } from './file/place.ts';
 import type { CountedSome } from './read.ts';
-import { type NewsListener, Watchers, newsOf } from '../news.ts';
+import { type GroupNews, newsOfSteps } from '../group-news.ts';
+import { type News, type NewsListener, newsOf } from '../news.ts';
+import { Watchers } from '../watchers.ts';
 import { ThreadClient } from './threads/client.ts';
 import type { Opened, Told } from './threads/calls.ts';
 import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
@@ -37,7 +39,8 @@ export class SqliteStore implements EventStore {
   readonly #path: string;
   readonly #writer: ThreadClient<WriterCalls>;
   readonly #reader: ThreadClient<ReaderCalls>;
-  readonly #watchers = new Watchers();
+  readonly #watchers = new Watchers<News>();
+  readonly #groupWatchers = new Watchers<GroupNews>();
   /** Of the newest commit: all of them are made here. */
   #lastOffset: number;
 
@@ -54,16 +57,24 @@ export class SqliteStore implements EventStore {
     this.epochs = epochs;
     this.#lastOffset = lastOffset;
     this.groups = {
-      apply: async <const S extends readonly Step[]>(nowMs: number, steps: S) =>
-        (await writer.call('stepGroups', [nowMs, steps])) as OutcomesOf<S>,
+      apply: async <const S extends readonly Step[]>(steps: S) => {
+        const outcomes = (await writer.call('stepGroups', [steps])) as OutcomesOf<S>;
+        for (const news of newsOfSteps(steps, outcomes)) this.#groupWatchers.tell(news);
+        return outcomes;
+      },
+      watch: (listener) => this.#groupWatchers.add(listener),
     };
   }
 
   /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
-  static async open(given: string, told: (told: Told) => void = () => {}): Promise<SqliteStore> {
+  static async open(
+    given: string,
+    told: (told: Told) => void = () => {},
+    { clock }: SqliteOptions = {},
+  ): Promise<SqliteStore> {
     const path = placeOf(given);
     const { thread: writer, ...opened } = await ThreadClient.open<WriterCalls>(
-      { role: 'writer', path },
+      { role: 'writer', path, clock },
       told,
     );
     try {
@@ -153,6 +164,11 @@ export class SqliteStore implements EventStore {
     await this.#reader.close();
     await this.#writer.close();
   }
+}
+
+export interface SqliteOptions {
+  /** In shared memory: the time that the store takes for the clock's, milliseconds since 1970. For tests. */
+  readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
 }
 
 interface CommitGroup extends EventBatch {

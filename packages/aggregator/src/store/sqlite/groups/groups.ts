@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import { LIMITS } from '@chronicleweaver/protocol';
 import {
   type Created,
   DONE,
@@ -11,6 +12,7 @@ import {
   type LeaseStates,
   type OutcomesOf,
   type Push,
+  type PushClaim,
   type PushState,
   SETTLED,
   type Sought,
@@ -26,6 +28,7 @@ import {
 import { lastOffsetBefore } from '../blocks/offset-by-time.ts';
 import { type GivenEvent, HandStatements, Hands, type KeptHand, NOBODY } from './hands.ts';
 import { readLedger } from '../file/ledger.ts';
+import { FreshReader } from './fresh-events.ts';
 
 /**
  * The steps of the groups on tables, for the writer's thread: each is called within a transaction, and all there
@@ -40,9 +43,16 @@ export class SqliteGroups implements GroupSteps {
   readonly #db: DatabaseSync;
   readonly #handStatements: HandStatements;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #fresh: FreshReader;
+  /**
+   * Who may send a group's events, by group. Not in the tables: the file has one process at a time, so whoever had a
+   * claim when it was opened is gone. Where a transaction that gave one is undone, it lasts its time and harms nobody.
+   */
+  readonly #claims = new Map<number, { readonly sender: string; readonly untilMs: number }>();
 
   constructor(db: DatabaseSync) {
     this.#db = db;
+    this.#fresh = new FreshReader(db);
     this.#handStatements = new HandStatements(db);
   }
 
@@ -62,6 +72,8 @@ export class SqliteGroups implements GroupSteps {
       const field = differingField(state.definition, definition);
       return field === undefined ? { kind: 'same', state } : { kind: 'differs', field };
     }
+    const groups = Number(this.#get('SELECT count(*) AS groups FROM event_group')!['groups']);
+    if (groups >= LIMITS.groupsMax) return { kind: 'full', groups };
     const position = this.#positionOf(start, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#lastOffset() };
     const id = this.#run(
@@ -87,18 +99,27 @@ export class SqliteGroups implements GroupSteps {
     return this.#run('DELETE FROM event_group WHERE group_id = ?', id).changes === 1;
   }
 
+  find(nowMs: number, name: string): GroupState | null {
+    const row = this.#get('SELECT group_id FROM event_group WHERE name = ?', name);
+    return row === undefined ? null : this.state(nowMs, Number(row['group_id']));
+  }
+
   take(nowMs: number, id: number, request: TakeRequest): Taken | null {
     const row = this.#at(nowMs, id);
     if (row === undefined) return null;
-    const { demands, bytesMax, fresh, outstandingMax } = request;
+    const { demands, bytesMax, readAhead, outstandingMax } = request;
     const kept = this.#hands(id);
     const asked = demands.reduce((sum, eventsMax) => sum + eventsMax, 0);
     const due = kept
       .due(nowMs, false, asked)
       .flatMap((hand) => hand.offsets().map((offset) => ({ hand, offset })));
     const dueMs = nowMs + row.lease_ms;
-    const isCurrent = fresh.after === row.position;
-    const freshCount = isCurrent ? fresh.offsets.length : 0;
+    const room = Math.max(0, outstandingMax - row.outstanding);
+    const fresh =
+      readAhead?.after === row.position
+        ? readAhead
+        : this.#fresh.next(JSON.parse(row.topics) as string[], row.position, Math.min(asked, room));
+    const freshCount = fresh.offsets.length;
     let { position, takes, outstanding, deliveries, redeliveries } = row;
     let nextDue = 0;
     let next = 0;
@@ -136,7 +157,7 @@ export class SqliteGroups implements GroupSteps {
       deliveries += offsets.length;
       return { take: takes, offsets: Float64Array.from(offsets), deliveries: Int32Array.from(deliveryOf) };
     });
-    if (isCurrent && freshCount === 0) position = fresh.upTo;
+    if (freshCount === 0) position = fresh.upTo;
 
     if (position !== row.position || takes !== row.takes) {
       kept.save();
@@ -151,7 +172,9 @@ export class SqliteGroups implements GroupSteps {
         id,
       );
     }
-    return { hands, position, outstanding, nextDueMs: this.#nextDueMs(id) };
+    const nextDueMs = this.#nextDueMs(id);
+    const nextDueInMs = nextDueMs === null ? null : Math.max(0, nextDueMs - nowMs);
+    return { hands, position, outstanding, nextDueInMs };
   }
 
   untake(nowMs: number, id: number, take: number | null): null {
@@ -249,6 +272,27 @@ export class SqliteGroups implements GroupSteps {
       id,
     );
     return letters.length;
+  }
+
+  claimPush(nowMs: number, id: number, sender: string, claimMs: number): PushClaim | null {
+    const row = this.#at(nowMs, id);
+    const push = row === undefined ? null : pushOf(row);
+    if (row === undefined || push === null) return null;
+    const claim = this.#claims.get(id);
+    const isOwn = claim?.sender === sender;
+    const othersForMs = isOwn ? 0 : Math.max(0, (claim?.untilMs ?? 0) - nowMs);
+    if (othersForMs === 0) {
+      // What a sender that is gone was sending, nobody is sending now.
+      if (!isOwn) this.untake(nowMs, id, null);
+      this.#claims.set(id, { sender, untilMs: nowMs + claimMs });
+    }
+    return { isHeld: othersForMs === 0, othersForMs, push, state: pushStateOf(row) };
+  }
+
+  releasePush(_nowMs: number, id: number, sender: string): null {
+    // Whose it was is kept: it may have left an event under way.
+    if (this.#claims.get(id)?.sender === sender) this.#claims.set(id, { sender, untilMs: 0 });
+    return null;
   }
 
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null {

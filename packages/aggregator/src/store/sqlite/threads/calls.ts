@@ -6,6 +6,8 @@ import type { Epoch, StoreError } from '../../event-store.ts';
 export interface ThreadData {
   readonly role: 'writer' | 'reader';
   readonly path: string;
+  /** What stands for the clock in tests, in shared memory. */
+  readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
 }
 
 export interface Call {

@@ -26,8 +26,10 @@ export type ReaderCalls = ReturnType<typeof openReader>;
 /** How often the lock is told how far the file reaches, milliseconds. */
 const MARK_EVERY_MS = 1000;
 
-function openWriter(path: string, tell: Tell) {
+function openWriter({ path, clock }: ThreadData, tell: Tell) {
+  const now = clock === undefined ? Date.now : () => clock[0]!;
   const file = openFile(path, {
+    now,
     before: refuseCutLog,
     progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
     begun: (epoch) =>
@@ -54,8 +56,7 @@ function openWriter(path: string, tell: Tell) {
       return result;
     },
     probe: () => appender.probe(),
-    stepGroups: (nowMs: number, steps: readonly Step[]) =>
-      appender.transaction(() => groups.apply(nowMs, steps)),
+    stepGroups: (steps: readonly Step[]) => appender.transaction(() => groups.apply(now(), steps)),
     locate: (topic: string, eventId: string): number | null => {
       hasher.hashNames(topic, eventId);
       return index.find(hasher.k0, hasher.k1, hasher.k2, hasher.k3) ? index.offset : null;
@@ -68,7 +69,7 @@ function openWriter(path: string, tell: Tell) {
   };
 }
 
-function openReader(path: string, _tell: Tell) {
+function openReader({ path }: ThreadData) {
   const db = openForReading(path);
   const reader = new Reader(db);
   return {
@@ -88,7 +89,7 @@ function openedOf(db: DatabaseSync): Opened {
   return { sqliteVersion: sqliteVersion(db), epochs: epochsOf(db), lastOffset: readLedger(db).lastOffset };
 }
 
-function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData): void {
+function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
   let calls: Record<string, (...args: never[]) => unknown>;
   const answer = (id: number, work: () => unknown): boolean => {
     try {
@@ -106,7 +107,7 @@ function serve(port: NonNullable<typeof parentPort>, { role, path }: ThreadData)
     port.postMessage({ fields, message, level } satisfies Answer);
   };
   const opened = answer(OPENED, () => {
-    calls = role === 'writer' ? openWriter(path, tell) : openReader(path, tell);
+    calls = data.role === 'writer' ? openWriter(data, tell) : openReader(data);
     return calls['opened']!();
   });
   if (!opened) return;

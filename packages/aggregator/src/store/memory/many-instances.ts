@@ -1,0 +1,171 @@
+import type { EventBatch } from '../../event/event-batch.ts';
+import type {
+  AppendResult,
+  Epoch,
+  EventPage,
+  EventStore,
+  PageQuery,
+  PlacedPage,
+  Snapshot,
+  SnapshotQuery,
+  StoreStats,
+  TopicFilter,
+  TopicSummary,
+} from '../event-store.ts';
+import type { GroupNews } from '../group-news.ts';
+import type { GroupStore, OutcomesOf, Step } from '../group-store.ts';
+import type { News, NewsListener } from '../news.ts';
+import { Watchers } from '../watchers.ts';
+import { MemoryStore, closed } from './store.ts';
+
+/** How late news of other instances may be, turns of the event loop; each is drawn. */
+const LATE_TURNS_MAX = 4;
+
+/**
+ * The reference as many processes see it: instances on one truth, each with its own view of the news. What an instance
+ * did itself it hears at once; what others did comes late, without events, sometimes several commits in one piece and
+ * sometimes again. So tests show what followers, groups and webhooks must bear before there is a store of many processes.
+ */
+export class ManyInstances {
+  readonly #truth: MemoryStore;
+  readonly #chance: () => number;
+
+  /**
+   * @param chance draws numbers from 0 to 1, exclusive
+   * @param now the clock, milliseconds since 1970
+   */
+  constructor(chance: () => number = Math.random, now: () => number = Date.now) {
+    this.#truth = new MemoryStore(now);
+    this.#chance = chance;
+  }
+
+  /** Another process that has opened the store. */
+  open(): EventStore {
+    return new Instance(this.#truth, this.#chance);
+  }
+}
+
+class Instance implements EventStore {
+  readonly #truth: MemoryStore;
+  readonly #chance: () => number;
+  readonly #watchers = new Watchers<News>();
+  readonly #groupWatchers = new Watchers<GroupNews>();
+  readonly #stopWatching: readonly (() => void)[];
+  readonly groups: GroupStore;
+  /** It is at work itself: news that come meanwhile are of its own doing. */
+  #own = false;
+  #isClosed = false;
+
+  constructor(truth: MemoryStore, chance: () => number) {
+    this.#truth = truth;
+    this.#chance = chance;
+    this.groups = {
+      apply: async <const S extends readonly Step[]>(steps: S): Promise<OutcomesOf<S>> => {
+        await this.#turns(this.#drawn(LATE_TURNS_MAX));
+        return this.#asOwn(() => truth.groups.apply(steps));
+      },
+      watch: (listener) => this.#groupWatchers.add(listener),
+    };
+    this.#stopWatching = [
+      truth.watch(truth.lastOffset, (news) => this.#heard(news)),
+      truth.groups.watch((news) => {
+        if (this.#own) this.#groupWatchers.tell(news);
+        else this.#later(() => this.#groupWatchers.tell(news));
+      }),
+    ];
+  }
+
+  get epochs(): readonly Epoch[] {
+    return this.#truth.epochs;
+  }
+
+  async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
+    await this.probe();
+    await this.#turns(this.#drawn(LATE_TURNS_MAX));
+    return this.#asOwn(() => this.#truth.append(batches));
+  }
+
+  async probe(): Promise<void> {
+    if (this.#isClosed) throw closed();
+  }
+
+  snapshot(query: SnapshotQuery): Promise<Snapshot> {
+    return this.#truth.snapshot(query);
+  }
+
+  read(query: PageQuery): Promise<EventPage> {
+    return this.#truth.read(query);
+  }
+
+  readAt(offsets: Float64Array): Promise<PlacedPage> {
+    return this.#truth.readAt(offsets);
+  }
+
+  find(topic: string, eventId: string): Promise<string | undefined> {
+    return this.#truth.find(topic, eventId);
+  }
+
+  topics(filter?: TopicFilter): Promise<TopicSummary[]> {
+    return this.#truth.topics(filter);
+  }
+
+  stats(): Promise<StoreStats> {
+    return this.#truth.stats();
+  }
+
+  watch(after: number, listener: NewsListener): () => void {
+    const { lastOffset } = this.#truth;
+    if (lastOffset > after) listener({ after, lastOffset, events: null });
+    return this.#watchers.add(listener);
+  }
+
+  /** The others go on: only this instance hears nothing more and takes nothing more. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const stop of this.#stopWatching) stop();
+  }
+
+  #heard(news: News): void {
+    if (this.#own) {
+      this.#watchers.tell(news);
+      return;
+    }
+    this.#later(() => {
+      // Whoever looks late sees how far the log reaches by then.
+      const { lastOffset } = this.#truth;
+      const isSkipping = this.#drawn(2) === 0;
+      this.#watchers.tell({
+        after: news.after,
+        lastOffset: isSkipping ? lastOffset : news.lastOffset,
+        events: null,
+      });
+      if (this.#drawn(3) === 0) this.#watchers.tell({ ...news, events: null });
+    });
+  }
+
+  /** The reference does its work before it first waits, so no other instance can be at work meanwhile. */
+  #asOwn<T>(work: () => Promise<T>): Promise<T> {
+    this.#own = true;
+    try {
+      return work();
+    } finally {
+      this.#own = false;
+    }
+  }
+
+  #later(tell: () => void, turns = this.#drawn(LATE_TURNS_MAX)): void {
+    setImmediate(() => {
+      if (this.#isClosed) return;
+      if (turns === 0) tell();
+      else this.#later(tell, turns - 1);
+    });
+  }
+
+  async #turns(count: number): Promise<void> {
+    for (let turn = 0; turn < count; turn++) await new Promise(setImmediate);
+  }
+
+  #drawn(below: number): number {
+    return Math.floor(this.#chance() * below);
+  }
+}
