@@ -1,55 +1,68 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { Command, option, run, wholeNumber } from '@chronicleweaver/terminal';
+import { folderOption } from '../lab/options.ts';
 import { Driver } from './load/driver.ts';
 import { createEventText } from './load/event-text.ts';
 import { own, tempFolder } from './process/lifetime.ts';
 import { ServerProcess } from './process/server-process.ts';
 import { chronicleWeaver } from './systems.ts';
 
-/**
- * What a backup costs the service: the times of answers to publishes at a fixed rate, alone and while the file is
- * copied or the copy verified, again and again until the load ends. `npm run bench:backup -- --keys N --dir FOLDER`.
- */
-const { values } = parseArgs({
-  options: { keys: { type: 'string', default: '1000000' }, dir: { type: 'string', default: tmpdir() } },
-});
+const program = new Command('npm run bench:backup --')
+  .description(
+    'Measures what a backup costs the service: the times of answers to publishes at a fixed rate, alone and while the ' +
+      'file is copied or the copy verified, again and again until the load ends.',
+  )
+  .addOption(option('--keys <number>', 'how many events are in the file', wholeNumber(1)).default(1_000_000))
+  .addOption(folderOption())
+  .action(({ keys, dir }) => measureAll(keys, dir));
 
 const BATCH = 20;
 const PUBLISHES_PER_SECOND = 200;
 const SECONDS = 15;
 const BACKUP = join(import.meta.dirname, '../packages/aggregator/src/programs/backup.ts');
 
-using folder = tempFolder(values.dir);
-const command = chronicleWeaver(folder.path, null, null);
-const { server } = await ServerProcess.startReady(command);
-const driver = new Driver(server, 1, createEventText(1));
-await driver.fill('filling', Number(values.keys));
-print(['', 'p50 ms', 'p99 ms', 'max ms', 'backups', 'WAL MB']);
-await measure('alone', null);
-await measure('copying', ['--no-verify']);
-await measure('copying, verifying', []);
-await driver.checkBooks();
-await server.kill();
+async function measureAll(keys: number, parent: string): Promise<void> {
+  using folder = tempFolder(parent);
+  const command = chronicleWeaver(folder.path, null, null);
+  const { databasePath } = command;
+  const { server } = await ServerProcess.startReady(command);
+  const driver = new Driver(server, 1, createEventText(1));
+  await driver.fill('filling', keys);
+  print(['', 'p50 ms', 'p99 ms', 'max ms', 'backups', 'WAL MB']);
+  await measure('alone', driver, databasePath, null);
+  await measure('copying', driver, databasePath, ['--no-verify']);
+  await measure('copying, verifying', driver, databasePath, []);
+  await driver.checkBooks();
+  await server.kill();
+}
 
-async function measure(what: string, flags: readonly string[] | null): Promise<void> {
+async function measure(
+  what: string,
+  driver: Driver,
+  databasePath: string,
+  flags: readonly string[] | null,
+): Promise<void> {
   const events = BATCH * PUBLISHES_PER_SECOND * SECONDS;
   const [requests] = await driver.prepare((plan) => [[plan.next(events), BATCH]]);
   const load = driver.publishOnSchedule(requests!, PUBLISHES_PER_SECOND);
   let backups = 0;
-  if (flags !== null) while (await backedUp(flags, load)) backups += 1;
+  if (flags !== null) while (await backedUp(databasePath, flags, load)) backups += 1;
   const { p50Ms, p99Ms, maxMs } = await load;
-  const walMb = (statSync(`${command.databasePath}-wal`).size / 1e6).toFixed(1);
+  const walMb = (statSync(`${databasePath}-wal`).size / 1e6).toFixed(1);
   print([what, p50Ms.toFixed(1), p99Ms.toFixed(1), maxMs.toFixed(1), String(backups), walMb]);
 }
 
 /** Whether the backup was done before the load was. */
-async function backedUp(flags: readonly string[], over: Promise<unknown>): Promise<boolean> {
-  const to = join(folder.path, 'copy.db');
-  const args = [BACKUP, to, '--from', command.databasePath, '--replace', ...flags];
+async function backedUp(
+  databasePath: string,
+  flags: readonly string[],
+  over: Promise<unknown>,
+): Promise<boolean> {
+  const to = join(databasePath, '../copy.db');
+  const args = [BACKUP, to, '--from', databasePath, '--replace', ...flags];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   own(child);
   const exited = once(child, 'exit').then(() => true);
@@ -65,3 +78,5 @@ function print(cells: readonly string[]): void {
     `${cells.map((cell, i) => (i === 0 ? cell.padEnd(20) : cell.padStart(9))).join('')}\n`,
   );
 }
+
+process.exitCode = await run(program, 'bench:backup');

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
+import { Stopped, run } from '@chronicleweaver/terminal';
 import { createEventText } from './load/event-text.ts';
 import { describeMachine } from './machine.ts';
-import { OptionError, type Options, USAGE, readOptions } from './options.ts';
+import { type Options, benchCommand } from './options.ts';
 import { claimCores } from './process/cores.ts';
 import { fanOutBar, fanOutLines } from './report/fan-out.ts';
 import { drainLines } from './report/drain.ts';
@@ -23,34 +24,18 @@ import { growthRun } from './runs/growth.ts';
 import { stallsRun } from './runs/stalls.ts';
 import { standardRun } from './runs/standard.ts';
 
-process.exitCode = await main();
+process.exitCode = await run(benchCommand(bench), 'bench');
 
-/** The exit code: 0 measured, 1 a count was wrong or something failed, 2 wrong flags. */
-async function main(): Promise<number> {
-  let options: Options | 'help';
+async function bench(options: Options): Promise<void> {
   try {
-    options = readOptions(process.argv.slice(2));
+    await measure(options);
   } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return 2;
-  }
-  if (options === 'help') {
-    process.stdout.write(USAGE);
-    return 0;
-  }
-  try {
-    await run(options);
-    return 0;
-  } catch (error) {
-    process.stderr.write(
-      `bench: FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
-    return 1;
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    throw new Stopped(1, `FAILED: ${text}`);
   }
 }
 
-async function run(options: Options): Promise<void> {
+async function measure(options: Options): Promise<void> {
   const { folder, runs, seed, profileFolder } = options;
   const cores = options.pin ? claimCores() : null;
   const eventText = createEventText(seed);

@@ -4,6 +4,7 @@ FROM node:26-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protocol/package.json packages/protocol/
+COPY packages/terminal/package.json packages/terminal/
 COPY packages/aggregator/package.json packages/aggregator/
 
 # Without the tools for development npm need not resolve their builds for every platform.
@@ -20,11 +21,12 @@ RUN mv node_modules/redoc /tmp/redoc \
 
 # Node strips types outside node_modules only, so no TypeScript in there can ever run; the packages' own tests are
 # a quarter of what is left.
-RUN find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.[cm]ts' \) -delete \
+RUN find node_modules packages/*/node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.[cm]ts' \) -delete \
  && rm -rf node_modules/*/test node_modules/@*/*/test
 
 # Readable to the user of the image, whatever the umask of the checkout was.
 COPY packages/protocol packages/protocol
+COPY packages/terminal packages/terminal
 COPY packages/aggregator packages/aggregator
 RUN chmod -R a+rX packages
 

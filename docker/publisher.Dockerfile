@@ -5,6 +5,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protocol/package.json packages/protocol/
 COPY packages/client/package.json packages/client/
+COPY packages/terminal/package.json packages/terminal/
 COPY packages/publisher/package.json packages/publisher/
 
 # Without the tools for development npm need not resolve their builds for every platform.
@@ -14,6 +15,7 @@ RUN npm pkg delete devDependencies \
 # Readable to the user of the image, whatever the umask of the checkout was.
 COPY packages/protocol packages/protocol
 COPY packages/client packages/client
+COPY packages/terminal packages/terminal
 COPY packages/publisher packages/publisher
 RUN chmod -R a+rX packages
 

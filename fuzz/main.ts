@@ -1,44 +1,26 @@
 import { readFileSync, writeFileSync } from 'node:fs';
-import { OptionError, type Options, USAGE, readOptions } from './options.ts';
+import { Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import { type Options, fuzzCommand } from './options.ts';
 import { type Finding, faultsAlone, fuzz } from './run.ts';
 
-const TOLD_EVERY_MS = 10_000;
+process.exitCode = await run(fuzzCommand(find, replay), 'fuzz');
 
-process.exitCode = await main();
-
-async function main(): Promise<number> {
-  let options: Options | 'help';
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return 2;
-  }
-  if (options === 'help') {
-    process.stdout.write(USAGE);
-    return 0;
-  }
-  if (options.replay !== null) return replay(options.replay, options.guarded);
-
-  const { seed } = options;
-  process.stderr.write(`fuzz: seed ${seed}, steps ${options.from} to ${options.to - 1}\n`);
-  let told = performance.now();
+async function find(options: Options): Promise<void> {
+  const { seed, from, to } = options;
+  process.stderr.write(`fuzz: seed ${seed}, steps ${from} to ${to - 1}\n`);
+  const progress = createProgress({ what: 'fuzz', total: to - from, unit: 'steps' });
   const fuzzed = await fuzz(
     options,
-    ({ steps, findings }) => {
-      if (performance.now() - told < TOLD_EVERY_MS) return;
-      told = performance.now();
-      process.stderr.write(`fuzz: ${steps} steps, ${findings.length} findings\n`);
-    },
+    ({ steps, findings }) => progress.advance(steps, `${findings.length} findings`),
     (finding) => process.stdout.write(findingText(finding, options)),
   );
+  progress.stop();
   const answers = [...fuzzed.answers].toSorted(([a], [b]) => a - b);
   process.stdout.write(
     `${fuzzed.steps} steps of seed ${seed}; answers: ${answers.map(([status, count]) => `${status} ${count}×`).join(', ')}; ` +
       `${fuzzed.stored} events stored and read back; ${fuzzed.findings.length} findings\n`,
   );
-  return fuzzed.findings.length > 0 ? 1 : 0;
+  if (fuzzed.findings.length > 0) throw new Stopped(1);
 }
 
 function findingText({ steps, faults, bytes }: Finding, { seed, guarded }: Options): string {
@@ -57,11 +39,10 @@ function findingText({ steps, faults, bytes }: Finding, { seed, guarded }: Optio
   );
 }
 
-async function replay(file: string, guarded: boolean): Promise<number> {
+async function replay(file: string, guarded: boolean): Promise<void> {
   const bytes = readFileSync(file);
-  const faults = await faultsAlone([{ index: 0, bytes, methods: null, isSure: false, publishes: [] }], {
-    guarded,
-  });
+  const step = { index: 0, bytes, methods: null, isSure: false, publishes: [] };
+  const faults = await faultsAlone([step], { guarded });
   process.stdout.write(faults.length === 0 ? 'nothing is wrong with the answer\n' : `${faults.join('\n')}\n`);
-  return faults.length > 0 ? 1 : 0;
+  if (faults.length > 0) throw new Stopped(1);
 }

@@ -1,26 +1,15 @@
-import { OptionError, type Options, USAGE, readOptions } from './options.ts';
+import { Stopped, run } from '@chronicleweaver/terminal';
+import { type Options, overloadCommand } from './options.ts';
 import { faultsOf, reportText } from './report.ts';
 import { runOverload } from './run.ts';
 
-process.exitCode = await main();
+process.exitCode = await run(overloadCommand(overload), 'overload');
 
-async function main(): Promise<number> {
-  let options: Options | 'help';
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return 2;
-  }
-  if (options === 'help') {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+async function overload(options: Options): Promise<void> {
   process.stderr.write(`overload: seed ${options.seed}, ${options.seconds} s\n`);
   const seen = await runOverload(options);
   process.stdout.write(reportText(seen, options));
   const faults = faultsOf(seen, options);
   for (const fault of faults) process.stderr.write(`overload: ${fault}\n`);
-  return faults.length > 0 ? 1 : 0;
+  if (faults.length > 0) throw new Stopped(1);
 }

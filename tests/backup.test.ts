@@ -174,15 +174,16 @@ test('what backup cannot do it says in one line, with exit code 2', TIMEOUT, asy
   const site = new Site(t);
   const cases: [string[], RegExp][] = [
     [['copy.db', '--from', 'missing.db'], /^backup: there is no file missing\.db\n$/],
-    [['copy.db', '--frm', 'x'], /^backup: Unknown option '--frm'[^\n]*\n$/],
-    [[], /^$/],
+    [['copy.db', '--frm', 'x'], /^backup: unknown option '--frm'[^\n]*\n$/],
+    [[], /^backup: missing required argument 'file'; see --help\n$/],
+    [[''], /^backup: [^\n]+\n$/],
   ];
   await Promise.all(
     cases.map(async ([args, message]) => {
       const { code, stdout, stderr } = await runBackup(site, args);
       assert.equal(code, 2, stdout + stderr);
       assert.match(stderr, message);
-      assert.match(stdout, args.length === 0 ? /^usage: .*backup FILE/ : /^$/);
+      assert.equal(stdout, '');
     }),
   );
   assert.deepEqual(readdirSync(site.folder), []);

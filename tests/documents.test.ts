@@ -3,11 +3,14 @@ import { existsSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 import { readConfig } from '../packages/aggregator/src/config.ts';
-import { type Options, readOptions } from '../packages/publisher/src/options.ts';
+import { run } from '@chronicleweaver/terminal';
+import { type Options, publisherCommand } from '../packages/publisher/src/options.ts';
 import { filesOf, pathOf, tableRows, textOf } from '../lab/repository.ts';
 
 /** The names that are looked up while the environment is read. */
-function variablesReadBy(read: (env: Record<string, string | undefined>) => unknown): Set<string> {
+async function variablesReadBy(
+  read: (env: Record<string, string | undefined>) => unknown,
+): Promise<Set<string>> {
   const names = new Set<string>();
   const env = new Proxy<Record<string, string | undefined>>(
     {},
@@ -18,7 +21,7 @@ function variablesReadBy(read: (env: Record<string, string | undefined>) => unkn
       },
     },
   );
-  read(env);
+  await read(env);
   return names;
 }
 
@@ -32,9 +35,12 @@ function listed(needle: string): { name: string; fallback: string | undefined }[
   }));
 }
 
-test("the README's table of settings names what the service reads, with its defaults", () => {
+test("the README's table of settings names what the service reads, with its defaults", async () => {
   const settings = listed('APP_PORT');
-  assert.deepEqual(settings.map(({ name }) => name).toSorted(), [...variablesReadBy(readConfig)].toSorted());
+  assert.deepEqual(
+    settings.map(({ name }) => name).toSorted(),
+    [...(await variablesReadBy(readConfig))].toSorted(),
+  );
   for (const { name, fallback } of settings) {
     if (fallback === undefined) continue;
     assert.deepEqual(
@@ -45,16 +51,25 @@ test("the README's table of settings names what the service reads, with its defa
   }
 });
 
-test("the README's table of the publisher's settings names what it reads, with its defaults", () => {
+test("the README's table of the publisher's settings names what it reads, with its defaults", async () => {
   const settings = listed('AGGREGATOR_HOST');
-  const read = (env: Record<string, string | undefined>): Options => {
-    const options = readOptions(['--run-id=fixed'], env);
-    return options === 'help' ? assert.fail() : options;
+  const read = async (env: Record<string, string | undefined>): Promise<Options> => {
+    const { promise, resolve } = Promise.withResolvers<Options>();
+    const command = publisherCommand(async (options) => resolve(options));
+    assert.equal(await run(command, 'publisher', { args: ['--run-id=fixed'], env }), 0);
+    return promise;
   };
-  assert.deepEqual(settings.map(({ name }) => name).toSorted(), [...variablesReadBy(read)].toSorted());
+  assert.deepEqual(
+    settings.map(({ name }) => name).toSorted(),
+    [...(await variablesReadBy(read))].toSorted(),
+  );
   for (const { name, fallback } of settings) {
     if (fallback === undefined) continue;
-    assert.deepEqual(read({ [name]: fallback }), read({}), `${name}=${fallback} is not the default`);
+    assert.deepEqual(
+      await read({ [name]: fallback }),
+      await read({}),
+      `${name}=${fallback} is not the default`,
+    );
   }
 });
 

@@ -1,35 +1,32 @@
 import { writeFileSync, writeSync } from 'node:fs';
-import { OptionError, type Options, USAGE, readOptions } from './options.ts';
-import { createProgress } from './progress.ts';
+import { Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import { type Options, tortureCommand } from './options.ts';
 import { newReport, reportText } from './report.ts';
 import { runTorture } from './run.ts';
 
-process.exitCode = await main();
+process.exitCode = await run(tortureCommand(torture), 'torture');
 
-/** The exit code: 0 every promise was kept, 1 one was broken, 2 wrong flags. */
-async function main(): Promise<number> {
-  let options: Options | 'help';
-  try {
-    options = readOptions(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return 2;
-  }
-  if (options === 'help') {
-    process.stdout.write(USAGE);
-    return 0;
-  }
-  const { seed, jsonPath } = options;
-  process.stderr.write(`torture: seed ${seed}, in ${options.folder}\n`);
+async function torture(options: Options, jsonPath?: string): Promise<void> {
+  const { seed, folder, minutes, kills } = options;
+  process.stderr.write(`torture: seed ${seed}, in ${folder}\n`);
   const report = newReport(seed);
-  const progress = createProgress(options);
+  const isTimed = minutes !== Infinity;
+  const progress = createProgress({
+    what: 'torture',
+    total: isTimed ? minutes : kills,
+    unit: isTimed ? 'minutes' : 'kills',
+    hasRate: false,
+  });
   // Also on the way out after a signal: hours of a run are not for nothing.
   process.once('exit', () => {
     progress.stop();
     writeSync(process.stdout.fd, reportText(report));
-    if (jsonPath !== null) writeFileSync(jsonPath, `${JSON.stringify(report, null, 2)}\n`);
+    if (jsonPath !== undefined) writeFileSync(jsonPath, `${JSON.stringify(report, null, 2)}\n`);
   });
-  await runTorture(options, report, () => progress.advance(report));
-  return report.outcome === 'kept' ? 0 : 1;
+  await runTorture(options, report, () => {
+    const { rounds, answers } = report;
+    const note = `${report.kills} kills, round ${rounds}, ${answers.accepted} events accepted`;
+    progress.advance(isTimed ? report.minutes : report.kills, note);
+  });
+  if (report.outcome !== 'kept') throw new Stopped(1);
 }

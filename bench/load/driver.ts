@@ -1,5 +1,5 @@
+import { createProgress } from '@chronicleweaver/terminal';
 import type { ServerProcess } from '../process/server-process.ts';
-import { createProgress } from '../progress.ts';
 import { type LoadResult, publishAll } from './closed-loop.ts';
 import { get } from '../../lab/connection.ts';
 import { type Measure, measureLoad } from './measure.ts';
@@ -39,7 +39,7 @@ export class Driver {
 
   /** Fills it up to so many keys. */
   async fill(what: string, keys: number): Promise<void> {
-    const progress = createProgress(what, keys);
+    const progress = createProgress({ what, total: keys, unit: 'keys' });
     try {
       while (this.keys < keys) {
         const from = this.keys;

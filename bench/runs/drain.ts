@@ -5,7 +5,7 @@ import type { Measure } from '../load/measure.ts';
 import { type Drained, drainGroup, request } from '../load/workers.ts';
 import { tempFolder } from '../process/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';
-import { say } from '../progress.ts';
+import { say } from '../say.ts';
 import type { Drain, DrainRun } from '../results.ts';
 import { median, percentile } from '../statistics.ts';
 import { chronicleWeaver } from '../systems.ts';

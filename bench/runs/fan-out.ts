@@ -4,7 +4,7 @@ import { type Answer, type Connection, get } from '../../lab/connection.ts';
 import { LiveFollowers } from '../load/followers.ts';
 import { tempFolder } from '../process/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';
-import { say } from '../progress.ts';
+import { say } from '../say.ts';
 import type { FanOut, FanOutRun } from '../results.ts';
 import { percentile } from '../statistics.ts';
 import { chronicleWeaver } from '../systems.ts';

@@ -1,7 +1,8 @@
+import { createProgress } from '@chronicleweaver/terminal';
 import { Driver } from '../load/driver.ts';
 import { tempFolder } from '../process/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';
-import { createProgress, say } from '../progress.ts';
+import { say } from '../say.ts';
 import type { GrowthResults, GrowthStep, Machine } from '../results.ts';
 import { chronicleWeaver } from '../systems.ts';
 import { killAndReturn } from './kill-and-return.ts';
@@ -46,7 +47,7 @@ async function grow(driver: Driver, upTo: number): Promise<GrowthStep> {
   const from = driver.keys;
   const [requests] = await driver.prepare((plan) => [[plan.untilKeys(upTo), BATCH]]);
   const total = requests!.wire.length;
-  const progress = createProgress('growing', upTo);
+  const progress = createProgress({ what: 'growing', total: upTo, unit: 'keys' });
   try {
     const measure = await driver.publish(requests!, (sent) =>
       progress.advance(from + ((upTo - from) * sent) / total),

@@ -8,7 +8,7 @@ import type { Cores } from '../process/cores.ts';
 import { tempFolder } from '../process/lifetime.ts';
 import { runScript } from '../process/run-script.ts';
 import { ServerProcess } from '../process/server-process.ts';
-import { say } from '../progress.ts';
+import { say } from '../say.ts';
 import { type AppendOnly, type Scenario, type System, scenarioOf } from '../results.ts';
 import { median } from '../statistics.ts';
 import { APPEND_ONLY_SCRIPT, afternoon, sink } from '../systems.ts';

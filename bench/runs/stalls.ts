@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { tempFolder } from '../process/lifetime.ts';
 import { runScript } from '../process/run-script.ts';
-import { say } from '../progress.ts';
+import { say } from '../say.ts';
 import type { Machine, StallLoad, StallSize, StallsResults } from '../results.ts';
 import { APPENDS_SCRIPT } from '../systems.ts';
 import type { Setting } from './references.ts';

@@ -5,7 +5,7 @@ import { readAll } from '../load/read-all.ts';
 import { tempFolder } from '../process/lifetime.ts';
 import { runScript } from '../process/run-script.ts';
 import { type ServerCommand, ServerProcess } from '../process/server-process.ts';
-import { say } from '../progress.ts';
+import { say } from '../say.ts';
 import { type Machine, type Reading, type StandardResults, type System, scenarioOf } from '../results.ts';
 import { median } from '../statistics.ts';
 import { BARE_UNPACK_SCRIPT, chronicleWeaver } from '../systems.ts';

@@ -1,43 +1,21 @@
 import { writeFileSync } from 'node:fs';
+import { Stopped, createProgress, run } from '@chronicleweaver/terminal';
 import { straceMissing } from '../../lab/strace.ts';
-import { OptionError } from '../options.ts';
-import { type PowerLossOptions, USAGE, readPowerLossOptions } from './options.ts';
+import { type PowerLossOptions, powerLossCommand } from './options.ts';
 import { type PowerLossReport, runPowerLoss } from './run.ts';
 
-const LINE_INTERVAL_MS = 5000;
+process.exitCode = await run(powerLossCommand(losePower), 'power-loss');
 
-process.exitCode = await main();
-
-/** The exit code: 0 every promise was kept, 1 one was broken, 2 wrong flags or no strace. */
-async function main(): Promise<number> {
-  let options: PowerLossOptions | 'help';
-  try {
-    options = readPowerLossOptions(process.argv.slice(2));
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    return 2;
-  }
-  if (options === 'help') {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+async function losePower(options: PowerLossOptions, jsonPath?: string): Promise<void> {
   const missing = straceMissing();
-  if (missing !== null) {
-    process.stderr.write(`power-loss: ${missing}\n`);
-    return 2;
-  }
-  const { losses, jsonPath } = options;
+  if (missing !== null) throw new Stopped(2, missing);
   process.stderr.write(`power-loss: seed ${options.seed}, in ${options.folder}\n`);
-  let shownMs = performance.now();
-  const report = await runPowerLoss(options, (report) => {
-    if (performance.now() - shownMs < LINE_INTERVAL_MS) return;
-    shownMs = performance.now();
-    process.stderr.write(`power-loss: ${report.losses} of ${losses} looked at\n`);
-  });
+  const progress = createProgress({ what: 'power-loss', total: options.losses, unit: 'losses of power' });
+  const report = await runPowerLoss(options, ({ losses }) => progress.advance(losses));
+  progress.stop();
   process.stdout.write(reportText(report));
-  if (jsonPath !== null) writeFileSync(jsonPath, `${JSON.stringify(report, null, 2)}\n`);
-  return report.outcome === 'kept' ? 0 : 1;
+  if (jsonPath !== undefined) writeFileSync(jsonPath, `${JSON.stringify(report, null, 2)}\n`);
+  if (report.outcome !== 'kept') throw new Stopped(1);
 }
 
 function reportText(report: PowerLossReport): string {

@@ -1,43 +1,32 @@
-import { tmpdir } from 'node:os';
-import { resolve } from 'node:path';
-import { newSeed } from '../../lab/random.ts';
-import { readFlags, whole } from '../options.ts';
+import { Command, option, wholeNumber } from '@chronicleweaver/terminal';
+import { folderOption, jsonFileOption, seedOption } from '../../lab/options.ts';
 
-/** What one run is to do: checked and complete. */
+/** What one run is to do. */
 export interface PowerLossOptions {
   readonly seed: number;
-  /** Losses of power to be looked at. */
+  /** Losses of power to look at. */
   readonly losses: number;
   readonly folder: string;
-  readonly jsonPath: string | null;
 }
 
-const LOSSES = 400;
-
-export const USAGE = `Records with strace all that the service writes, syncs and answers, and makes from it the files as a loss of
-power would leave them: what was synced, and of the rest nothing, some writes, some sectors, or all. Each is opened,
-walked from end to end and held to every answer that was sent before.
-
-usage: npm run power-loss -- [flags]
-
-  --losses N      how many losses of power (default: ${LOSSES})
-  --dir FOLDER    the folder for the files (default: the system's for temporary files)
-  --seed N        the choices of an earlier run, which prints it; not the timing
-  --json FILE     write the results there as JSON, too
-  --help          this text
-
-Results go to stdout, progress to stderr. exit code: 0 every promise was kept; 1 one was broken, or the service failed:
-the files are kept as they were found; 2 wrong flags, or strace cannot be used here.
-`;
-
-/** Reads the flags; throws an OptionError on the first that is wrong. */
-export function readPowerLossOptions(args: readonly string[]): PowerLossOptions | 'help' {
-  const flags = readFlags(args, ['losses', 'dir', 'seed', 'json']);
-  if (flags === 'help') return 'help';
-  return {
-    seed: flags.seed === undefined ? newSeed() : whole('--seed', flags.seed, 0, 0xffff_ffff),
-    losses: flags.losses === undefined ? LOSSES : whole('--losses', flags.losses, 1, 1_000_000),
-    folder: resolve(flags.dir ?? tmpdir()),
-    jsonPath: flags.json ?? null,
-  };
+export function powerLossCommand(work: (options: PowerLossOptions, jsonPath?: string) => Promise<void>) {
+  return new Command('npm run power-loss --')
+    .description(
+      'Records with strace all that the service writes, syncs and answers, and makes from it the files as a loss of ' +
+        'power would leave them: what was synced, and of the rest nothing, some writes, some sectors, or all. Each is ' +
+        'opened, walked from end to end and held to every answer that was sent before.',
+    )
+    .addOption(
+      option('--losses <number>', 'how many losses of power', wholeNumber(1, 1_000_000)).default(400),
+    )
+    .addOption(folderOption())
+    .addOption(seedOption('the choices of an earlier run, which prints it; not its timing'))
+    .addOption(jsonFileOption())
+    .addHelpText('after', MORE)
+    .action(({ losses, dir, seed, json }) => work({ seed, losses, folder: dir }, json));
 }
+
+const MORE = `
+Results go to standard output, progress to standard error.
+Exit code: 0 every promise was kept; 1 one was broken, or the service failed: the files are kept as they were found;
+2 wrong flags, or strace cannot be used here.`;

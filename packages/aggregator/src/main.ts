@@ -3,7 +3,12 @@ import { type Logger, pino } from 'pino';
 import { type Aggregator, startAggregator } from './aggregator.ts';
 import { KeyFileError } from './access/key-file.ts';
 import { type Config, ConfigError, readConfig, readEnvFile } from './config.ts';
-import { type StopSignal, noteHangup, onStopSignal, stopWithNpm } from './programs/stop-signals.ts';
+import {
+  type StopSignal,
+  noteHangup,
+  onStopSignal,
+  stopWithNpm,
+} from '@chronicleweaver/terminal/stop-signals';
 import { StoreError } from './store/event-store.ts';
 
 /** After a signal, the process ends within 10 s, whatever a reader or a disk does; the last one is for the way out. */

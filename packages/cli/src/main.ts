@@ -12,7 +12,7 @@ if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
 } else {
   const { run } = await import('./program.ts');
   const { Terminal } = await import('./terminal.ts');
-  const { onStopSignal, stopWithNpm } = await import('@chronicleweaver/aggregator/stop-signals');
+  const { onStopSignal, stopWithNpm } = await import('@chronicleweaver/terminal/stop-signals');
   stopWithNpm();
   const terminal = new Terminal(process, (interrupt) =>
     onStopSignal((signal) => interrupt(128 + constants.signals[signal])),

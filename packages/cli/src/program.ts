@@ -1,5 +1,5 @@
-import { Command, CommanderError, type CommandUnknownOpts } from '@commander-js/extra-typings';
 import { ChronicleWeaverError, ConnectionError, ProblemError } from '@chronicleweaver/client';
+import { Command, type CommandUnknownOpts, Stopped, parse } from '@chronicleweaver/terminal';
 import manifest from '../package.json' with { type: 'json' };
 import { eventsCommand } from './commands/events.ts';
 import { findCommand } from './commands/find.ts';
@@ -11,7 +11,7 @@ import { statsCommand } from './commands/stats.ts';
 import { tailCommand } from './commands/tail.ts';
 import { topicsCommand } from './commands/topics.ts';
 import { LineError } from './json-lines.ts';
-import { Stopped, Terminal, harmless } from './terminal.ts';
+import { Terminal, harmless } from './terminal.ts';
 
 const EXIT_CODES = `
 Exit code of every command: 0 done, 1 failed, 2 wrong usage, 130 and 143 interrupted by SIGINT and SIGTERM.
@@ -26,32 +26,17 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     )
     .version(manifest.version)
     .enablePositionalOptions()
-    .showHelpAfterError('--help tells more')
-    .configureOutput({
-      writeOut: (text) => terminal.write(text),
-      writeErr: (text) => void terminal.stderr.write(text),
-    })
-    .exitOverride()
     .addHelpText('after', EXIT_CODES);
-  for (const command of commandsOf(terminal)) {
-    inherit(command, program);
-    program.addCommand(command);
-  }
-  // They tell their own usage.
-  for (const command of programCommands()) program.addCommand(command);
+  // The programs among them tell their own usage.
+  for (const command of [...commandsOf(terminal), ...programCommands()]) program.addCommand(command);
   try {
-    await program.parseAsync(args, { from: 'user' });
+    const { stderr } = terminal;
+    await parse(program, { args, stdout: terminal, stderr });
     await terminal.drained();
     return 0;
   } catch (error) {
     return complain(terminal, terminal.causeOf(error), args.includes('--json'));
   }
-}
-
-/** What holds for the program holds for its commands and theirs. */
-function inherit(command: CommandUnknownOpts, parent: CommandUnknownOpts): void {
-  command.copyInheritedSettings(parent);
-  for (const child of command.commands) inherit(child, command);
 }
 
 function commandsOf(terminal: Terminal): CommandUnknownOpts[] {
@@ -69,9 +54,10 @@ function commandsOf(terminal: Terminal): CommandUnknownOpts[] {
 
 /** Says what is for the user to mend and returns the exit code; what is a fault of ours is thrown. */
 function complain(terminal: Terminal, error: unknown, asJson: boolean): number {
-  if (error instanceof Stopped) return error.exitCode;
-  // Commander has said what is wrong; or it has shown help or version, which it was asked for.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof Stopped) {
+    if (error.message !== '') terminal.note(`chronicleweaver: ${harmless(error.message)}`);
+    return error.exitCode;
+  }
   if (!isUsersToMend(error)) throw error;
   const code = 'code' in error ? error.code : undefined;
   if (asJson) terminal.note(JSON.stringify({ error: { code, message: error.message } }));

@@ -1,5 +1,5 @@
-import { Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { ChronicleWeaver, type ClientOptions } from '@chronicleweaver/client';
+import { Command, type Kind, TEXT, option } from '@chronicleweaver/terminal';
 import type { EventText } from './event-text.ts';
 
 /** What every command that speaks with a service takes. */
@@ -17,13 +17,13 @@ export function serviceCommand(name: string, summary: string, examples: readonly
     .summary(summary)
     .description(`${summary}.`)
     .addOption(
-      new Option('--url <url>', 'where the service is')
-        .env('CHRONICLEWEAVER_URL')
-        .default(DEFAULT_URL)
-        .argParser(readUrl),
+      option('--url <url>', 'where the service is', ADDRESS, 'CHRONICLEWEAVER_URL').default(DEFAULT_URL),
     )
     .addOption(
-      new Option('--key <secret>', 'an API key; better in the environment, where nobody else sees it').env(
+      option(
+        '--key <secret>',
+        'an API key; better in the environment, where nobody else sees it',
+        TEXT,
         'CHRONICLEWEAVER_KEY',
       ),
     )
@@ -52,17 +52,11 @@ export function asTexts(events: AsyncIterable<unknown>): AsyncIterable<EventText
   return events as AsyncIterable<EventText>;
 }
 
-/** A whole number from `min` on, for an option. */
-export function wholeNumber(min: number): (text: string) => number {
-  return (text) => {
-    const number = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
-    if (number >= min) return number;
-    throw new InvalidArgumentError(`It takes a whole number from ${min} on.`);
-  };
-}
-
-function readUrl(text: string): string {
-  const url = URL.parse(text);
-  if (url !== null && /^https?:$/.test(url.protocol) && url.username === '' && url.search === '') return text;
-  throw new InvalidArgumentError(`It takes an address such as ${DEFAULT_URL}.`);
-}
+const ADDRESS: Kind<string> = {
+  takes: `an address such as ${DEFAULT_URL}`,
+  read(text) {
+    const url = URL.parse(text);
+    const isPlain = url !== null && url.username === '' && url.search === '';
+    return isPlain && /^https?:$/.test(url.protocol) ? text : undefined;
+  },
+};

@@ -2,17 +2,7 @@ import { once } from 'node:events';
 import { clearScreenDown, moveCursor } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { styleText } from 'node:util';
-
-/** The end of a command that is nobody's fault; the command line says nothing more about it. */
-export class Stopped extends Error {
-  override name = 'Stopped';
-  readonly exitCode: number;
-
-  constructor(exitCode: number) {
-    super();
-    this.exitCode = exitCode;
-  }
-}
+import { Stopped } from '@chronicleweaver/terminal';
 
 type OnInterrupt = (interrupt: (exitCode: number) => void) => void;
 

@@ -1,9 +1,9 @@
 import { type RecordableHistogram, createHistogram } from 'node:perf_hooks';
 import type { Event } from '@chronicleweaver/protocol';
+import type { Progress } from '@chronicleweaver/terminal';
 import type { Aggregator, VerdictAnswer } from './aggregator.ts';
 import type { Plan } from './events.ts';
 import type { Options } from './options.ts';
-import type { Progress } from './progress.ts';
 
 /** What the answers of a run said, added up. It is right at any moment, also where the run stops in the middle. */
 export interface Tally {
@@ -66,7 +66,7 @@ export async function publishPlan(
         const events = Array.from(indexes, (index) => plan.eventAt(index));
         const { answer, latencyMs } = await aggregator.publish(JSON.stringify({ events }), stop, (reason) => {
           tally.retries++;
-          progress.retrying(reason, tally.retries);
+          progress.note(`retry ${tally.retries}: ${reason}`);
         });
         tally.latencyUs.record(Math.max(1, Math.round(latencyMs * 1000)));
         addAnswer(indexes, events, answer, tally, acceptedBefore);

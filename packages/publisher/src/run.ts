@@ -1,9 +1,9 @@
 import { ChronicleWeaverError } from '@chronicleweaver/client';
+import { createProgress } from '@chronicleweaver/terminal';
 import { Aggregator, type TimeLimits } from './aggregator.ts';
 import { type Check, checkAnswers, checkBooks, checkStored } from './check.ts';
 import { createPlan } from './events.ts';
 import type { Options } from './options.ts';
-import { createProgress } from './progress.ts';
 import { createTally, publishPlan } from './publish.ts';
 import { type Ending, type Report, createReport } from './report.ts';
 
@@ -29,7 +29,10 @@ export async function runPublisher(
   try {
     await aggregator.waitUntilReady(signal, sayOnce(progressStream));
     const before = await aggregator.stats(signal);
-    const progress = createProgress(plan.order.length, progressStream);
+    const progress = createProgress(
+      { what: 'publishing', total: plan.order.length, unit: 'events' },
+      progressStream,
+    );
     try {
       await publishPlan(plan, aggregator, options, tally, progress, signal);
     } finally {

@@ -1,15 +1,33 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { OptionError, readOptions } from '../src/options.ts';
+import { run } from '@chronicleweaver/terminal';
+import { type Options, publisherCommand } from '../src/options.ts';
 
-test('without flags and variables it is 5000 events, a fifth duplicates, to localhost:8000', () => {
-  const options = readOptions([], {});
-  assert.ok(options !== 'help');
-  const { runId, ...rest } = options;
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** What the command line and the environment come to, and what is said where they are wrong. */
+async function read(args: readonly string[], env: Env): Promise<{ options: Options | null; said: string }> {
+  let options: Options | null = null;
+  let said = '';
+  const command = publisherCommand(async (read) => {
+    options = read;
+  });
+  const stderr = { write: (text: string) => (said += text) };
+  const code = await run(command, 'publisher', { args, env, stderr });
+  assert.equal(code, options === null ? 2 : 0);
+  return { options, said };
+}
+
+async function readOptions(args: readonly string[], env: Env): Promise<Options> {
+  const { options, said } = await read(args, env);
+  return options ?? assert.fail(said);
+}
+
+test('without flags and variables it is 5000 events, a fifth duplicates, to localhost:8000', async () => {
+  const { runId, ...rest } = await readOptions([], {});
   assert.match(runId, /^[0-9a-f-]{36}$/);
   assert.deepEqual(rest, {
     baseUrl: 'http://localhost:8000',
-    key: undefined,
     count: 5000,
     duplicateRatio: 0.2,
     batchSize: 100,
@@ -20,7 +38,7 @@ test('without flags and variables it is 5000 events, a fifth duplicates, to loca
   });
 });
 
-test('every variable counts, and every flag wins over its variable', () => {
+test('every variable counts, and every flag wins over its variable', async () => {
   const env = {
     AGGREGATOR_HOST: 'aggregator',
     AGGREGATOR_PORT: '8080',
@@ -33,7 +51,7 @@ test('every variable counts, and every flag wins over its variable', () => {
     PUBLISH_RUN_ID: 'from-variable',
     PUBLISH_RETRY_SECONDS: '5',
   };
-  assert.deepEqual(readOptions([], env), {
+  assert.deepEqual(await readOptions([], env), {
     baseUrl: 'http://aggregator:8080',
     key: 'cw_of-variable',
     count: 10,
@@ -48,7 +66,7 @@ test('every variable counts, and every flag wins over its variable', () => {
   const flags =
     '--host=::1 --port 9000 --count=20 --duplicate-ratio 0 --batch-size=6 --concurrency=7 --topics=8 --run-id=a.b ' +
     '--retry-seconds=0 --json --key cw_of-flag';
-  assert.deepEqual(readOptions(flags.split(' '), env), {
+  assert.deepEqual(await readOptions(flags.split(' '), env), {
     baseUrl: 'http://[::1]:9000',
     key: 'cw_of-flag',
     count: 20,
@@ -62,44 +80,37 @@ test('every variable counts, and every flag wins over its variable', () => {
   });
 });
 
-test('an address takes the place of host and port', () => {
-  const baseUrlOf = (env: NodeJS.ProcessEnv, ...args: string[]): string => {
-    const options = readOptions(args, env);
-    return options === 'help' ? assert.fail() : options.baseUrl;
-  };
+test('an address takes the place of host and port', async () => {
+  const baseUrlOf = async (env: Env, ...args: string[]): Promise<string> =>
+    (await readOptions(args, env)).baseUrl;
   const env = { AGGREGATOR_URL: 'https://log.example.org/', AGGREGATOR_HOST: 'other', AGGREGATOR_PORT: '1' };
-  assert.equal(baseUrlOf(env), 'https://log.example.org');
-  assert.equal(baseUrlOf(env, '--url=http://[::1]:9000/log/'), 'http://[::1]:9000/log');
+  assert.equal(await baseUrlOf(env), 'https://log.example.org');
+  assert.equal(await baseUrlOf(env, '--url=http://[::1]:9000/log/'), 'http://[::1]:9000/log');
   for (const url of ['log.example.org', 'ftp://x', 'https://x/?a=b', 'https://user:pass@x', 'https://']) {
-    assert.throws(() => readOptions(['--url', url], {}), /--url takes an http or https address/);
+    assert.match((await read(['--url', url], {})).said, /--url takes an http or https address/);
   }
 });
 
-test('a key that is wrong is not shown', () => {
-  assert.throws(
-    () => readOptions([], { API_KEY: 'pass word' }),
-    (error) =>
-      error instanceof OptionError &&
-      !error.message.includes('word') &&
-      error.message.startsWith('API_KEY takes'),
-  );
+test('a key that is wrong is not shown', async () => {
+  const { said } = await read([], { API_KEY: 'pass word' });
+  assert.match(said, /^publisher: API_KEY takes/);
+  assert.doesNotMatch(said, /word/);
 });
 
-test('an empty variable counts as unset', () => {
-  const options = readOptions([], { AGGREGATOR_HOST: '', PUBLISH_COUNT: '' });
-  assert.ok(options !== 'help');
+test('an empty variable counts as unset', async () => {
+  const options = await readOptions([], { AGGREGATOR_HOST: '', PUBLISH_COUNT: '' });
   assert.equal(options.baseUrl, 'http://localhost:8000');
   assert.equal(options.count, 5000);
 });
 
-test('a wrong value is refused in one line with its flag or variable, what it got and what it takes', () => {
+test('a wrong value is refused in one line with its flag or variable, what it got and what it takes', async () => {
   const wholeFrom1 = 'a whole number from 1 to';
-  const cases: [args: string[], env: NodeJS.ProcessEnv, message: string][] = [
+  const cases: [args: string[], env: Env, message: string][] = [
     [['--count=many'], {}, `--count takes ${wholeFrom1} 10000000, not "many"`],
     [['--count=0'], { PUBLISH_COUNT: '7' }, `--count takes ${wholeFrom1} 10000000, not "0"`],
     [['--count', '-5'], {}, `--count takes ${wholeFrom1} 10000000, not "-5"`],
     [['--count='], {}, `--count takes ${wholeFrom1} 10000000, not ""`],
-    [['--count'], {}, `--count takes ${wholeFrom1} 10000000, and got nothing`],
+    [['--count'], {}, "option '--count <number>' argument missing; see --help"],
     [[], { PUBLISH_COUNT: '1e3' }, `PUBLISH_COUNT takes ${wholeFrom1} 10000000, not "1e3"`],
     [[], { AGGREGATOR_PORT: '65536' }, `AGGREGATOR_PORT takes ${wholeFrom1} 65535, not "65536"`],
     [
@@ -123,15 +134,11 @@ test('a wrong value is refused in one line with its flag or variable, what it go
       { PUBLISH_RETRY_SECONDS: 'long' },
       'PUBLISH_RETRY_SECONDS takes a whole number from 0 to 86400, not "long"',
     ],
-    [['--speed=9'], {}, '--speed is not a flag; see --help'],
-    [['constructor'], {}, 'constructor is not a flag; see --help'],
-    [['--json=yes'], {}, '--json takes no value; see --help'],
+    [['--speed=9'], {}, "unknown option '--speed=9'; see --help"],
+    [['constructor'], {}, 'too many arguments. Expected 0 arguments but got 1: constructor; see --help'],
+    [['--json=yes'], {}, "unknown option '--json=yes'; see --help"],
   ];
   for (const [args, env, message] of cases) {
-    assert.throws(
-      () => readOptions(args, env),
-      (error) => error instanceof OptionError && error.message === message,
-      message,
-    );
+    assert.equal((await read(args, env)).said, `publisher: ${message}\n`);
   }
 });

@@ -83,7 +83,7 @@ test('a faultless aggregator passes, and the report counts what was sent', async
     reportText(report),
     /^PASS: .*\n(.*\n)*  PASS  answers: .*\n  PASS  books: .*\n  PASS  stored: .*\n$/,
   );
-  assert.match(progress, /published 500 of 500 events \(100 %\)\n$/);
+  assert.equal(progress, '');
 });
 
 test('the same run id a second time is all duplicates, and passes', async (t) => {

@@ -1,41 +1,35 @@
 import { constants, setPriority } from 'node:os';
-import { parseArgs } from 'node:util';
+import { Command, type Progress, Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import { onStopSignal } from '@chronicleweaver/terminal/stop-signals';
 import { ConfigError, readConfig, readEnvFile } from '../config.ts';
-import { type Progress, createProgress } from './progress.ts';
-import { onStopSignal } from './stop-signals.ts';
 import { type Backup, BackupError, backup } from '../store/sqlite/upkeep/backup.ts';
 
-const USAGE = `usage: chronicleweaver backup FILE [--from PATH] [--no-verify] [--replace] [--json]
+interface Options {
+  readonly from?: string;
+  readonly verify: boolean;
+  readonly replace?: true;
+  readonly json?: true;
+}
 
-Copies the service's file to FILE while the service runs, or while it does not: one state of it, synced, walked from
-end to end, and only then given its name. Restoring is the same the other way round (docs/operations.md).
+const program = new Command('chronicleweaver backup')
+  .description(
+    "Copies the service's file to <file> while the service runs, or while it does not: one state of it, synced, walked " +
+      'from end to end, and only then given its name. Restoring is the same the other way round (docs/operations.md).',
+  )
+  .argument('<file>', 'where the copy goes')
+  .option('--from <path>', 'the file to copy; by default what DEDUPLICATION_DB_PATH says')
+  .option('--no-verify', 'do not walk the copy, which takes a second for some 100,000 events')
+  .option('--replace', 'put the copy in the place of a file that is there')
+  .option('--json', 'one line of JSON, for programs')
+  .addHelpText(
+    'after',
+    '\nExit code: 0 done, 1 the copy was not sound and was thrown away, 2 no copy could be made, 130 and 143 interrupted.',
+  )
+  .action((to, options) => copy(to, options).catch(complain));
 
-  --from PATH   the file to copy; by default DEDUPLICATION_DB_PATH
-  --no-verify   do not walk the copy, which takes a second for some 100,000 events
-  --replace     put the copy in the place of a file that is there
-  --json        one line of JSON, for programs
-
-Exit code: 0 done, 1 the copy was not sound and was thrown away, 2 there could be none, 130 and 143 interrupted.
-`;
-
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    options: {
-      from: { type: 'string' },
-      'no-verify': { type: 'boolean' },
-      replace: { type: 'boolean' },
-      json: { type: 'boolean' },
-      help: { type: 'boolean' },
-    },
-    allowPositionals: true,
-  });
-  const [to, ...others] = positionals;
-  if (values.help === true || to === undefined || to === '' || others.length > 0) {
-    process.stdout.write(USAGE);
-    return values.help === true ? 0 : 2;
-  }
+async function copy(to: string, options: Options): Promise<void> {
   readEnvFile();
-  const from = values.from ?? readConfig(process.env).databasePath;
+  const from = options.from ?? readConfig(process.env).databasePath;
   // The service's work goes before this.
   setPriority(constants.priority.PRIORITY_LOW);
   const bars = new Bars();
@@ -43,17 +37,14 @@ async function main(): Promise<number> {
     const made = await backup({
       from,
       to,
-      replace: values.replace === true,
-      verify: values['no-verify'] !== true,
+      replace: options.replace === true,
+      verify: options.verify,
       progress: (step, done, total) => bars.advance(step, done, total),
       signal: interrupted.signal,
     });
     bars.stop();
-    const isVerified = values['no-verify'] !== true;
-    process.stdout.write(
-      values.json === true ? jsonOf(made, to, isVerified) : reportOf(made, to, isVerified),
-    );
-    return 0;
+    const text = options.json === true ? jsonOf : reportOf;
+    process.stdout.write(text(made, to, options.verify));
   } finally {
     bars.stop();
   }
@@ -84,7 +75,7 @@ class Bars {
     if (step !== this.#step) {
       this.stop();
       this.#step = step;
-      this.#shown = createProgress(step, total, step === 'copying' ? 'bytes' : 'events');
+      this.#shown = createProgress({ what: step, total, unit: step === 'copying' ? 'bytes' : 'events' });
     }
     this.#shown?.advance(done);
   }
@@ -100,28 +91,17 @@ const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 };
 
 const interrupted = new AbortController();
 onStopSignal((signal) => {
-  process.exitCode = SIGNAL_CODES[signal];
-  interrupted.abort(new Error(`interrupted by ${signal}; nothing is left of the copy`));
+  interrupted.abort(
+    new Stopped(SIGNAL_CODES[signal], `interrupted by ${signal}; nothing is left of the copy`),
+  );
 });
 
 /** Says what is for the user to mend, and throws on what is not. */
-function complain(error: unknown): number {
-  if (!(error instanceof Error) || !isUsersToMend(error)) throw error;
-  if (error instanceof BackupError)
-    for (const problem of error.problems) process.stdout.write(`${problem}\n`);
-  process.stderr.write(`backup: ${error.message}\n`);
-  return error instanceof BackupError && error.code === 'unsound' ? 1 : 2;
+function complain(error: unknown): never {
+  if (error instanceof ConfigError) throw new Stopped(2, error.message);
+  if (!(error instanceof BackupError)) throw error;
+  for (const problem of error.problems) process.stdout.write(`${problem}\n`);
+  throw new Stopped(error.code === 'unsound' ? 1 : 2, error.message);
 }
 
-function isUsersToMend(error: Error): boolean {
-  const isWrongArgument = 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS');
-  return error instanceof BackupError || error instanceof ConfigError || isWrongArgument;
-}
-
-try {
-  process.exitCode = await main();
-} catch (error) {
-  if (error === interrupted.signal.reason)
-    process.stderr.write(`backup: ${String(interrupted.signal.reason.message)}\n`);
-  else process.exitCode = complain(error);
-}
+process.exitCode = await run(program, 'backup');

@@ -1,40 +1,44 @@
 import { existsSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { lookForNpm } from './stop-signals.ts';
+import { Command, type Progress, Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import { lookForNpm } from '@chronicleweaver/terminal/stop-signals';
 import { type Findings, rebuildIndex, verifyFile } from '../store/sqlite/upkeep/verify.ts';
 
-const USAGE = `usage: chronicleweaver verify FILE [--rebuild] [--json]
-
-Walks a database file of the service from end to end and says what is wrong with it, and where. The service must not
-run on it meanwhile.
-
-  --rebuild   first make the key index anew from the events
-  --json      one line of JSON, for programs
-
-Exit code: 0 sound, 1 something is wrong, 2 it could not be looked at.
-`;
-
-function main(): number {
-  const { values, positionals } = parseArgs({
-    options: { rebuild: { type: 'boolean' }, json: { type: 'boolean' }, help: { type: 'boolean' } },
-    allowPositionals: true,
+const program = new Command('chronicleweaver verify')
+  .description(
+    'Walks a database file of the service from end to end and says what is wrong with it, and where. The service must ' +
+      'not be running on it.',
+  )
+  .argument('<file>', 'the file')
+  .option('--rebuild', 'first make the key index anew from the events')
+  .option('--json', 'one line of JSON, for programs')
+  .addHelpText('after', '\nExit code: 0 sound, 1 something is wrong, 2 it could not be looked at.')
+  .action((path, { rebuild, json }) => {
+    if (!existsSync(path)) throw new Stopped(2, `there is no file ${path}`);
+    let findings: Findings;
+    try {
+      if (rebuild === true) {
+        showing('rebuilding', (progress) => rebuildIndex(path, progress));
+        if (json === undefined) process.stdout.write('the key index was made anew\n');
+      }
+      findings = showing('walking', (progress) => verifyFile(path, progress));
+    } catch (error) {
+      throw new Stopped(2, error instanceof Error ? error.message : String(error));
+    }
+    process.stdout.write(json === undefined ? reportOf(findings) : jsonOf(findings));
+    if (findings.problemsFound > 0) throw new Stopped(1);
   });
-  const [path, ...others] = positionals;
-  if (values.help === true || path === undefined || others.length > 0) {
-    process.stdout.write(USAGE);
-    return values.help === true ? 0 : 2;
+
+/** Does the work and shows how far it is. */
+function showing<T>(what: string, work: (progress: (done: number, total: number) => void) => T): T {
+  let shown: Progress | undefined;
+  try {
+    return work((done, total) => {
+      lookForNpm();
+      (shown ??= createProgress({ what, total, unit: 'events' })).advance(done);
+    });
+  } finally {
+    shown?.stop();
   }
-  if (!existsSync(path)) {
-    process.stderr.write(`verify: there is no file ${path}\n`);
-    return 2;
-  }
-  if (values.rebuild === true) {
-    rebuildIndex(path, progress('rebuilding'));
-    if (values.json !== true) process.stdout.write('the key index was made anew\n');
-  }
-  const findings = verifyFile(path, progress('walking'));
-  process.stdout.write(values.json === true ? jsonOf(findings) : reportOf(findings));
-  return findings.problemsFound === 0 ? 0 : 1;
 }
 
 function jsonOf({ events, blocks, keys, problems, problemsFound }: Findings): string {
@@ -52,20 +56,5 @@ function reportOf({ events, blocks, keys, problems, problemsFound }: Findings): 
   ];
   return `${lines.join('\n')}\n`;
 }
-/** A line a second at most, on standard error. */
-function progress(what: string): (done: number, total: number) => void {
-  let nextMs = Date.now() + 1000;
-  return (done, total) => {
-    if (Date.now() < nextMs) return;
-    lookForNpm();
-    nextMs = Date.now() + 1000;
-    process.stderr.write(`${what}: ${done} of ${total} events\n`);
-  };
-}
 
-try {
-  process.exitCode = main();
-} catch (error) {
-  process.stderr.write(`verify: ${error instanceof Error ? error.message : String(error)}\n`);
-  process.exitCode = 2;
-}
+process.exitCode = await run(program, 'verify');

@@ -1,6 +1,6 @@
-import { Option } from '@commander-js/extra-typings';
+import { oneOf, option, wholeNumber } from '@chronicleweaver/terminal';
 import { eventLine } from '../event-text.ts';
-import { asTexts, connect, serviceCommand, wholeNumber } from '../service.ts';
+import { asTexts, connect, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** `chronicleweaver events`: what is stored, a page at a time, so that any amount runs through a pipe. */
@@ -13,11 +13,9 @@ export function eventsCommand(terminal: Terminal) {
     .option('--source <source>', 'only from this source')
     .option('--from <time>', 'only with a timestamp at or after this one, ISO 8601')
     .option('--to <time>', 'only with a timestamp before this one')
-    .option('--after <offset>', 'only behind this offset, in the order asked for', wholeNumber(0))
-    .addOption(
-      new Option('--order <order>', 'by offset').choices(['asc', 'desc'] as const).default('asc' as const),
-    )
-    .option('--limit <count>', 'at most so many', wholeNumber(1))
+    .addOption(option('--after <offset>', 'only behind this offset, in the order asked for', wholeNumber(0)))
+    .addOption(option('--order <order>', 'by offset', oneOf(['asc', 'desc'])).default('asc'))
+    .addOption(option('--limit <count>', 'at most so many', wholeNumber(1)))
     .action(async ({ topic, source, from, to, after, order, limit, ...service }) => {
       const { signal } = terminal;
       const query = { topic, source, from, to, after, order, limit };

@@ -1,6 +1,7 @@
+import { Stopped } from '@chronicleweaver/terminal';
 import { type EventText, eventPage } from '../event-text.ts';
 import { connect, serviceCommand } from '../service.ts';
-import { Stopped, type Terminal } from '../terminal.ts';
+import type { Terminal } from '../terminal.ts';
 
 /** `chronicleweaver find`: was this event processed? The exit code says it, too. */
 export function findCommand(terminal: Terminal) {

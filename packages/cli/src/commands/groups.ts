@@ -1,8 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { Command, InvalidArgumentError } from '@commander-js/extra-typings';
 import type { Group } from '@chronicleweaver/client';
+import {
+  Command,
+  type Kind,
+  TEXT,
+  argument,
+  listOption,
+  option,
+  wholeNumber,
+} from '@chronicleweaver/terminal';
 import { eventLine } from '../event-text.ts';
-import { connect, serviceCommand, wholeNumber } from '../service.ts';
+import { connect, serviceCommand } from '../service.ts';
 import { type Terminal, columns, harmless } from '../terminal.ts';
 
 /** `chronicleweaver groups`: groups and the work that is left to their workers, by hand. */
@@ -64,18 +72,16 @@ function createCommand(terminal: Terminal) {
     'groups create billing --topic orders --push https://billing.example.com/hook',
   ])
     .argument('<name>')
-    .requiredOption(
-      '--topic <pattern>',
-      'its topics: * takes a word between dots, > at the end all that is left; may be given several times',
-      (pattern: string, others: readonly string[] | undefined) => [...(others ?? []), pattern],
+    .addOption(
+      listOption(
+        '--topic <pattern>',
+        'its topics: * takes a word between dots, > at the end all that is left; may be given several times',
+        TEXT,
+      ).makeOptionMandatory(),
     )
-    .option(
-      '--start <place>',
-      'earliest, latest, the offset of the first event, or a time; latest where left out',
-      placeOf,
-    )
-    .option('--lease-ms <ms>', 'how long a worker has for an event', wholeNumber(1))
-    .option('--max-deliveries <count>', 'deliveries after which an event is dead', wholeNumber(1))
+    .addOption(option('--start <place>', 'where it begins; latest where left out', PLACE))
+    .addOption(option('--lease-ms <ms>', 'how long a worker has for an event', wholeNumber(1)))
+    .addOption(option('--max-deliveries <count>', 'deliveries after which an event is dead', wholeNumber(1)))
     .option('--push <url>', 'send the events there, as Standard Webhooks says, and let nobody pull them')
     .option('--push-secret <secret>', 'signs what is sent; where left out, one is made and shown this once')
     .action(async (name, { topic, start, leaseMs, maxDeliveries, push, pushSecret, ...service }) => {
@@ -108,8 +114,8 @@ function pullCommand(terminal: Terminal) {
     'groups pull mailer --ack --json',
   ])
     .argument('<name>')
-    .option('--max <count>', 'events at most', wholeNumber(1), 1)
-    .option('--wait <seconds>', 'how long to wait for the first', wholeNumber(0), 0)
+    .addOption(option('--max <count>', 'events at most', wholeNumber(1)).default(1))
+    .addOption(option('--wait <seconds>', 'how long to wait for the first', wholeNumber(0)).default(0))
     .option('--ack', 'acknowledge them after they were printed')
     .addHelpText('after', '\nAn event that is not acknowledged before its lease runs out is delivered again.')
     .action(async (name, { max, wait, ack, ...service }) => {
@@ -146,7 +152,7 @@ function nackCommand(terminal: Terminal) {
   ])
     .argument('<name>')
     .argument('<lease...>')
-    .option('--delay-ms <ms>', 'after so long', wholeNumber(0), 0)
+    .addOption(option('--delay-ms <ms>', 'after so long', wholeNumber(0)).default(0))
     .action(async (name, leaseIds, { delayMs, ...service }) => {
       await connect(service).groups.nack(name, leaseIds, { delayMs, signal: terminal.signal });
       await said(terminal, service.json, 'given_back', leaseIds.length);
@@ -163,7 +169,7 @@ function seekCommand(terminal: Terminal) {
     .argument(
       '<place>',
       'an offset, earliest, latest, or a time: the first event committed then or later',
-      placeOf,
+      argument('<place>', PLACE),
     )
     .action(async (name, place, service) => {
       const to = typeof place === 'string' && !isEnd(place) ? { time: place } : { offset: place };
@@ -206,7 +212,7 @@ function replayCommand(terminal: Terminal) {
     .argument('<name>')
     .argument('[offset...]', 'all where left out', (text: string, others: readonly number[] | undefined) => [
       ...(others ?? []),
-      wholeNumber(1)(text),
+      argument('[offset...]', wholeNumber(1))(text),
     ])
     .action(async (name, offsets, service) => {
       const { groups } = connect(service);
@@ -251,10 +257,10 @@ function isEnd(text: string): text is 'earliest' | 'latest' {
   return text === 'earliest' || text === 'latest';
 }
 
-function placeOf(text: string): string | number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  if (isEnd(text) || /^\d{4}-\d\d-\d\d/.test(text)) return text;
-  throw new InvalidArgumentError(
-    'It takes an offset, earliest, latest or a time such as 2025-10-28T10:00:00Z.',
-  );
-}
+const PLACE: Kind<string | number> = {
+  takes: 'an offset, earliest, latest or a time such as 2025-10-28T10:00:00Z',
+  read(text) {
+    if (/^\d{1,15}$/.test(text)) return Number(text);
+    return isEnd(text) || /^\d{4}-\d\d-\d\d/.test(text) ? text : undefined;
+  },
+};

@@ -1,4 +1,4 @@
-import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { Command, type CommandUnknownOpts } from '@chronicleweaver/terminal';
 import { handOver } from '../hand-over.ts';
 
 /** Programs of their own, which the command line only makes easier to find. */

@@ -1,11 +1,11 @@
 import { createReadStream, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { type Readable, addAbortSignal } from 'node:stream';
-import { type Progress, createProgress } from '@chronicleweaver/aggregator/progress';
 import { type ChronicleWeaver, type EventResult, ProblemError } from '@chronicleweaver/client';
+import { type Progress, Stopped, createProgress, option, wholeNumber } from '@chronicleweaver/terminal';
 import { type Defaults, type Line, LineError, eventTextOf, linesOf } from '../json-lines.ts';
-import { connect, serviceCommand, wholeNumber } from '../service.ts';
-import { Stopped, type Terminal, harmless } from '../terminal.ts';
+import { connect, serviceCommand } from '../service.ts';
+import { type Terminal, harmless } from '../terminal.ts';
 
 const MORE = `
 Each line is an event as a JSON object. What it leaves out is added: event_id is a random UUID, timestamp is now,
@@ -30,7 +30,7 @@ export function publishCommand(terminal: Terminal) {
       'each line is an event as `events --json` prints it; its offset and received_at are left out',
     )
     .option('--results', 'print what became of each event, too')
-    .option('--retry <seconds>', 'try a request again for so long', wholeNumber(0), 60)
+    .addOption(option('--retry <seconds>', 'try a request again for so long', wholeNumber(0)).default(60))
     .addHelpText('after', MORE)
     .action(async (file, { topic, source, payloads, stored, results, retry, ...service }) => {
       const chronicle = connect(service, {
@@ -106,7 +106,10 @@ class LinePublisher {
   async run(file: string): Promise<void> {
     const signal = AbortSignal.any([this.#terminal.signal, this.#failure.signal]);
     const input = addAbortSignal(signal, file === '-' ? this.#terminal.stdin : createReadStream(file));
-    const progress = file === '-' ? undefined : createProgress('publishing', statSync(file).size, 'bytes');
+    const progress =
+      file === '-'
+        ? undefined
+        : createProgress({ what: 'publishing', total: statSync(file).size, unit: 'bytes' });
     try {
       for await (const line of linesOf(advancing(input, progress))) {
         await this.#chronicle.room({ signal });

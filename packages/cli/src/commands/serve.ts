@@ -1,4 +1,4 @@
-import { Command } from '@commander-js/extra-typings';
+import { Command } from '@chronicleweaver/terminal';
 import { examplesText } from '../service.ts';
 import { handOver } from '../hand-over.ts';
 

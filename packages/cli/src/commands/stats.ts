@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stats } from '@chronicleweaver/client';
-import { connect, serviceCommand, wholeNumber } from '../service.ts';
+import { option, wholeNumber } from '@chronicleweaver/terminal';
+import { connect, serviceCommand } from '../service.ts';
 import { type Terminal, columns } from '../terminal.ts';
 
 /** `chronicleweaver stats`: the books, once or as they change. */
@@ -10,7 +11,7 @@ export function statsCommand(terminal: Terminal) {
     'stats --watch',
     'stats --watch 10 --json',
   ])
-    .option('--watch [seconds]', 'again and again, by default every second', wholeNumber(1))
+    .addOption(option('--watch [seconds]', 'again and again, by default every second', wholeNumber(1)))
     .action(async ({ watch, ...service }) => {
       const { signal } = terminal;
       const chronicle = connect(service, watch === undefined ? {} : { retryMs: Infinity });

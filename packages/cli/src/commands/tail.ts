@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from '@commander-js/extra-typings';
+import { type Kind, TEXT, listOption, option } from '@chronicleweaver/terminal';
 import { eventLine } from '../event-text.ts';
 import { asTexts, connect, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
@@ -10,17 +10,14 @@ export function tailCommand(terminal: Terminal) {
     "tail --topic orders --topic 'users.*' --after earliest",
     'tail --json | jq .payload',
   ])
-    .option(
-      '--topic <pattern>',
-      'only such topics: * takes a word between dots, > at the end all that is left; may be given several times',
-      (pattern: string, others: readonly string[] | undefined) => [...(others ?? []), pattern],
+    .addOption(
+      listOption(
+        '--topic <pattern>',
+        'only such topics: * takes a word between dots, > at the end all that is left; may be given several times',
+        TEXT,
+      ),
     )
-    .option(
-      '--after <offset>',
-      'an offset, earliest or latest: events behind it',
-      readAfter,
-      'latest' as const,
-    )
+    .addOption(option('--after <offset>', 'events behind it', OFFSET).default('latest'))
     .action(async ({ topic, after, ...service }) => {
       const { signal } = terminal;
       const chronicle = connect(service, {
@@ -36,8 +33,10 @@ export function tailCommand(terminal: Terminal) {
     });
 }
 
-function readAfter(text: string): number | 'earliest' | 'latest' {
-  if (text === 'earliest' || text === 'latest') return text;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It takes an offset, earliest or latest.');
-}
+const OFFSET: Kind<number | 'earliest' | 'latest'> = {
+  takes: 'an offset, earliest or latest',
+  read(text) {
+    if (text === 'earliest' || text === 'latest') return text;
+    return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
+  },
+};

@@ -1,0 +1,14 @@
+export { Command, type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+export {
+  type Kind,
+  TEXT,
+  argument,
+  decimalNumber,
+  listOption,
+  oneOf,
+  option,
+  wholeNumber,
+} from './option.ts';
+export { type Progress, createProgress } from './progress.ts';
+export { type Surroundings, parse, run } from './run.ts';
+export { Stopped } from './stopped.ts';
