@@ -83,7 +83,7 @@ test('a file that is not ours is refused, told what to do, and left as it was', 
     [text, /is not an SQLite file: move it away/],
     [foreign, /of another program: move it away/],
     [newer, /format 999.*newer version/],
-    [folder, /cannot open/],
+    [folder, /is a folder: name a file in it/],
   ] as const) {
     const before = path === folder ? '' : readFileSync(path, 'latin1');
     await assert.rejects(SqliteStore.open(path), unusable(message));

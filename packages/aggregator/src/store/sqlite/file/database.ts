@@ -50,6 +50,7 @@ export function openForWriting(given: string): { db: DatabaseSync; lock: FileLoc
       PRAGMA cache_size = -16384;
     `);
     migrate(db);
+    refuseReadOnly(db);
     refuseShortFile(db, path, lock);
     return { db, lock };
   } catch (error) {
@@ -164,6 +165,11 @@ function migrate(db: DatabaseSync): void {
       COMMIT;
     `);
   }
+}
+
+/** SQLite opens a file without the right to write it, and says so at the first write. Throws what SQLite throws. */
+function refuseReadOnly(db: DatabaseSync): void {
+  db.exec(`BEGIN IMMEDIATE; PRAGMA user_version = ${pragma(db, 'user_version')}; ROLLBACK`);
 }
 
 function pragma(db: DatabaseSync, name: 'application_id' | 'user_version'): number {

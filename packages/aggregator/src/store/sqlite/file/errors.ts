@@ -4,6 +4,7 @@ import { StoreError } from '../../event-store.ts';
 
 /** Primary result codes of SQLite, the low byte of each: https://sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
+const SQLITE_READONLY = 8;
 const SQLITE_IOERR = 10;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
@@ -47,6 +48,7 @@ function openMessage(path: string, cause: unknown): string {
     case SQLITE_NOTADB:
       return `${path} is not an SQLite file: ${MOVE_IT}`;
     case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
       return `cannot open ${path}: user ${process.getuid?.() ?? ''} must be able to write the file and its folder`;
     case SQLITE_IOERR:
       return `the disk of ${path} fails (${messageOf(cause)}): ${MEND}`;
