@@ -73,5 +73,8 @@ test('SIGHUP without anything to read anew leaves the service as it is', TIMEOUT
 test('a file of keys that is missing refuses the start in one line [KEY-8]', TIMEOUT, async (t) => {
   const program = await new Site(t).fail({ settings: { API_KEYS_FILE: 'keys.json' } });
   assert.equal((await program.exited).code, 1);
-  assert.match(program.stderr, /^chronicleweaver: the keys cannot be read: ENOENT[^\n]*keys\.json'\n$/);
+  assert.match(
+    program.stderr,
+    /^chronicleweaver: API_KEYS_FILE: the keys in keys\.json cannot be read: ENOENT[^\n]+\n$/,
+  );
 });

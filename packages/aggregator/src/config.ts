@@ -1,5 +1,7 @@
-import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { sep } from 'node:path';
 import { LIMITS } from '@chronicleweaver/protocol';
+import { EnvFileError, readEnvFile as readFile } from '@chronicleweaver/terminal/env-file';
 
 /** Everything that can be set, checked and frozen. Nothing else reads the environment. */
 export interface Config {
@@ -31,18 +33,37 @@ export interface TlsFiles {
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** A variable has a value that it does not take. The message names it, what it got and what it takes. */
+const SETTINGS = [
+  'APP_PORT',
+  'HOST',
+  'API_KEYS_FILE',
+  'TLS_CERT_FILE',
+  'TLS_KEY_FILE',
+  'DEDUPLICATION_DB_PATH',
+  'LOG_LEVEL',
+  'BODY_BYTES_MAX',
+  'QUEUE_EVENTS_MAX',
+  'QUEUE_BYTES_MAX',
+  'FOLLOWERS_MAX',
+  'READ_BYTES_MAX',
+  'CONNECTIONS_MAX',
+  'CORS_ORIGINS',
+  'WEBHOOK_ALLOW_PRIVATE',
+] as const;
+type Setting = (typeof SETTINGS)[number];
+
+/** A variable has a value that it does not take. The message names it, what it got and what it takes, in one line. */
 export class ConfigError extends Error {}
 
 const MIB = 1024 * 1024;
 
 /** Reads the settings from the environment; throws a ConfigError on the first that is wrong. An empty value is unset. */
-export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
+export function readConfig(env: Env): Config {
   const config: Config = {
-    host: text(env, 'HOST', '127.0.0.1'),
+    host: host(env, 'HOST', '127.0.0.1'),
     port: integer(env, 'APP_PORT', 8000, 0, 65_535),
-    databasePath: text(env, 'DEDUPLICATION_DB_PATH', 'data/chronicle.db'),
-    apiKeysFile: text(env, 'API_KEYS_FILE', undefined),
+    databasePath: path(env, 'DEDUPLICATION_DB_PATH') ?? 'data/chronicle.db',
+    apiKeysFile: path(env, 'API_KEYS_FILE'),
     tls: tlsFiles(env),
     logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
     bodyBytesMax: integer(env, 'BODY_BYTES_MAX', 16 * MIB, LIMITS.eventBytesMax, 256 * MIB),
@@ -58,61 +79,114 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
 }
 
 /**
- * Puts the variables of `.env` in the working directory, if there is one, into the environment; those already set keep
- * their value. Throws a ConfigError where it cannot be read.
+ * Puts the variables of `.env` in the working directory, if there is one, into the environment; those that have a value
+ * there keep it. Throws a ConfigError where the file cannot be read, or where something in it would be lost.
  */
 export function readEnvFile(): void {
-  if (!existsSync('.env')) return;
   try {
-    process.loadEnvFile('.env');
-  } catch (cause) {
-    throw new ConfigError(`.env cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, {
-      cause,
-    });
+    readFile(SETTINGS);
+  } catch (error) {
+    if (!(error instanceof EnvFileError)) throw error;
+    throw new ConfigError(error.message, { cause: error });
   }
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-function text<T extends string | undefined>(env: Env, name: string, fallback: T): string | T {
-  return env[name] || fallback;
+function refusal(name: Setting, value: string, takes: string, verb = 'is'): ConfigError {
+  return new ConfigError(`${name} ${verb} ${shown(value)}; it takes ${takes}`);
+}
+
+/** In one line, with an escape for what cannot be seen. */
+function shown(value: string): string {
+  return JSON.stringify(value).replaceAll(/\p{C}|(?! )\p{Z}/gu, (unseen) =>
+    unseen.replaceAll(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
+}
+
+/**
+ * The value of a variable; undefined where it is not set. What no setting takes is left over from how it was written: the
+ * carriage return of another system's line end, a blank that was copied along, quotes in a file whose reader keeps them.
+ */
+function given(env: Env, name: Setting, takes: string): string | undefined {
+  const value = env[name];
+  if (!value) return undefined;
+  if (value.trim() !== value || UNSEEN.test(value)) {
+    throw refusal(name, value, `${takes}, without a blank or line end around it`);
+  }
+  if (QUOTED.test(value)) throw refusal(name, value, `${takes}, without quotes around it`);
+  return value;
+}
+
+/** Controls, and what is copied along from web pages and other files without being seen. */
+const UNSEEN = /[\p{Cc}\u200b\u2028\u2029\ufeff]/u;
+const QUOTED = /^["'`“”‘’«»„].*["'`“”‘’«»]$/u;
+
+/** Whether there is such a host is for the system to say. */
+function host(env: Env, name: Setting, fallback: string): string {
+  const takes = 'an IP address or a host name, without a port';
+  const value = given(env, name, takes);
+  if (value === undefined) return fallback;
+  // Systems take the number 0 for every address there is, and 127.1 for a whole one (RFC 6943, 3.1.1).
+  const isName =
+    /^[a-z\d_]([\w.-]*\w)?\.?$/i.test(value) && !/(^|\.)\d+\.?$/.test(value) && value.length <= 253;
+  if (isIP(value) > 0 || isName) return value;
+  throw refusal(name, value, takes);
+}
+
+/** The path of a file, as the system takes it: nothing is put in for `~` and variables, as a shell does. */
+function path(env: Env, name: Setting): string | undefined {
+  const takes = 'the path of a file';
+  const value = given(env, name, takes);
+  if (value === undefined) return undefined;
+  if (/^~[\w-]*(\/|$)/.test(value) || /(^|\/)\$(\{|[A-Za-z_])/.test(value)) {
+    throw refusal(name, value, `${takes} written out: only a shell knows what ~ and $ mean`);
+  }
+  if (/^[a-z][a-z\d+.-]+:\/\//i.test(value) || /^(file:|sqlite:|:memory:)/i.test(value)) {
+    throw refusal(name, value, `${takes}, and no URI or other name of a database`);
+  }
+  if (value.endsWith('/') || value.endsWith(sep) || /(^|[/\\])\.{1,2}$/.test(value)) {
+    throw refusal(name, value, `${takes}, and this is that of a folder`);
+  }
+  return value;
 }
 
 function tlsFiles(env: Env): TlsFiles | undefined {
-  const certFile = text(env, 'TLS_CERT_FILE', undefined);
-  const keyFile = text(env, 'TLS_KEY_FILE', undefined);
+  const certFile = path(env, 'TLS_CERT_FILE');
+  const keyFile = path(env, 'TLS_KEY_FILE');
   if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
   if (certFile === undefined && keyFile === undefined) return undefined;
-  const [given, missing] = certFile === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY'];
-  throw new ConfigError(`TLS_${given}_FILE is set and TLS_${missing}_FILE is not; HTTPS takes both`);
+  const [set, missing] = certFile === undefined ? ['KEY', 'CERT'] : ['CERT', 'KEY'];
+  throw new ConfigError(`TLS_${set}_FILE is set and TLS_${missing}_FILE is not; HTTPS takes both`);
 }
 
 /** A list with commas. An origin is compared as a browser sends it (WHATWG URL, "serialization of an origin"). */
-function origins(env: Env, name: string): readonly string[] {
-  const listed = (env[name] ?? '').split(',').map((one) => one.trim());
-  const given = listed.filter((one) => one !== '');
-  for (const one of given) {
-    if (one === '*' || URL.parse(one)?.origin === one) continue;
-    throw new ConfigError(
-      `${name} has ${JSON.stringify(one)}; it takes origins like https://app.example.org, without a path, with commas ` +
-        'between them, or *',
-    );
+function origins(env: Env, name: Setting): readonly string[] {
+  const takes = 'origins like https://app.example.org, without a path, with commas between them, or *';
+  const value = given(env, name, takes);
+  if (value === undefined) return Object.freeze([]);
+  const listed = value.split(',').map((one) => one.trim());
+  const found = listed.filter((one) => one !== '');
+  for (const one of found) {
+    if (one === '*' || (URL.parse(one)?.origin === one && !one.includes('*'))) continue;
+    throw refusal(name, one, takes, 'has');
   }
-  return Object.freeze(given);
+  if (found.length === 0) throw refusal(name, value, takes);
+  return Object.freeze(found);
 }
 
-function integer(env: Env, name: string, fallback: number, min: number, max: number): number {
+function integer(env: Env, name: Setting, fallback: number, min: number, max: number): number {
   const value = env[name];
   if (!value) return fallback;
   const number = /^\d+$/.test(value) ? Number(value) : NaN;
   if (number >= min && number <= max) return number;
-  throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes a whole number from ${min} to ${max}`);
+  throw refusal(name, value, `a whole number from ${min} to ${max}`);
 }
 
-function oneOf<T extends string>(env: Env, name: string, fallback: T, choices: readonly T[]): T {
+function oneOf<T extends string>(env: Env, name: Setting, fallback: T, choices: readonly T[]): T {
   const value = env[name];
   if (!value) return fallback;
   const choice = choices.find((one) => one === value);
   if (choice !== undefined) return choice;
-  throw new ConfigError(`${name} is ${JSON.stringify(value)}; it takes one of ${choices.join(', ')}`);
+  throw refusal(name, value, `one of ${choices.join(', ')}`);
 }

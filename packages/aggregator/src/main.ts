@@ -24,8 +24,9 @@ async function main(): Promise<void> {
   const signalled = new Promise<StopSignal>((resolve) => onStopSignal(resolve));
   stopWithNpm(() => log.info('npm, which started this, has ended'));
   const starting = startAggregator(config, log).catch((error: unknown) => {
-    if (!isUsersToMend(error)) throw error;
-    giveUp(error.message);
+    const complaint = complaintOf(error, config);
+    if (complaint === undefined) throw error;
+    giveUp(complaint);
   });
   // A terminal that closes ends what has nothing to read anew; a service manager's reload never does.
   const hasFiles = config.apiKeysFile !== undefined || config.tls !== undefined;
@@ -78,16 +79,17 @@ function configOrExit(): Config {
   }
 }
 
-/** A path, an address or a port that cannot be had: one line says it better than a stack. */
-function isUsersToMend(error: unknown): error is Error {
-  return (
-    error instanceof StoreError ||
-    error instanceof KeyFileError ||
-    error instanceof ConfigError ||
-    (error instanceof Error &&
-      'syscall' in error &&
-      (error.syscall === 'listen' || error.syscall === 'getaddrinfo'))
-  );
+/** One line about a setting that cannot be had; undefined where the error is about something else, and a stack says more. */
+function complaintOf(error: unknown, { host, port }: Config): string | undefined {
+  if (error instanceof ConfigError) return error.message;
+  if (error instanceof StoreError) return `DEDUPLICATION_DB_PATH: ${error.message}`;
+  if (error instanceof KeyFileError) return `API_KEYS_FILE: ${error.message}`;
+  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return undefined;
+  if (error.syscall !== 'listen' && error.syscall !== 'getaddrinfo') return undefined;
+  const isAboutPort = error.code === 'EADDRINUSE' || error.code === 'EACCES';
+  return isAboutPort
+    ? `APP_PORT is ${port}: ${error.message}; stop what listens there, or name another port`
+    : `HOST is ${JSON.stringify(host)}: ${error.message}; it takes an address of this machine`;
 }
 
 function giveUp(message: string): never {

@@ -36,27 +36,91 @@ test('every variable is read, an empty one counts as unset', () => {
   assert.ok(Object.isFrozen(config));
 });
 
-test('a wrong value is told with its variable, what came and what is taken', () => {
-  for (const [name, value, message] of [
-    ['APP_PORT', 'abc', 'APP_PORT is "abc"; it takes a whole number from 0 to 65535'],
-    ['APP_PORT', '65536', 'APP_PORT is "65536"; it takes a whole number from 0 to 65535'],
-    ['APP_PORT', '-1', 'APP_PORT is "-1"; it takes a whole number from 0 to 65535'],
-    ['APP_PORT', '80.5', 'APP_PORT is "80.5"; it takes a whole number from 0 to 65535'],
-    [
-      'LOG_LEVEL',
-      'loud',
-      'LOG_LEVEL is "loud"; it takes one of trace, debug, info, warn, error, fatal, silent',
-    ],
-    ['BODY_BYTES_MAX', '10', 'BODY_BYTES_MAX is "10"; it takes a whole number from 1048576 to 268435456'],
-    ['QUEUE_EVENTS_MAX', '1e9', 'QUEUE_EVENTS_MAX is "1e9"; it takes a whole number from 1 to 10000000'],
-    [
-      'CORS_ORIGINS',
-      'https://a.example,https://b.example/x',
-      'CORS_ORIGINS has "https://b.example/x"; it takes origins like https://app.example.org, without a path, with ' +
-        'commas between them, or *',
-    ],
-    ['QUEUE_BYTES_MAX', '0', 'QUEUE_BYTES_MAX is "0"; it takes a whole number from 1 to 4294967296'],
-  ] as const) {
-    assert.throws(() => readConfig({ [name]: value }), new ConfigError(message));
+const PATHS = ['DEDUPLICATION_DB_PATH', 'API_KEYS_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE'];
+const HOST = 'an IP address or a host name, without a port';
+const FILE = 'the path of a file';
+const ORIGINS = 'origins like https://app.example.org, without a path, with commas between them, or *';
+const ODD_NUMBERS = [
+  'x',
+  '-1',
+  '+1',
+  '8000.5',
+  '1e3',
+  '10MB',
+  '0x10',
+  '1_000',
+  ' 8000',
+  '8000\r',
+  '٣',
+  '9'.repeat(400),
+];
+
+/** Odd but plausible values, and what their settings say that they take instead. */
+const REFUSED: [names: string[], values: string[], takes: string][] = [
+  [['APP_PORT'], [...ODD_NUMBERS, '65536'], 'a whole number from 0 to 65535'],
+  [['BODY_BYTES_MAX'], [...ODD_NUMBERS, '0', '268435457'], 'a whole number from 1048576 to 268435456'],
+  [['QUEUE_EVENTS_MAX'], [...ODD_NUMBERS, '0', '10000001'], 'a whole number from 1 to 10000000'],
+  [['QUEUE_BYTES_MAX'], [...ODD_NUMBERS, '0', '4294967297'], 'a whole number from 1 to 4294967296'],
+  [['FOLLOWERS_MAX'], [...ODD_NUMBERS, '100001'], 'a whole number from 0 to 100000'],
+  [['READ_BYTES_MAX'], [...ODD_NUMBERS, '0', '1048575'], 'a whole number from 1048576 to 68719476736'],
+  [['CONNECTIONS_MAX'], [...ODD_NUMBERS, '0', '1000001'], 'a whole number from 1 to 1000000'],
+  [
+    ['LOG_LEVEL'],
+    ['loud', 'INFO', 'warning', 'true', '0', ' info', '"info"'],
+    'one of trace, debug, info, warn, error, fatal, silent',
+  ],
+  [['WEBHOOK_ALLOW_PRIVATE'], ['TRUE', 'yes', 'on', '1', '0', 'no', 'true '], 'one of true, false'],
+  [['HOST'], ['0.0.0.0:80', '[::1]', 'http://0.0.0.0', '*', '0', '127.1', '256.1.1.1', '::1/64', 'no such host', '-x', 'x'.repeat(300)], HOST], // prettier-ignore
+  [
+    ['CORS_ORIGINS'],
+    [',', 'a.example', 'https://a.example/', 'https://a.example/x', 'https://*.example', 'https://a.example:443', 'null', 'file://'], // prettier-ignore
+    ORIGINS,
+  ],
+  [PATHS, ['~/x', '~', '~user/x', '$HOME/x', '${HOME}/x', '/srv/$USER/x'], `${FILE} written out: only a shell knows what ~ and $ mean`], // prettier-ignore
+  [PATHS, [':memory:', 'file:x', 'file:///x?mode=ro', 'sqlite://x', 'postgres://h/d'], `${FILE}, and no URI or other name of a database`], // prettier-ignore
+  [PATHS, ['/x/data/', 'data/', '/', './', '.', '..', 'data/..', 'data/.'], `${FILE}, and this is that of a folder`], // prettier-ignore
+  [PATHS, [' ', ' x', 'x ', 'x\r', 'a\nb', 'x\t', '\u00a0x', 'x\u200b', '\ufeffx'], `${FILE}, without a blank or line end around it`], // prettier-ignore
+  [PATHS, ['"x"', "'x'", '“x”'], `${FILE}, without quotes around it`],
+  [['HOST'], [' ', '::1 ', '::1\r', '\u00a0::1'], `${HOST}, without a blank or line end around it`],
+  [['HOST'], ['"0.0.0.0"'], `${HOST}, without quotes around it`],
+  [['CORS_ORIGINS'], [' ', 'https://a.example\r'], `${ORIGINS}, without a blank or line end around it`],
+];
+
+test('an odd value is refused in one line with its variable, what it got and what it takes', () => {
+  for (const [names, values, takes] of REFUSED) {
+    for (const name of names) {
+      for (const value of values) {
+        const got = visible(value);
+        const verb = name === 'CORS_ORIGINS' && takes === ORIGINS && value !== ',' ? 'has' : 'is';
+        assert.throws(
+          () => readConfig({ [name]: value }),
+          new ConfigError(`${name} ${verb} ${got}; it takes ${takes}`),
+        );
+        assert.match(got, /^[^\p{C}\u00a0\u2028]+$/u);
+      }
+    }
   }
+});
+
+/** A value in quotes, with escapes for what the table has and nobody sees. */
+function visible(value: string): string {
+  return JSON.stringify(value).replaceAll('\u00a0', '\\u00a0').replaceAll('\u200b', '\\u200b').replaceAll('\ufeff', '\\ufeff'); // prettier-ignore
+}
+
+test('an odd value that can be meant is taken as it is', () => {
+  for (const [name, value, field, read] of [
+    ['APP_PORT', '08000', 'port', 8000],
+    ['FOLLOWERS_MAX', '0', 'followersMax', 0],
+    ['HOST', 'fe80::1%eth0', 'host', 'fe80::1%eth0'],
+    ['HOST', 'log_1.example.org.', 'host', 'log_1.example.org.'],
+    ['DEDUPLICATION_DB_PATH', 'my events.db', 'databasePath', 'my events.db'],
+    ['DEDUPLICATION_DB_PATH', '../größe/~x/a$b', 'databasePath', '../größe/~x/a$b'],
+    ['API_KEYS_FILE', "it's", 'apiKeysFile', "it's"],
+    ['CORS_ORIGINS', '*', 'corsOrigins', ['*']],
+    ['CORS_ORIGINS', 'http://[::1]:3000,', 'corsOrigins', ['http://[::1]:3000']],
+    ['WEBHOOK_ALLOW_PRIVATE', 'true', 'webhookAllowPrivate', true],
+  ] as const) {
+    assert.deepEqual(readConfig({ [name]: value })[field], read, value);
+  }
+  assert.deepEqual(readConfig(Object.fromEntries(PATHS.map((name) => [name, '']))), readConfig({}));
 });

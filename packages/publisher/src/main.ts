@@ -1,12 +1,17 @@
 import { constants } from 'node:os';
-import { Stopped, run } from '@chronicleweaver/terminal';
+import { Stopped, run, variablesOf } from '@chronicleweaver/terminal';
+import { EnvFileError, readEnvFile } from '@chronicleweaver/terminal/env-file';
 import { onStopSignal } from '@chronicleweaver/terminal/stop-signals';
 import { type Options, publisherCommand } from './options.ts';
 import { reportText } from './report.ts';
 import { Interrupted, runPublisher } from './run.ts';
 
 /** The exit code: 0 PASS, 1 FAIL or given up, 2 wrong options, 128 + the number of the signal that stopped it. */
-process.exitCode = await run(publisherCommand(publish).hook('preAction', readEnvFile), 'publisher');
+const command = publisherCommand(publish);
+process.exitCode = await run(
+  command.hook('preAction', () => readVariablesFile(variablesOf(command))),
+  'publisher',
+);
 
 async function publish(options: Options): Promise<void> {
   const interrupt = new AbortController();
@@ -21,12 +26,10 @@ async function publish(options: Options): Promise<void> {
   if (report.outcome !== 'PASS') throw new Stopped(1);
 }
 
-/** Variables of `.env` in the working directory, if there is one; those already set keep their value. */
-function readEnvFile(): void {
+function readVariablesFile(variables: readonly string[]): void {
   try {
-    process.loadEnvFile();
+    readEnvFile(variables);
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
-    throw new Stopped(2, `.env cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw error instanceof EnvFileError ? new Stopped(2, error.message) : error;
   }
 }

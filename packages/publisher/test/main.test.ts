@@ -72,6 +72,17 @@ test('.env is read, and the real environment wins over it', async (t) => {
   assert.equal(report.run_id, 'real');
 });
 
+test('no line of .env is lost: behind a byte order mark it is read, misspelt it is refused', async (t) => {
+  const marked = await (await start(t, [], {}, '\ufeffPUBLISH_COUNT=x\r\n')).ended;
+  assert.equal(marked.stderr, 'publisher: PUBLISH_COUNT takes a whole number from 1 to 10000000, not "x"\n');
+  const misspelt = await (await start(t, [], {}, 'AGREGATOR_HOST=log.example\n')).ended;
+  assert.equal(misspelt.code, 2);
+  assert.match(
+    misspelt.stderr,
+    /^publisher: \.env, line 1: there is no setting AGREGATOR_HOST: write AGGREGATOR_HOST .*\n$/,
+  );
+});
+
 test('--help names every flag and variable', async (t) => {
   const { code, stdout } = await (await start(t, ['--help'])).ended;
   assert.equal(code, 0);

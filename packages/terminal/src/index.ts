@@ -7,6 +7,7 @@ export {
   listOption,
   oneOf,
   option,
+  variablesOf,
   wholeNumber,
 } from './option.ts';
 export { type Progress, createProgress } from './progress.ts';

@@ -91,6 +91,11 @@ export function readVariables(
   if (command.parent !== null) readVariables(command.parent, env);
 }
 
+/** The variables that stand in for the command's own options. */
+export function variablesOf(command: CommandUnknownOpts): string[] {
+  return command.options.flatMap((option) => fallbacks.get(option)?.variable ?? []);
+}
+
 /** Reads an argument, which messages call by this name. */
 export function argument<T>(name: string, kind: Kind<T>): (text: string) => T {
   return (text) => valueOf(name, kind, text);

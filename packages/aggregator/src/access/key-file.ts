@@ -2,9 +2,10 @@ import { hash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { topicPatternFault } from '@chronicleweaver/protocol';
+import { TextError, decodeText, topicPatternFault } from '@chronicleweaver/protocol';
 import { Ajv } from 'ajv';
 import type { Static } from 'typebox';
+import { JsonScanner } from '../event/json-scanner.ts';
 import { OWN_SCHEMAS, Type } from '../json-schema.ts';
 import { SCOPES } from './principal.ts';
 
@@ -63,19 +64,40 @@ const compileKeyFile = () =>
 export async function readKeyFile(path: string): Promise<KeyRecord[]> {
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = decodeText(await readFile(path));
   } catch (error) {
-    throw new KeyFileError(`the keys cannot be read: ${messageOf(error)}`);
+    const said = error instanceof TextError ? 'the file ' : '';
+    throw new KeyFileError(`the keys in ${path} cannot be read: ${said}${messageOf(error)}`);
   }
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = readJson(text);
   } catch (error) {
     throw new KeyFileError(`the keys in ${path} are not JSON: ${messageOf(error)}`);
   }
   const fault = faultOf(value);
   if (fault !== undefined) throw new KeyFileError(`the keys in ${path} cannot be used: ${fault}`);
   return (value as Static<typeof keyFile>).keys;
+}
+
+/** Throws where the text is no JSON, or has a name twice: of two lists of topics JSON.parse would forget the first. */
+function readJson(text: string): unknown {
+  if (text.trim() === '') throw new Error('the file is empty');
+  new NamesOnce().check(text);
+  return JSON.parse(text);
+}
+
+class NamesOnce extends JsonScanner {
+  constructor() {
+    super(Infinity);
+  }
+
+  check(text: string): void {
+    this.begin(Buffer.from(text));
+    this.value(0);
+    if (this.peek() !== -1) throw this.unexpected('the end of the file');
+    if (this.fault !== null) throw new Error(this.fault);
+  }
 }
 
 /**

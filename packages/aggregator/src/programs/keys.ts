@@ -1,9 +1,9 @@
 import { keysCommand } from './keys-command.ts';
-import { ConfigError, readEnvFile } from '../config.ts';
+import { ConfigError, readConfig, readEnvFile } from '../config.ts';
 
 try {
   readEnvFile();
-  const file = process.env['API_KEYS_FILE'];
+  const file = readConfig(process.env).apiKeysFile;
   process.exitCode = await keysCommand(process.argv.slice(2), file, process.stdout, process.stderr);
 } catch (error) {
   if (!(error instanceof ConfigError)) throw error;

@@ -126,9 +126,23 @@ test('a file that is not keys is refused with what is wrong and where', async (t
   const path = pathIn(t);
   mkdirSync(dirname(path));
   const key = { name: 'shop', secret_sha256: 'a'.repeat(64), scopes: ['read'] };
-  const wrong: [text: string, said: RegExp][] = [
-    ['', /not JSON/],
-    ['{"keys":', /not JSON/],
+  const wrong: [text: string | Uint8Array, said: RegExp][] = [
+    ['', /are not JSON: the file is empty$/],
+    ['\ufeff\n', /are not JSON: the file is empty$/],
+    ['{"keys":', /not JSON: .*byte 8/],
+    ['{\n"keys": x}', /not JSON: .*byte 10/],
+    ['{"keys":[]}\n{}', /not JSON: .*the end of the file/],
+    ['{"keys":[],"keys":[]}', /not JSON: the name "keys" stands twice/],
+    [JSON.stringify({ keys: [{ ...key, topics: ['a'] }] }).replace(']}', '],"topics":["b"]}'), /"topics" stands twice/], // prettier-ignore
+    [Buffer.from('\ufeff{"keys":[]}', 'utf16le'), /cannot be read: the file is UTF-16: save it as UTF-8$/],
+    [
+      Buffer.from('{"keys":[]}', 'utf16le'),
+      /cannot be read: the file has NUL bytes, as UTF-16 has: save it as UTF-8$/,
+    ],
+    [
+      Buffer.from('{\n"größe":1}', 'latin1'),
+      /cannot be read: the file is not UTF-8 in line 2: save it as UTF-8$/,
+    ],
     ['[]', /the whole must be object/],
     ['{}', /required property 'keys'/],
     [JSON.stringify({ keys: [], more: 1 }), /additional properties "more"/],
@@ -154,5 +168,9 @@ test('a file that is not keys is refused with what is wrong and where', async (t
       return true;
     });
   }
-  await assert.rejects(readKeyFile(`${path}.none`), /the keys cannot be read: ENOENT/);
+  await assert.rejects(readKeyFile(`${path}.none`), /the keys in .*\.none cannot be read: ENOENT/);
+  await assert.rejects(readKeyFile(dirname(path)), /the keys in .* cannot be read: EISDIR/);
+  await assert.rejects(readKeyFile('/dev/null'), /the file is empty/);
+  writeFileSync(path, `\ufeff${JSON.stringify({ keys: [key] })}\r\n`);
+  assert.deepEqual(await readKeyFile(path), [key], 'a byte order mark is ignored');
 });

@@ -1,6 +1,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { byteOrderMarkLength, isUtf16 } from '@chronicleweaver/protocol';
 import { ConfigError, type TlsFiles } from '../../config.ts';
 
 /** A certificate with what was signed above it, and its private key, both PEM. */
@@ -17,27 +18,44 @@ export async function readTlsIdentity({ certFile, keyFile }: TlsFiles): Promise<
   const key = await read('TLS_KEY_FILE', keyFile);
   const certificate = made(
     () => new X509Certificate(cert),
-    `TLS_CERT_FILE ${certFile} is not a certificate in PEM`,
+    `TLS_CERT_FILE ${certFile} is not a certificate in PEM, but has ${contentsOf(cert)}`,
   );
   const privateKey = made(
     () => createPrivateKey(key),
-    `TLS_KEY_FILE ${keyFile} is not a private key in PEM without a passphrase`,
+    `TLS_KEY_FILE ${keyFile} is not a private key in PEM without a passphrase, but has ${contentsOf(key)}`,
   );
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new ConfigError(
       `TLS_KEY_FILE ${keyFile} is not the key of the certificate in TLS_CERT_FILE ${certFile}`,
     );
   }
-  made(() => createSecureContext({ cert, key }), `TLS_CERT_FILE ${certFile} cannot be served`);
+  made(
+    () => createSecureContext({ cert, key }),
+    `TLS_CERT_FILE ${certFile}, which has ${contentsOf(cert)}, cannot be served`,
+  );
   return { cert, key, validTo: certificate.validToDate };
 }
 
+/**
+ * The bytes of a PEM file. Behind a byte order mark OpenSSL does not find the first certificate of a chain, and takes the
+ * second for the server's own. Other bytes than ASCII may stand around what is PEM, whatever their encoding.
+ */
 async function read(variable: string, path: string): Promise<Buffer> {
+  let bytes: Buffer;
   try {
-    return await readFile(path);
+    bytes = await readFile(path);
   } catch (cause) {
-    throw new ConfigError(`${variable} cannot be read: ${messageOf(cause)}`, { cause });
+    throw new ConfigError(`${variable} ${path} cannot be read: ${messageOf(cause)}`, { cause });
   }
+  if (isUtf16(bytes)) throw new ConfigError(`${variable} ${path} is UTF-16: save it as UTF-8`);
+  return bytes.subarray(byteOrderMarkLength(bytes));
+}
+
+/** What a PEM file has in place of what was looked for, so that whoever swapped two files sees it. */
+function contentsOf(pem: Buffer): string {
+  const labels = pem.toString('latin1').matchAll(/^-----BEGIN ([\w ]+)-----/gm);
+  const found = [...new Set([...labels].map(([, label]) => label!))];
+  return found.length === 0 ? 'no PEM in it' : found.join(', ');
 }
 
 function made<T>(make: () => T, fault: string): T {

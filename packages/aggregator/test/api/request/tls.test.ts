@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { X509Certificate, createPrivateKey } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { pino } from 'pino';
@@ -37,11 +38,34 @@ test('what cannot be served is told by its variable, its file and its fault', as
   const other = join(folder, 'other.pem');
   writeFileSync(other, selfSigned().key);
   mkdirSync(join(folder, 'folder'));
+  const locked = join(folder, 'locked.pem');
+  const cipher = { cipher: 'aes-256-cbc', passphrase: 'secret', format: 'pem', type: 'pkcs8' } as const;
+  writeFileSync(locked, createPrivateKey(readFileSync(keyFile)).export(cipher));
+  const der = join(folder, 'cert.der');
+  writeFileSync(der, new X509Certificate(readFileSync(certFile)).raw);
+  const utf16 = join(folder, 'utf16.pem');
+  writeFileSync(utf16, `\ufeff${readFileSync(certFile, 'utf8')}`, 'utf16le');
   for (const [files, said] of [
-    [{ certFile: join(folder, 'none.pem'), keyFile }, /^TLS_CERT_FILE cannot be read: ENOENT.*none\.pem/],
-    [{ certFile, keyFile: join(folder, 'folder') }, /^TLS_KEY_FILE cannot be read: EISDIR/],
-    [{ certFile: keyFile, keyFile }, /^TLS_CERT_FILE \S+key\.pem is not a certificate in PEM/],
-    [{ certFile, keyFile: certFile }, /^TLS_KEY_FILE \S+cert\.pem is not a private key in PEM/],
+    [{ certFile: join(folder, 'none.pem'), keyFile }, /^TLS_CERT_FILE \S+none\.pem cannot be read: ENOENT/],
+    [{ certFile, keyFile: join(folder, 'folder') }, /^TLS_KEY_FILE \S+folder cannot be read: EISDIR/],
+    [
+      { certFile: keyFile, keyFile: certFile },
+      /^TLS_CERT_FILE \S+key\.pem is not a certificate in PEM, but has PRIVATE KEY:/,
+    ],
+    [
+      { certFile, keyFile: certFile },
+      /^TLS_KEY_FILE \S+cert\.pem is not a private key in PEM without a passphrase, but has CERTIFICATE:/,
+    ],
+    [
+      { certFile, keyFile: locked },
+      /^TLS_KEY_FILE \S+locked\.pem is not .* without a passphrase, but has ENCRYPTED PRIVATE KEY:/,
+    ],
+    [
+      { certFile: '/dev/null', keyFile },
+      /^TLS_CERT_FILE \/dev\/null is not a certificate in PEM, but has no PEM in it:/,
+    ],
+    [{ certFile: der, keyFile }, /^TLS_CERT_FILE \S+cert\.der, which has no PEM in it, cannot be served:/],
+    [{ certFile: utf16, keyFile }, /^TLS_CERT_FILE \S+utf16\.pem is UTF-16: save it as UTF-8$/],
     [{ certFile, keyFile: other }, /^TLS_KEY_FILE \S+other\.pem is not the key of the certificate in TLS_CERT_FILE \S+cert\.pem$/], // prettier-ignore
   ] as const) {
     await assert.rejects(readTlsIdentity(files), (error) => {
@@ -52,6 +76,15 @@ test('what cannot be served is told by its variable, its file and its fault', as
     });
   }
   assert.ok((await readTlsIdentity({ certFile, keyFile })).validTo.getTime() > Date.now());
+});
+
+test("behind a byte order mark the first certificate is still the server's own", async (t) => {
+  const { certFile, keyFile } = filesIn(t);
+  const chain = readFileSync(certFile, 'utf8') + selfSigned().cert;
+  writeFileSync(certFile, `\ufeff${chain.replaceAll('\n', '\r\n')}`);
+  writeFileSync(keyFile, `\ufeff${readFileSync(keyFile, 'utf8')}`);
+  const { cert, key } = await readTlsIdentity({ certFile, keyFile });
+  assert.ok(new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)));
 });
 
 test('the log warns of what is open: everything without keys, to pages too, the keys without TLS, a certificate that has run out', async (t) => {
