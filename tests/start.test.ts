@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -160,12 +160,12 @@ test(
       '# where the events go\nDEDUPLICATION_DB_PATH=from-file.db\nAPP_PORT=nonsense\n\nLOG_LEVEL=debug\n',
     );
     const aggregator = await site.start({ settings: { DEDUPLICATION_DB_PATH: undefined, APP_PORT: '0' } });
-    assert.equal(aggregator.logs[0]?.['database'], 'from-file.db');
+    assert.equal(aggregator.logs[0]?.['database'], realpathSync(join(site.folder, 'from-file.db')));
     assert.ok(existsSync(join(site.folder, 'from-file.db')));
     await aggregator.stop();
 
     const second = await site.start({ settings: { DEDUPLICATION_DB_PATH: 'from-environment.db' } });
-    assert.equal(second.logs[0]?.['database'], 'from-environment.db');
+    assert.equal(second.logs[0]?.['database'], realpathSync(join(site.folder, 'from-environment.db')));
     await second.stop();
 
     const line = await complaint(site, { APP_PORT: undefined });

@@ -3,14 +3,15 @@ import { type AddressInfo, BlockList, isIPv6 } from 'node:net';
 import type { Logger } from 'pino';
 import { readKeyFile } from './access/key-file.ts';
 import { KeyRing } from './access/key-ring.ts';
-import { buildApi } from './api/server.ts';
+import type { Api } from './api/api.ts';
+import { type ApiParts, buildApi } from './api/server.ts';
 import { TIMEOUTS, type Timeouts } from './api/request/timeouts.ts';
 import { type TlsIdentity, readTlsIdentity } from './api/request/tls.ts';
 import type { Config } from './config.ts';
 import { Consumer } from './consumer/consumer.ts';
 import { PublishQueue } from './queue/publish-queue.ts';
 import type { EventStore } from './store/event-store.ts';
-import { SqliteStore } from './store/sqlite/store.ts';
+import { openStore } from './store/open-store.ts';
 import { Commits } from './commits/commits.ts';
 import { Followers } from './followers/followers.ts';
 import { PUSH_TIMING, type PushTiming } from './groups/push-timing.ts';
@@ -45,22 +46,31 @@ const BACKLOG = 4096;
 /** How long requests may go on after the close began before their connections are cut, milliseconds. */
 const CLOSE_GRACE_MS = 5_000;
 
+/** What tests set differently. */
+export interface AggregatorOptions {
+  readonly timeouts?: Timeouts;
+  readonly pushTiming?: PushTiming;
+  /** In place of the one that the config names. */
+  readonly store?: EventStore;
+}
+
 /**
  * Builds the parts in the order in which an event meets them backwards, so that each finds the next one ready, and
- * closes them the other way round. Rejects where the file or the port cannot be had, and then holds neither.
+ * closes them the other way round. Rejects where the store or the port cannot be had, and then holds neither.
  */
 export async function startAggregator(
   config: Config,
   log: Logger,
-  timeouts: Timeouts = TIMEOUTS,
-  pushTiming: PushTiming = PUSH_TIMING,
+  { timeouts = TIMEOUTS, pushTiming = PUSH_TIMING, store: given }: AggregatorOptions = {},
 ): Promise<Aggregator> {
   const keys =
     config.apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(config.apiKeysFile));
   const tls = config.tls && (await readTlsIdentity(config.tls));
-  const store = await SqliteStore.open(config.databasePath, ({ level, fields, message }) =>
-    log[level](fields, message),
-  );
+  const store =
+    given ??
+    (await openStore(`sqlite:${config.databasePath}`, ({ level, fields, message }) =>
+      log[level](fields, message),
+    ));
   const push = { allowPrivate: config.webhookAllowPrivate, timing: pushTiming };
   const [commits, groups] = await subscribing(store, push, log).catch(async (error: unknown) => {
     await store.close();
@@ -69,17 +79,8 @@ export async function startAggregator(
   const queue = new PublishQueue({ eventsMax: config.queueEventsMax, bytesMax: config.queueBytesMax });
   const consumer = new Consumer(queue, store, log);
   const followers = new Followers(store, commits, log, { followersMax: config.followersMax });
-  const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate } = config;
   const parts = { queue, consumer, store, commits, followers, groups, keys, tls, log };
-  const api = await buildApi({
-    ...parts,
-    bodyBytesMax,
-    connectionsMax,
-    readBytesMax,
-    corsOrigins,
-    webhookAllowPrivate,
-    timeouts,
-  });
+  const api = await buildApi({ ...config, ...parts, timeouts });
 
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; what publishers wait for is committed well before this.
@@ -93,21 +94,32 @@ export async function startAggregator(
     commits.close();
     await store.close();
   };
-
   try {
     await api.listen({ host: config.host, port: config.port, backlog: BACKLOG });
   } catch (error) {
     await close();
     throw error;
   }
+  const url = tellStart(api, config, parts);
+  return { url, close, reload: () => reload(api, config, parts) };
+}
+
+async function subscribing(store: EventStore, push: PushSettings, log: Logger): Promise<[Commits, Groups]> {
+  const commits = await Commits.open(store);
+  return [commits, await Groups.open({ store, commits, push, log })];
+}
+
+type Told = Pick<ApiParts, 'store' | 'keys' | 'tls' | 'log'>;
+
+/** Logs where it listens and what of it is open to others; returns its address. */
+function tellStart(api: Api, config: Config, { store, keys, tls, log }: Told): string {
   const { address, port, family } = api.server.address() as AddressInfo;
-  const url = `${tls === undefined ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+  const scheme = tls === undefined ? 'http' : 'https';
+  const url = `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   log.info(
     {
       version: VERSION,
-      store: 'sqlite',
-      database: config.databasePath,
-      sqlite: store.sqliteVersion,
+      ...store.about,
       host: address,
       port,
       keys: keys?.size,
@@ -116,29 +128,29 @@ export async function startAggregator(
     `ChronicleWeaver takes events at ${url}`,
   );
   if (!isLoopback(address)) warnOfOpenness(keys, tls, log);
-  if (keys === undefined && corsOrigins.includes('*')) {
+  if (keys === undefined && config.corsOrigins.includes('*')) {
     log.warn(
       'every page in the browser of whoever reaches this address may publish and read everything: name the origins that ' +
         'may in CORS_ORIGINS, or a file of keys in API_KEYS_FILE',
     );
   }
   if (tls !== undefined) warnOfExpiry(tls, log);
+  return url;
+}
 
-  const reload = async (): Promise<void> => {
-    // All is read before any of it counts.
-    const records = config.apiKeysFile === undefined ? undefined : await readKeyFile(config.apiKeysFile);
-    const identity = config.tls && (await readTlsIdentity(config.tls));
-    if (records !== undefined) keys?.replace(records);
-    if (identity !== undefined && api.server instanceof HttpsServer) {
-      api.server.setSecureContext({ cert: identity.cert, key: identity.key });
-      warnOfExpiry(identity, log);
-    }
-    log.info(
-      { keys: keys?.size, certificateValidTo: identity?.validTo },
-      'keys and certificate were read anew',
-    );
-  };
-  return { url, reload, close };
+async function reload(api: Api, config: Config, { keys, log }: Told): Promise<void> {
+  // All is read before any of it counts.
+  const records = config.apiKeysFile === undefined ? undefined : await readKeyFile(config.apiKeysFile);
+  const identity = config.tls && (await readTlsIdentity(config.tls));
+  if (records !== undefined) keys?.replace(records);
+  if (identity !== undefined && api.server instanceof HttpsServer) {
+    api.server.setSecureContext({ cert: identity.cert, key: identity.key });
+    warnOfExpiry(identity, log);
+  }
+  log.info(
+    { keys: keys?.size, certificateValidTo: identity?.validTo },
+    'keys and certificate were read anew',
+  );
 }
 
 function warnOfOpenness(keys: KeyRing | undefined, tls: TlsIdentity | undefined, log: Logger): void {
@@ -160,9 +172,4 @@ function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
     { certificateValidTo: validTo },
     'the certificate in TLS_CERT_FILE has run out; clients will refuse it',
   );
-}
-
-async function subscribing(store: EventStore, push: PushSettings, log: Logger): Promise<[Commits, Groups]> {
-  const commits = await Commits.open(store);
-  return [commits, await Groups.open({ store, commits, push, log })];
 }

@@ -11,6 +11,9 @@ import type { NewsListener } from './news.ts';
  * `received = accepted + duplicates`, counted in the transaction that stores the events.
  */
 export interface EventStore {
+  /** What it is, for the log: `store` and what else tells one from another. */
+  readonly about: Readonly<Record<string, string>>;
+
   /** Oldest first, at least one; the last is the one that is written. They change at a start alone. */
   readonly epochs: readonly Epoch[];
 
@@ -53,6 +56,13 @@ export interface EventStore {
 
   /** Waits for what was begun and lets go of the file. */
   close(): Promise<void>;
+}
+
+/** What a store has to say for the log, unasked. */
+export interface StoreMessage {
+  readonly level: 'info' | 'error';
+  readonly fields: Record<string, unknown>;
+  readonly message: string;
 }
 
 /** A part of the log that was written without ever going back. The first start on a restored copy begins another. */

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
 import { TIMEOUTS, type Timeouts } from '../../src/api/request/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
+import type { EventStore } from '../../src/store/event-store.ts';
 import { PUSH_TIMING, type PushTiming } from '../../src/groups/push-timing.ts';
 import { tempFolder } from './temp-folder.ts';
 
@@ -50,6 +51,19 @@ export class TestServer {
     const start = () =>
       launch(databasePath, env, { ...TIMEOUTS, ...timeouts }, { ...PUSH_TIMING, ...pushTiming });
     server = new TestServer(databasePath, start, await start());
+    return server;
+  }
+
+  /** One of several services on a store that they share; a restart opens it anew. */
+  static async startOn(
+    t: TestContext,
+    open: () => EventStore,
+    env: Record<string, string> = {},
+    pushTiming: Partial<PushTiming> = {},
+  ): Promise<TestServer> {
+    const start = () => launch('', env, TIMEOUTS, { ...PUSH_TIMING, ...pushTiming }, open());
+    const server = new TestServer('', start, await start());
+    t.after(() => server.close());
     return server;
   }
 
@@ -121,6 +135,7 @@ function launch(
   env: Record<string, string>,
   timeouts: Timeouts,
   pushTiming: PushTiming,
+  store?: EventStore,
 ): Promise<Aggregator> {
   const config = readConfig({
     APP_PORT: '0',
@@ -128,5 +143,9 @@ function launch(
     LOG_LEVEL: 'silent',
     ...env,
   });
-  return startAggregator(config, pino({ level: config.logLevel }), timeouts, pushTiming);
+  return startAggregator(config, pino({ level: config.logLevel }), {
+    timeouts,
+    pushTiming,
+    ...(store !== undefined && { store }),
+  });
 }

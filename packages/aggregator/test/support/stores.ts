@@ -50,6 +50,7 @@ function takingTurns(clock: TestClock): EventStore {
   const next = (): EventStore => instances[turn++ % instances.length]!;
   const [first] = instances as [EventStore];
   return {
+    about: first.about,
     epochs: first.epochs,
     groups: {
       apply: (steps) => next().groups.apply(steps),

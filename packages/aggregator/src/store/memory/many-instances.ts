@@ -75,6 +75,10 @@ class Instance implements EventStore {
     ];
   }
 
+  get about(): Readonly<Record<string, string>> {
+    return this.#truth.about;
+  }
+
   get epochs(): readonly Epoch[] {
     return this.#truth.epochs;
   }

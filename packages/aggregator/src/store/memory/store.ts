@@ -58,6 +58,7 @@ export class MemoryStore implements EventStore {
   #conflicts = 0;
   #closed = false;
   readonly #watchers = new Watchers<News>();
+  readonly about = { store: 'memory' };
   readonly epochs: readonly Epoch[] = [{ name: randomUUID(), afterOffset: 0 }];
   readonly groups: GroupStore;
   readonly #now: () => number;

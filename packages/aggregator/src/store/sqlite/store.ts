@@ -12,6 +12,7 @@ import {
   START,
   type Snapshot,
   type SnapshotQuery,
+  type StoreMessage,
   type StoreStats,
   type TopicFilter,
   type TopicSummary,
@@ -23,7 +24,7 @@ import { type GroupNews, newsOfSteps } from '../group-news.ts';
 import { type News, type NewsListener, newsOf } from '../news.ts';
 import { Watchers } from '../watchers.ts';
 import { ThreadClient } from './threads/client.ts';
-import type { Opened, Told } from './threads/calls.ts';
+import type { Opened } from './threads/calls.ts';
 import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
 
 /**
@@ -32,8 +33,7 @@ import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
  * comes after the commit.
  */
 export class SqliteStore implements EventStore {
-  /** Like "3.53.4". */
-  readonly sqliteVersion: string;
+  readonly about: Readonly<Record<string, string>>;
   readonly epochs: readonly Epoch[];
   readonly groups: GroupStore;
   readonly #path: string;
@@ -53,7 +53,7 @@ export class SqliteStore implements EventStore {
     this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
-    this.sqliteVersion = sqliteVersion;
+    this.about = { store: 'sqlite', database: path, sqlite: sqliteVersion };
     this.epochs = epochs;
     this.#lastOffset = lastOffset;
     this.groups = {
@@ -69,7 +69,7 @@ export class SqliteStore implements EventStore {
   /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
   static async open(
     given: string,
-    told: (told: Told) => void = () => {},
+    told: (message: StoreMessage) => void = () => {},
     { clock }: SqliteOptions = {},
   ): Promise<SqliteStore> {
     const path = placeOf(given);

@@ -1,4 +1,4 @@
-import type { Epoch, StoreError } from '../../event-store.ts';
+import type { Epoch, StoreError, StoreMessage } from '../../event-store.ts';
 
 /** The messages between a store and its threads. Types alone, so that both ends import them and neither the other. */
 
@@ -16,18 +16,11 @@ export interface Call {
   readonly args: readonly unknown[];
 }
 
-/** What the thread has to say for the log, unasked. */
-export interface Told {
-  readonly level: 'info' | 'error';
-  readonly fields: Record<string, unknown>;
-  readonly message: string;
-}
-
 /** Says something for the log. */
-export type Tell = (fields: Record<string, unknown>, message: string, level?: Told['level']) => void;
+export type Tell = (fields: Record<string, unknown>, message: string, level?: StoreMessage['level']) => void;
 
 export type Answer =
-  | Told
+  | StoreMessage
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: { readonly code: StoreError['code']; readonly message: string } };
 

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
-import { StoreError } from '../../event-store.ts';
-import { type Answer, type Call, OPENED, type Opened, type ThreadData, type Told } from './calls.ts';
+import { StoreError, type StoreMessage } from '../../event-store.ts';
+import { type Answer, type Call, OPENED, type Opened, type ThreadData } from './calls.ts';
 
 interface Waiting {
   readonly resolve: (value: never) => void;
@@ -21,9 +21,9 @@ export class ThreadClient<C extends Calls> {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = OPENED + 1;
   #ended: StoreError | null = null;
-  readonly #told: (told: Told) => void;
+  readonly #told: (message: StoreMessage) => void;
 
-  private constructor(data: ThreadData, told: (told: Told) => void) {
+  private constructor(data: ThreadData, told: (message: StoreMessage) => void) {
     this.#told = told;
     this.#worker = new Worker(new URL('../../../start.js', import.meta.url), {
       workerData: data,
@@ -40,7 +40,7 @@ export class ThreadClient<C extends Calls> {
   /** Starts the thread and waits until it has opened the file. Rejects with its StoreError where it cannot. */
   static async open<C extends Calls>(
     data: ThreadData,
-    told: (told: Told) => void,
+    told: (message: StoreMessage) => void,
   ): Promise<Opened & { thread: ThreadClient<C> }> {
     const thread = new ThreadClient<C>(data, told);
     try {

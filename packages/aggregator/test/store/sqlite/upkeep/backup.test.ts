@@ -19,7 +19,7 @@ import type { Epoch } from '../../../../src/store/event-store.ts';
 import { epochsOf } from '../../../../src/store/sqlite/file/epochs.ts';
 import { openFile } from '../../../../src/store/sqlite/open-file.ts';
 import { SqliteStore } from '../../../../src/store/sqlite/store.ts';
-import type { Told } from '../../../../src/store/sqlite/threads/calls.ts';
+import type { StoreMessage } from '../../../../src/store/event-store.ts';
 import { verifyFile } from '../../../../src/store/sqlite/upkeep/verify.ts';
 import { batchOf, manyEvents } from '../../../support/events.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
@@ -242,7 +242,7 @@ test('a copy that a service writes begins an epoch at its end, once, and one tha
   const again = join(folder, 'again.db');
   await backup({ from: to, to: again });
 
-  const told: Told[] = [];
+  const told: StoreMessage[] = [];
   const restored = await SqliteStore.open(to, (line) => told.push(line));
   assert.deepEqual(
     restored.epochs.map(({ afterOffset }) => afterOffset),
