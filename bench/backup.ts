@@ -1,12 +1,11 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Command, option, run, wholeNumber } from '@chronicleweaver/terminal';
 import { folderOption } from '../lab/options.ts';
+import { Program } from '../lab/program.ts';
 import { Driver } from './load/driver.ts';
 import { createEventText } from './load/event-text.ts';
-import { own, tempFolder } from './process/lifetime.ts';
+import { tempFolder } from '../lab/lifetime.ts';
 import { ServerProcess } from './process/server-process.ts';
 import { chronicleWeaver } from './systems.ts';
 
@@ -63,13 +62,11 @@ async function backedUp(
 ): Promise<boolean> {
   const to = join(databasePath, '../copy.db');
   const args = [BACKUP, to, '--from', databasePath, '--replace', ...flags];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  own(child);
-  const exited = once(child, 'exit').then(() => true);
-  const isDone = await Promise.race([exited, over.then(() => false)]);
-  if (!isDone) child.kill('SIGKILL');
-  await exited;
-  if (isDone && child.exitCode !== 0) throw new Error(`the backup ended with ${child.exitCode}`);
+  const program = new Program([process.execPath, ...args], { cwd: dirname(to), showsErrors: true });
+  const isDone = await Promise.race([program.exited.then(() => true), over.then(() => false)]);
+  if (!isDone) await program.kill();
+  const { code } = await program.exited;
+  if (isDone && code !== 0) throw new Error(`the backup ended with ${code}`);
   return isDone;
 }
 

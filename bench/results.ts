@@ -1,5 +1,5 @@
 import type { Measure } from './load/measure.ts';
-import type { Memory } from './process/proc.ts';
+import type { Memory } from '../lab/proc.ts';
 import { median } from './statistics.ts';
 
 /** All measures of one server at one batch size; the numbers are medians of the runs. */

@@ -1,6 +1,5 @@
 import { deepStrictEqual } from 'node:assert/strict';
-import { get } from 'node:http';
-import type { IncomingMessage } from 'node:http';
+import { eventLines } from '../lab/event-lines.ts';
 import type { Exchange } from './exchange.ts';
 import { eventsIn, publishAnswerIn } from './judge.ts';
 import type { Step } from './step.ts';
@@ -38,17 +37,11 @@ export class Ledger {
   }
 
   /** Reads everything that is stored; returns what is wrong with it. */
-  async faultsIn({ port, headers }: Target): Promise<string[]> {
-    const response = await new Promise<IncomingMessage>((resolve, reject) => {
-      get({ port, path: '/events', headers: { ...headers, accept: 'application/x-ndjson' } }, resolve).on(
-        'error',
-        reject,
-      );
-    });
+  async faultsIn({ url, headers }: Target): Promise<string[]> {
     const faults: string[] = [];
     const missing = new Set(this.#taken.keys());
     let strange = 0;
-    for await (const line of linesOf(response)) {
+    for await (const line of eventLines(url, '/events', headers)) {
       const sent = line.replace(/,"offset":\d+,"received_at":"[^"]+"\}$/, '}');
       const event = JSON.parse(sent) as { event_id: string; topic: string };
       const key = keyOf(event);
@@ -68,17 +61,6 @@ export class Ledger {
     }
     return faults;
   }
-}
-
-/** Not by node:readline: it ends a line at U+2028, which may stand in an event. */
-async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
-  let rest = '';
-  for await (const piece of response.setEncoding('utf8') as AsyncIterable<string>) {
-    const lines = (rest + piece).split('\n');
-    rest = lines.pop()!;
-    yield* lines;
-  }
-  if (rest !== '') throw new Error(`the answer ends amid a line: ${rest}`);
 }
 
 function keyOf({ topic, event_id: eventId }: { topic: string; event_id: string }): string {

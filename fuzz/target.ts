@@ -1,15 +1,16 @@
 import { hash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type AggregatorProcess,
   type Ending,
+  Endings,
   LEVEL,
   Site,
   type StatsAnswer,
 } from '../lab/aggregator-process.ts';
+import { tempFolder } from '../lab/lifetime.ts';
 
 export interface TargetOptions {
   /** With keys in force. */
@@ -23,9 +24,9 @@ export const SECRET = 'the-secret-of-the-fuzzer';
 const KEY_HEADERS = { authorization: `Bearer ${SECRET}` };
 
 function keyFile(ending: Ending): string {
-  const folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
-  ending.after(() => rmSync(folder, { recursive: true, force: true }));
-  const path = join(folder, 'keys.json');
+  const folder = tempFolder();
+  ending.after(() => folder[Symbol.dispose]());
+  const path = join(folder.path, 'keys.json');
   const key = { name: 'fuzzer', secret_sha256: hash('sha256', SECRET), scopes: ['publish', 'read', 'admin'] };
   writeFileSync(path, JSON.stringify({ keys: [key] }));
   return path;
@@ -36,14 +37,14 @@ export class Target {
   /** What a request that looks after it must have. */
   readonly headers: Readonly<Record<string, string>>;
   readonly #process: AggregatorProcess;
-  readonly #endings: (() => unknown)[];
+  readonly #endings: Endings;
   #logged = 0;
   #stderr = 0;
 
   private constructor(
     process: AggregatorProcess,
     headers: Readonly<Record<string, string>>,
-    endings: (() => unknown)[],
+    endings: Endings,
   ) {
     this.#process = process;
     this.headers = headers;
@@ -51,10 +52,9 @@ export class Target {
   }
 
   static async start({ guarded, command }: TargetOptions): Promise<Target> {
-    const endings: (() => unknown)[] = [];
-    const ending: Ending = { after: (work) => endings.push(work) };
-    const settings = guarded ? { API_KEYS_FILE: keyFile(ending) } : {};
-    const aggregator = await new Site(ending).start({ settings, ...(command && { command }) });
+    const endings = new Endings();
+    const settings = guarded ? { API_KEYS_FILE: keyFile(endings) } : {};
+    const aggregator = await new Site(endings).start({ settings, ...(command && { command }) });
     return new Target(aggregator, guarded ? KEY_HEADERS : {}, endings);
   }
 
@@ -100,7 +100,7 @@ export class Target {
     } catch (error) {
       return [`it did not stop: ${String(error)}`];
     } finally {
-      for (const end of this.#endings) await end();
+      await this.#endings[Symbol.asyncDispose]();
     }
   }
 

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
-import { Program, until } from './program.ts';
+import { tempFolder } from './lifetime.ts';
+import { Program } from './program.ts';
 import { pathOf, textOf } from './repository.ts';
 
 export interface LogLine {
@@ -47,6 +46,19 @@ export interface Ending {
   after(work: () => unknown): void;
 }
 
+/** An end that is not a test's: of a block with `await using`. What came last is cleaned up first. */
+export class Endings implements Ending, AsyncDisposable {
+  readonly #works: (() => unknown)[] = [];
+
+  after(work: () => unknown): void {
+    this.#works.unshift(work);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const work of this.#works.splice(0)) await work();
+  }
+}
+
 const START_COMMAND = startCommand();
 
 /**
@@ -59,12 +71,12 @@ export class Site {
   readonly #programs: Program[] = [];
 
   constructor(t: Ending) {
-    this.folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-'));
+    const folder = tempFolder();
+    this.folder = folder.path;
     this.databasePath = join(this.folder, 'events.db');
-    folders.add(this.folder);
     t.after(async () => {
       await Promise.allSettled(this.#programs.map((program) => program.kill()));
-      remove(this.folder);
+      folder[Symbol.dispose]();
     });
   }
 
@@ -126,11 +138,22 @@ export class Site {
 export class AggregatorProcess {
   readonly program: Program;
   readonly logs: LogLine[] = [];
+  readonly #listening = Promise.withResolvers<LogLine>();
   #url = '';
   #port = 0;
 
   constructor(launch: (onLine: (line: string) => void) => Program) {
-    this.program = launch((line) => this.logs.push(JSON.parse(line) as LogLine));
+    this.program = launch((text) => {
+      const line = JSON.parse(text) as LogLine;
+      this.logs.push(line);
+      if ('port' in line) this.#listening.resolve(line);
+    });
+    this.program.exited.then(
+      () => this.#listening.reject(new Error(`the service did not come up\n${this.program.printed()}`)),
+      (error: unknown) => this.#listening.reject(error),
+    );
+    // It is told to whoever waits for it.
+    this.#listening.promise.catch(() => {});
   }
 
   /** Like "http://127.0.0.1:41231". */
@@ -142,22 +165,25 @@ export class AggregatorProcess {
     return this.#port;
   }
 
-  async listening(): Promise<void> {
-    await until(
-      () => `the start of the service\n${this.program.printed()}`,
-      () => this.program.hasExited || this.logs.some((line) => 'port' in line),
-    );
-    if (this.program.hasExited) await this.program.exited;
-    const line = this.logs.find((line) => 'port' in line);
-    assert.ok(line !== undefined, `the service did not come up\n${this.program.printed()}`);
-    this.#port = Number(line['port']);
-    this.#url = /https?:\/\/\S+$/.exec(line.msg)?.[0] ?? assert.fail(`no address in ${line.msg}`);
+  /** Resolves when the service's log says that it listens; rejects where it ends before, or takes longer. */
+  async listening(withinMs = START_MS_MAX): Promise<void> {
+    const timer = setTimeout(() => {
+      const message = `the service does not listen after ${withinMs} ms\n${this.program.printed()}`;
+      this.#listening.reject(new Error(message));
+    }, withinMs);
+    try {
+      const { port, msg } = await this.#listening.promise;
+      this.#port = Number(port);
+      this.#url = /https?:\/\/\S+$/.exec(msg)?.[0] ?? assert.fail(`no address in ${msg}`);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Ends it as an operator does, and expects a clean end. */
-  async stop(): Promise<void> {
+  async stop(withinMs = STOP_MS_MAX): Promise<void> {
     this.program.signal('SIGTERM');
-    const { code } = await this.program.exit(15_000);
+    const { code } = await this.program.exit(withinMs);
     assert.equal(code, 0, this.program.printed());
   }
 
@@ -215,18 +241,6 @@ export function assertBalanced(stats: StatsAnswer): void {
   assert.equal(stats.received, stats.unique_processed + stats.duplicated_dropped, JSON.stringify(stats));
 }
 
-const folders = new Set<string>();
-
-function remove(folder: string): void {
-  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
-  folders.delete(folder);
-}
-
-// Where the run was interrupted; what ran there is killed by then.
-process.on('exit', () => {
-  for (const folder of folders) remove(folder);
-});
-
 /** What `npm start` runs, from the sources in `root`. */
 export function startCommand(root = pathOf('')): string[] {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { start: string } };
@@ -235,4 +249,6 @@ export function startCommand(root = pathOf('')): string[] {
   return [process.execPath, ...args.map((arg) => (arg.startsWith('packages/') ? join(root, arg) : arg))];
 }
 
+const START_MS_MAX = 15_000;
+const STOP_MS_MAX = 15_000;
 const REQUEST_MS = 30_000;

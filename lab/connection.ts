@@ -77,11 +77,18 @@ export class Connection {
   }
 }
 
+/** The bytes of a request, head and body; `target` is like "POST /publish". The body is JSON. */
+export function requestBytes(target: string, body = ''): Buffer {
+  const about =
+    body === '' ? '' : `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n`;
+  return Buffer.from(`${target} HTTP/1.1\r\nHost: 127.0.0.1\r\n${about}\r\n${body}`);
+}
+
 /** One `GET` on a connection of its own. */
 export async function get(port: number, path: string): Promise<Answer> {
   const connection = await Connection.open(port);
   try {
-    return await connection.request(Buffer.from(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`));
+    return await connection.request(requestBytes(`GET ${path}`));
   } finally {
     connection.close();
   }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { own } from './lifetime.ts';
 import { pathOf } from './repository.ts';
 
 /** How a process ended: with an exit code, or killed by a signal. */
@@ -14,14 +15,16 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Gets every whole line of stdout. */
   readonly onLine?: (line: string) => void;
+  /** What it says on stderr is also shown on ours. */
+  readonly showsErrors?: boolean;
 }
 
 /** Where Node.js keeps what it made of the sources, so that a start takes half the time. It goes with node_modules. */
 const COMPILE_CACHE = pathOf('node_modules/.cache/chronicleweaver-tests');
 
 /**
- * A process that a test started. It never outlives the test run: whoever starts it ends it with `kill`, and where the
- * run itself is ended, by its end or by a signal, what still runs is killed on the way out.
+ * A process that a test or a tool started. It never outlives the run: whoever starts it ends it with `kill`, and what
+ * still runs when the run itself ends, by a signal or otherwise, is killed on the way out.
  */
 export class Program {
   stdout = '';
@@ -31,7 +34,7 @@ export class Program {
   readonly #child: ChildProcess;
   readonly #name: string;
 
-  constructor(command: readonly string[], { cwd, env = {}, onLine }: ProgramOptions) {
+  constructor(command: readonly string[], { cwd, env = {}, onLine, showsErrors = false }: ProgramOptions) {
     const [file, ...args] = command;
     this.#name = args.find((arg) => /\.[jt]s$/.test(arg)) ?? file!;
     const child = spawn(file!, args, {
@@ -40,7 +43,7 @@ export class Program {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#child = child;
-    running.add(child);
+    own(child);
     let rest = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
@@ -49,13 +52,13 @@ export class Program {
       rest = lines.pop()!;
       for (const line of lines) onLine(line);
     });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+      if (showsErrors) process.stderr.write(text);
+    });
     this.exited = new Promise((resolve, reject) => {
       child.once('error', reject);
-      child.once('close', (code, signal) => {
-        running.delete(child);
-        resolve({ code, signal });
-      });
+      child.once('close', (code, signal) => resolve({ code, signal }));
     });
     // It is told to whoever waits; a test that ended before must not fail for it.
     this.exited.catch(() => {});
@@ -110,21 +113,4 @@ export async function until(
     if (performance.now() > giveUpAt) throw new Error(`not within ${withinMs} ms: ${what()}`);
     await sleep(10);
   }
-}
-
-const running = new Set<ChildProcess>();
-
-function killAll(): void {
-  for (const child of running) child.kill('SIGKILL');
-}
-
-process.on('exit', killAll);
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-  ['SIGHUP', 129],
-] as const) {
-  // Not once: npm repeats a Ctrl-C, and the second one must not end the process before all is cleaned up.
-  // oxlint-disable-next-line unicorn/no-process-exit
-  process.on(signal, () => process.exit(code));
 }

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { Connection } from '../lab/connection.ts';
-import { requestText } from '../packages/aggregator/test/support/raw-http.ts';
+import { Connection, requestBytes } from '../lab/connection.ts';
 
 /** How long `GET /health` took, milliseconds, in the order asked. */
 export interface HealthSeen {
@@ -49,7 +48,7 @@ if (!isMainThread && parentPort !== null) {
 }
 
 async function watch(port: number, done: AbortSignal): Promise<HealthSeen> {
-  const request = Buffer.from(requestText('GET /health'));
+  const request = requestBytes('GET /health');
   const kept = await Connection.open(port);
   const keptMs: number[] = [];
   const freshMs: number[] = [];

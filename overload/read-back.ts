@@ -1,6 +1,4 @@
-import { get } from 'node:http';
-import type { IncomingMessage } from 'node:http';
-import { createInterface } from 'node:readline';
+import { eventLines } from '../lab/event-lines.ts';
 import { type Batches, eventNumbers } from './batch.ts';
 import type { Published } from './publisher.ts';
 
@@ -9,18 +7,14 @@ import type { Published } from './publisher.ts';
  * batch that was answered with 200, once, and none of a batch that was refused. Returns how many events that were.
  */
 export async function readBack(
-  port: number,
+  url: string,
   batches: Batches,
   published: readonly Published[],
 ): Promise<number> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    get({ port, path: '/events', headers: { accept: 'application/x-ndjson' } }, resolve).on('error', reject);
-  });
-  if (response.statusCode !== 200) throw new Error(`GET /events was answered with ${response.statusCode}`);
   // Events of each batch that were found, by its publisher.
   const found = published.map(() => new Map<number, Set<number>>());
   let events = 0;
-  for await (const line of createInterface({ input: response })) {
+  for await (const line of eventLines(url)) {
     const numbers = eventNumbers(line);
     if (numbers === null) throw new Error(`not an event of this run: ${line.slice(0, 200)}`);
     const [publisher, batch, index] = numbers;

@@ -1,8 +1,8 @@
 import { Agent } from 'node:http';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { memoryOf } from '../bench/process/proc.ts';
-import { type AggregatorProcess, type Ending, Site } from '../lab/aggregator-process.ts';
+import { memoryOf } from '../lab/proc.ts';
+import { type AggregatorProcess, Endings, Site } from '../lab/aggregator-process.ts';
 import { SeededRandom } from '../lab/random.ts';
 import { straceMissing } from '../lab/strace.ts';
 import { Batches } from './batch.ts';
@@ -29,17 +29,11 @@ export interface OverloadSeen {
 export async function runOverload(options: Options): Promise<OverloadSeen> {
   const missing = straceMissing();
   if (missing !== null) throw new Error(missing);
-  const endings: (() => unknown)[] = [];
-  const ending: Ending = { after: (work) => endings.push(work) };
-  try {
-    const site = new Site(ending);
-    const aggregator = await site.start({ under: slowSyncs(options.syncMs) });
-    const seen = await overload(aggregator, options);
-    await aggregator.stop();
-    return seen;
-  } finally {
-    for (const end of endings.toReversed()) await end();
-  }
+  await using endings = new Endings();
+  const aggregator = await new Site(endings).start({ under: slowSyncs(options.syncMs) });
+  const seen = await overload(aggregator, options);
+  await aggregator.stop();
+  return seen;
 }
 
 /** https://man7.org/linux/man-pages/man7/sched.7.html, "The nice value". */
@@ -91,7 +85,7 @@ async function overload(aggregator: AggregatorProcess, options: Options): Promis
     const healthSeen = await health.end();
     const peakBytes = memoryOf(aggregator.program.pid)?.peakBytes ?? NaN;
     strangers.leave();
-    const eventsStored = await readBack(port, batches, published);
+    const eventsStored = await readBack(aggregator.url, batches, published);
     const stats = await aggregator.stats();
     if (stats.received !== eventsStored || stats.unique_processed !== eventsStored) {
       throw new Error(`${eventsStored} events are stored, the books say ${JSON.stringify(stats)}`);

@@ -1,5 +1,5 @@
-import { Readable } from 'node:stream';
 import type { AggregatorProcess } from '../lab/aggregator-process.ts';
+import { eventLines } from '../lab/event-lines.ts';
 import type { SeededRandom } from '../lab/random.ts';
 import { type Account, expectSame } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
@@ -46,34 +46,21 @@ async function readNew(service: AggregatorProcess, account: Account): Promise<vo
 
 /** Reads an answer to its end, in order; returns how many events it has. */
 async function readInOrder(service: AggregatorProcess, account: Account, path: string): Promise<number> {
-  const response = await fetch(service.url + path, { headers: { accept: 'application/x-ndjson' } });
-  if (response.status !== 200 || response.body === null)
-    throw new BrokenPromise(`200 for ${path}`, `${response.status}: ${await response.text()}`);
   let last = 0;
   let count = 0;
-  for await (const line of linesOf(Readable.fromWeb(response.body), path)) {
-    const offset = account.offsetOf(account.read(line));
-    if (offset <= last) throw new BrokenPromise(`an offset above ${last} in ${path}`, line);
-    last = offset;
-    count += 1;
-  }
-  account.readTo = Math.max(account.readTo, last);
-  return count;
-}
-
-async function* linesOf(body: Readable, path: string): AsyncGenerator<string> {
-  let rest = '';
   try {
-    for await (const piece of body.setEncoding('utf8') as AsyncIterable<string>) {
-      const lines = (rest + piece).split('\n');
-      rest = lines.pop()!;
-      yield* lines;
+    for await (const line of eventLines(service.url, path)) {
+      const offset = account.offsetOf(account.read(line));
+      if (offset <= last) throw new BrokenPromise(`an offset above ${last} in ${path}`, line);
+      last = offset;
+      count += 1;
     }
   } catch (error) {
     if (error instanceof BrokenPromise) throw error;
-    throw new BrokenPromise(`a whole answer to ${path}`, `it was cut short: ${String(error)}`);
+    throw new BrokenPromise(`a whole answer to ${path}`, String(error));
   }
-  if (rest !== '') throw new BrokenPromise(`whole lines from ${path}`, rest);
+  account.readTo = Math.max(account.readTo, last);
+  return count;
 }
 
 async function checkBooks(service: AggregatorProcess, account: Account): Promise<void> {

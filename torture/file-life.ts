@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readlinkSync, rmSync } from
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AggregatorProcess, LEVEL, type Settings } from '../lab/aggregator-process.ts';
+import type { Source } from '../lab/changed-source.ts';
 import { Program } from '../lab/program.ts';
 import type { SeededRandom } from '../lab/random.ts';
 import { Account } from './account.ts';
@@ -12,7 +13,6 @@ import { type Checkpoint, lastCheckpoint, worksUnderWay } from './file-state.ts'
 import { type Round, planRound, publisherChoices, sampleChoices } from './plan.ts';
 import { publish, publishUnsettled } from './publisher.ts';
 import type { KilledWhile, Report } from './report.ts';
-import type { Source } from './source.ts';
 
 interface Setting {
   /** Its own, empty. */

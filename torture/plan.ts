@@ -1,5 +1,5 @@
 import type { SeededRandom } from '../lab/random.ts';
-import type { Runs } from './source.ts';
+import type { Runs } from './runs-of-keys.ts';
 
 /** How large the publishes of a round are. */
 export type Batches = 'single' | 'few' | 'small' | 'mixed' | 'bulk';

@@ -1,5 +1,5 @@
 import type { Problem, PublishAnswer } from '@chronicleweaver/protocol';
-import { type Answer, Connection } from '../lab/connection.ts';
+import { type Answer, Connection, requestBytes } from '../lab/connection.ts';
 import type { SeededRandom } from '../lab/random.ts';
 import type { Account, Publish, Sent } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
@@ -105,11 +105,7 @@ function isRefusal({ status, body }: Answer): boolean {
 function requestOf({ events: sent, isInvalid }: Publish, events: Events): Buffer {
   const texts = sent.map(({ k, as }) => (as === 'conflict' ? events.conflicting(k) : events.text(k)));
   if (isInvalid) texts[texts.length - 1] = events.invalid(sent.at(-1)!.k);
-  const body = Buffer.from(`{"events":[${texts.join(',')}]}`);
-  const head =
-    `POST /publish?results=true HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n` +
-    `Content-Length: ${body.length}\r\n\r\n`;
-  return Buffer.concat([Buffer.from(head), body]);
+  return requestBytes('POST /publish?results=true', `{"events":[${texts.join(',')}]}`);
 }
 
 function drawPublish({ account, random, batches }: Work): Publish {

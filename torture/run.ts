@@ -1,19 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Change, type Source, changedSource, shippedSource } from '../lab/changed-source.ts';
+import { tempFolder } from '../lab/lifetime.ts';
 import { SeededRandom } from '../lab/random.ts';
 import { FileLife } from './file-life.ts';
 import type { Options } from './options.ts';
 import { planLife } from './plan.ts';
 import type { Report } from './report.ts';
-import {
-  type Change,
-  RUNS,
-  type Runs,
-  type Source,
-  changedSource,
-  shapeChange,
-  shippedSource,
-} from './source.ts';
+import { RUNS, type Runs, shapeChange } from './runs-of-keys.ts';
 
 /**
  * Lives of files, one after the other, until the time is over or there were enough kills. Fills in the report, and says
@@ -27,12 +21,8 @@ export async function runTorture(
   advanced: () => void = () => {},
   changes: readonly Change[] = [],
 ): Promise<void> {
-  mkdirSync(options.folder, { recursive: true });
-  const folder = mkdtempSync(join(options.folder, 'chronicleweaver-torture-'));
-  const remove = (): void => {
-    if (report.outcome !== 'broken') rmSync(folder, { recursive: true, force: true });
-  };
-  process.once('exit', remove);
+  using temp = tempFolder(options.folder, 'chronicleweaver-torture-');
+  const folder = temp.path;
   const random = new SeededRandom(options.seed);
   const startMs = performance.now();
   const isOver = (): boolean => {
@@ -70,6 +60,7 @@ export async function runTorture(
     report.outcome = 'kept';
   } catch (error) {
     report.outcome = 'broken';
+    temp.keep();
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     report.failure = { round: report.rounds, message, folder };
   }

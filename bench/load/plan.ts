@@ -1,3 +1,5 @@
+import { SeededRandom } from '../../lab/random.ts';
+
 /** A part of what is sent, in the order in which it is sent. */
 export interface Segment {
   /** The event at each place. */
@@ -16,11 +18,11 @@ const RECENT_EVENTS = 10_000;
  * its first; which of the two is accepted then differs, how many are accepted does not.
  */
 export class Plan {
-  readonly #random: () => number;
+  readonly #random: SeededRandom;
   #keys = 0;
 
   constructor(seed: number) {
-    this.#random = mulberry32(seed);
+    this.#random = new SeededRandom(seed);
   }
 
   /** Distinct events planned so far: their numbers run from 0 to below this. */
@@ -45,24 +47,13 @@ export class Plan {
   }
 
   #draw(): number {
-    if (this.#keys === 0 || this.#random() >= DUPLICATE_SHARE) return this.#keys++;
-    const span = this.#random() < 0.5 ? Math.min(RECENT_EVENTS, this.#keys) : this.#keys;
-    return this.#keys - 1 - Math.floor(this.#random() * span);
+    if (this.#keys === 0 || !this.#random.chance(DUPLICATE_SHARE)) return this.#keys++;
+    const span = this.#random.chance(0.5) ? Math.min(RECENT_EVENTS, this.#keys) : this.#keys;
+    return this.#keys - 1 - Math.floor(this.#random.between(0, span));
   }
 }
 
 /** About how many new keys so many planned events bring. */
 export function expectedKeys(events: number): number {
   return Math.round(events * (1 - DUPLICATE_SHARE));
-}
-
-/** Tommy Ettinger's mulberry32 (public domain): numbers from 0 to below 1, the same ones for the same seed. */
-function mulberry32(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -1,3 +1,4 @@
+import { requestBytes } from '../../lab/connection.ts';
 import type { Segment } from './plan.ts';
 
 /** Whole requests, head and body, as they go over the wire: made before a clock starts. */
@@ -19,11 +20,7 @@ export function publishRequests(segment: Segment, batch: number, eventText: (k: 
       body += eventText(events[place]!);
     }
     body += ']}';
-    // ASCII: a character is a byte.
-    wire.push(Buffer.from(HEAD + `${body.length}\r\n\r\n${body}`, 'latin1'));
+    wire.push(requestBytes('POST /publish', body));
   }
   return { batch, segment, wire };
 }
-
-const HEAD =
-  'POST /publish HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ';

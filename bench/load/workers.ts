@@ -1,5 +1,5 @@
 import { openAll } from './closed-loop.ts';
-import type { Answer, Connection } from '../../lab/connection.ts';
+import { type Answer, type Connection, requestBytes } from '../../lab/connection.ts';
 
 /** Workers of a group side by side: each pulls, and acknowledges all it was given before it pulls again. */
 const WORKERS = 16;
@@ -21,7 +21,7 @@ export async function drainGroup(
   pullMax: number,
 ): Promise<Drained> {
   const isDone = new Uint8Array(events + 1);
-  const pull = request(`/subscriptions/${name}/pull`, `{"max":${pullMax},"wait_ms":1000}`);
+  const pull = requestBytes(`POST /subscriptions/${name}/pull`, `{"max":${pullMax},"wait_ms":1000}`);
   const pullMs: number[] = [];
   const acknowledgeMs: number[] = [];
   let left = events;
@@ -33,7 +33,9 @@ export async function drainGroup(
       const gotMs = performance.now();
       pullMs.push(gotMs - pulledMs);
       const body = `{"lease_ids":["${leaseIds.join('","')}"]}`;
-      const { status, body: answer } = await connection.request(request(`/subscriptions/${name}/ack`, body));
+      const { status, body: answer } = await connection.request(
+        requestBytes(`POST /subscriptions/${name}/ack`, body),
+      );
       acknowledgeMs.push(performance.now() - gotMs);
       if (status !== 200 || answer !== `{"done":${leaseIds.length}}`) {
         throw new Error(`an acknowledgement was answered with ${status}: ${answer.slice(0, 500)}`);
@@ -69,13 +71,4 @@ function leasesIn({ status, body }: Answer, isDone: Uint8Array): string[] {
   }
   if (!body.startsWith(`{"count":${leaseIds.length},`)) throw new Error(`an answer of ${body.slice(0, 50)} held ${leaseIds.length} events`); // prettier-ignore
   return leaseIds;
-}
-
-/** A request with a JSON body, whole. ASCII: a character is a byte. */
-export function request(path: string, body: string, method = 'POST'): Buffer {
-  return Buffer.from(
-    `${method} ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${body.length}\r\n\r\n${body}`,
-    'latin1',
-  );
 }

@@ -1,15 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AggregatorProcess, LEVEL } from '../../lab/aggregator-process.ts';
 import { get } from '../../lab/connection.ts';
+import { Program } from '../../lab/program.ts';
+import { type Memory, cpuSecondsOf, memoryOf } from '../../lab/proc.ts';
 import { type Cores, nodeCommand } from './cores.ts';
-import { own } from './lifetime.ts';
-import { type Memory, cpuSecondsOf, memoryOf } from './proc.ts';
 
-/** A server to start: ours or a reference. It says `{"port":…}` in a line of JSON on stdout when it listens. */
+/** A server to start: ours or a reference. It says in a line of JSON, as the service's log does, where it listens. */
 export interface ServerCommand {
   readonly name: string;
   readonly script: string;
@@ -26,54 +24,28 @@ const READY_POLL_MS = 5;
 
 /** A server in a process of its own. States: listening, held or not, then ended, by `stop` or by `kill`. */
 export class ServerProcess implements AsyncDisposable {
-  readonly port: number;
   readonly #command: ServerCommand;
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<unknown>;
+  readonly #process: AggregatorProcess;
 
-  private constructor(command: ServerCommand, child: ChildProcess, ended: Promise<unknown>, port: number) {
+  private constructor(command: ServerCommand, process: AggregatorProcess) {
     this.#command = command;
-    this.#child = child;
-    this.#ended = ended;
-    this.port = port;
+    this.#process = process;
   }
 
   /** Resolves when it listens, which is before it is ready. */
   static async start(command: ServerCommand): Promise<ServerProcess> {
-    const [file, ...args] = nodeCommand(command.cores);
-    const child = spawn(file, [...args, ...(command.nodeArgs ?? []), command.script], {
-      // Only what is set here, and no .env: the settings of whoever runs this are not part of the measure.
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        APP_PORT: '0',
-        DEDUPLICATION_DB_PATH: command.databasePath,
-        LOG_LEVEL: 'info',
-      },
-      cwd: dirname(command.databasePath),
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    own(child);
-    const ended = once(child, 'exit');
-    const listening = Promise.withResolvers<number>();
-    createInterface({ input: child.stdout }).on('line', (line) =>
-      hear(command.name, line, listening.resolve),
-    );
-    const timer = setTimeout(
-      () => listening.reject(new Error(`${command.name} does not listen after ${LISTEN_MS_MAX} ms`)),
-      LISTEN_MS_MAX,
-    );
-    ended.then(
-      () => listening.reject(new Error(`${command.name} ended before it listened`)),
-      (error: unknown) => listening.reject(error),
-    );
+    const process = launch(command);
     try {
-      return new ServerProcess(command, child, ended, await listening.promise);
+      await process.listening(LISTEN_MS_MAX);
     } catch (error) {
-      child.kill('SIGKILL');
+      await process.kill();
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
+    return new ServerProcess(command, process);
+  }
+
+  get port(): number {
+    return this.#process.port;
   }
 
   /** Starts it and asks until it is ready; `readyMs` is from the start of the process to the first 200. */
@@ -94,20 +66,20 @@ export class ServerProcess implements AsyncDisposable {
    * clock the work that it put off.
    */
   async whileHeld<T>(work: () => T | Promise<T>): Promise<T> {
-    this.#child.kill('SIGSTOP');
+    this.#process.program.signal('SIGSTOP');
     try {
       return await work();
     } finally {
-      this.#child.kill('SIGCONT');
+      this.#process.program.signal('SIGCONT');
     }
   }
 
   memory(): Memory | null {
-    return memoryOf(this.#child.pid!);
+    return memoryOf(this.#process.program.pid);
   }
 
   cpuSeconds(): number {
-    return cpuSecondsOf(this.#child.pid!);
+    return cpuSecondsOf(this.#process.program.pid);
   }
 
   /** Bytes of the file and its write-ahead log. */
@@ -116,19 +88,13 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** `kill -9`. */
-  async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
-    await this.#ended;
+  kill(): Promise<void> {
+    return this.#process.kill();
   }
 
   /** Asks it to end, as an operator would; rejects where it does not, or not with 0. */
-  async stop(): Promise<void> {
-    this.#child.kill('SIGTERM');
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS_MAX);
-    await this.#ended;
-    clearTimeout(timer);
-    const { exitCode, signalCode } = this.#child;
-    if (exitCode !== 0) throw new Error(`${this.#command.name} ended with ${exitCode ?? signalCode}`);
+  stop(): Promise<void> {
+    return this.#process.stop(STOP_MS_MAX);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -136,20 +102,29 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
-/** A line of the server's log: where it listens, or what went wrong, or nothing to us. */
-function hear(name: string, line: string, listens: (port: number) => void): void {
-  let fields: { port?: unknown; level?: unknown };
-  try {
-    fields = JSON.parse(line) as typeof fields;
-  } catch {
-    fields = { level: Number.POSITIVE_INFINITY };
-  }
-  if (typeof fields.port === 'number') listens(fields.port);
-  if (typeof fields.level === 'number' && fields.level >= WARN) process.stderr.write(`${name}: ${line}\n`);
+function launch({ name, script, nodeArgs = [], databasePath, cores }: ServerCommand): AggregatorProcess {
+  const env = {
+    APP_PORT: '0',
+    DEDUPLICATION_DB_PATH: databasePath,
+    LOG_LEVEL: 'info',
+    // Where the service itself puts it, as for its users.
+    NODE_COMPILE_CACHE: undefined,
+  };
+  const server = new AggregatorProcess(
+    (onLine) =>
+      new Program([...nodeCommand(cores), ...nodeArgs, script], {
+        cwd: dirname(databasePath),
+        env,
+        showsErrors: true,
+        onLine(line) {
+          onLine(line);
+          const { level } = server.logs.at(-1)!;
+          if (level >= LEVEL.warn) process.stderr.write(`${name}: ${line}\n`);
+        },
+      }),
+  );
+  return server;
 }
-
-/** https://getpino.io/#/docs/api?id=loggerlevels-object */
-const WARN = 40;
 
 function fileBytes(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { DatabaseSync } from 'node:sqlite';
 import type { Event } from '@chronicleweaver/protocol';
+import { listen } from './listen.ts';
 
 /**
  * Reference (b): the aggregator that anyone would write in an afternoon. JSON.parse, a unique constraint, INSERT OR
@@ -72,12 +72,4 @@ const server = createServer((request, response) => {
   });
 });
 
-server.listen(0, '127.0.0.1', () => {
-  process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`);
-});
-
-process.once('SIGTERM', () => {
-  server.close();
-  server.closeAllConnections();
-  db.close();
-});
+listen(server, () => db.close());

@@ -1,5 +1,5 @@
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { listen } from './listen.ts';
 
 /** Reference (c): what node:http takes when nothing is done with it. It reads the body and answers a constant. */
 const ANSWER =
@@ -13,11 +13,4 @@ const server = createServer((request, response) => {
   });
 });
 
-server.listen(0, '127.0.0.1', () => {
-  process.stdout.write(`${JSON.stringify({ port: (server.address() as AddressInfo).port })}\n`);
-});
-
-process.once('SIGTERM', () => {
-  server.close();
-  server.closeAllConnections();
-});
+listen(server);

@@ -11,6 +11,8 @@ export function drainLines({ events, runs, memory }: Drain): string[] {
         'events/s',
         'published at',
         'ratio',
+        'events/CPU s',
+        'published at',
         'pull p50 ms',
         'p99',
         'ack p50 ms',
@@ -33,8 +35,8 @@ export function drainLines({ events, runs, memory }: Drain): string[] {
         fine(run.loadCpuShare),
       ]),
     ]),
-    'Published: the rate at which these events came in, in batches of as many, duplicates counted; events/CPU s: by the',
-    "server's processor time. Each event was delivered once.",
+    'Published: the rate at which these events came in, in batches of as many, duplicates counted; events/CPU s and what',
+    "follows: the same two by the server's processor time. Each event was delivered once.",
     `memory of the server: ${memory === null ? NONE : `${megabytes(memory.bytes)} MB, peak ${megabytes(memory.peakBytes)} MB`}`,
   ];
 }

@@ -1,9 +1,9 @@
 import { openAll } from '../load/closed-loop.ts';
-import { get } from '../../lab/connection.ts';
+import { get, requestBytes } from '../../lab/connection.ts';
 import { Driver } from '../load/driver.ts';
 import type { Measure } from '../load/measure.ts';
-import { type Drained, drainGroup, request } from '../load/workers.ts';
-import { tempFolder } from '../process/lifetime.ts';
+import { type Drained, drainGroup } from '../load/workers.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';
 import { say } from '../say.ts';
 import type { Drain, DrainRun } from '../results.ts';
@@ -99,7 +99,9 @@ async function makeGroup(port: number, name: string): Promise<void> {
   const [connection] = await openAll(port, 1);
   try {
     const definition = '{"topics":[">"],"start":"earliest"}';
-    const { status, body } = await connection!.request(request(`/subscriptions/${name}`, definition, 'PUT'));
+    const { status, body } = await connection!.request(
+      requestBytes(`PUT /subscriptions/${name}`, definition),
+    );
     if (status !== 201) throw new Error(`a group was answered with ${status}: ${body}`);
   } finally {
     connection!.close();

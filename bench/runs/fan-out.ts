@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openAll } from '../load/closed-loop.ts';
 import { type Answer, type Connection, get } from '../../lab/connection.ts';
 import { LiveFollowers } from '../load/followers.ts';
-import { tempFolder } from '../process/lifetime.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';
 import { say } from '../say.ts';
 import type { FanOut, FanOutRun } from '../results.ts';

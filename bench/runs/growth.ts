@@ -1,6 +1,6 @@
 import { createProgress } from '@chronicleweaver/terminal';
 import { Driver } from '../load/driver.ts';
-import { tempFolder } from '../process/lifetime.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { ServerProcess } from '../process/server-process.ts';
 import { say } from '../say.ts';
 import type { GrowthResults, GrowthStep, Machine } from '../results.ts';

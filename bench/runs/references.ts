@@ -5,7 +5,7 @@ import { type Measure, measureLoad } from '../load/measure.ts';
 import { Plan } from '../load/plan.ts';
 import { publishRequests } from '../load/requests.ts';
 import type { Cores } from '../process/cores.ts';
-import { tempFolder } from '../process/lifetime.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { runScript } from '../process/run-script.ts';
 import { ServerProcess } from '../process/server-process.ts';
 import { say } from '../say.ts';

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { tempFolder } from '../process/lifetime.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { runScript } from '../process/run-script.ts';
 import { say } from '../say.ts';
 import type { Machine, StallLoad, StallSize, StallsResults } from '../results.ts';

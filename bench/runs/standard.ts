@@ -2,7 +2,7 @@ import { Driver } from '../load/driver.ts';
 import type { Measure } from '../load/measure.ts';
 import { expectedKeys } from '../load/plan.ts';
 import { readAll } from '../load/read-all.ts';
-import { tempFolder } from '../process/lifetime.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { runScript } from '../process/run-script.ts';
 import { type ServerCommand, ServerProcess } from '../process/server-process.ts';
 import { say } from '../say.ts';

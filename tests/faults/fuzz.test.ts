@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Finding, fuzz } from '../../fuzz/run.ts';
-import { type Change, changedSource } from '../../torture/source.ts';
+import { type Change, changedSource } from '../../lab/changed-source.ts';
 import { tempFolder } from '../../packages/aggregator/test/support/temp-folder.ts';
 
 const TIMEOUT = { timeout: 300_000 };
@@ -30,7 +30,7 @@ function assertFound(t: TestContext, found: RegExp, change: Change): Promise<voi
 test('the fuzzer finds a service that answers with a header made of a name', TIMEOUT, (t) =>
   // A name that no header can hold breaks the answer off, which then has no type.
   assertFound(t, /a header came out of a request|status \d+ as nothing/, {
-    file: 'api/events.ts',
+    file: 'api/read/events.ts',
     from: 'const json = await store.find(topic, eventId);',
     to: "const json = await store.find(topic, eventId);\n      reply.header('x-topic', topic);",
   }),
@@ -46,7 +46,7 @@ test('the fuzzer finds a service that stores what it refuses [P-6]', TIMEOUT, (t
 
 test('the fuzzer finds a service that answers rubbish before what came first [ERR-6]', TIMEOUT, (t) =>
   assertFound(t, /a valid publish was answered with 40\d|answers to|cut short|the books say/, {
-    file: 'api/connections.ts',
+    file: 'api/request/connections.ts',
     from: 'if (!response || (',
     to: 'if (response !== 0 || (',
   }),
@@ -62,7 +62,7 @@ test('the fuzzer finds a service that changes what it stores [EVT-6]', TIMEOUT, 
 
 test('the fuzzer finds a service that dies of a request', TIMEOUT, (t) =>
   assertFound(t, /the service ended with 7/, {
-    file: 'api/body.ts',
+    file: 'api/request/body.ts',
     from: "return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');",
     to: 'process.exit(7);',
   }),

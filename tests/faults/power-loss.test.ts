@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { type PowerLossReport, runPowerLoss } from '../../torture/power-loss/run.ts';
-import type { Change } from '../../torture/source.ts';
+import type { Change } from '../../lab/changed-source.ts';
 import { withSeedOf } from '../../lab/random.ts';
 import { straceMissing } from '../../lab/strace.ts';
 
@@ -35,7 +35,7 @@ function testsUnderStrace(): void {
       async (t) => {
         const { outcome, failure } = await losses(t, 100, [
           {
-            file: 'store/sqlite/database.ts',
+            file: 'store/sqlite/file/database.ts',
             from: 'PRAGMA synchronous = FULL',
             to: `PRAGMA synchronous = ${level}`,
           },

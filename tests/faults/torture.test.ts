@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { type Report, newReport } from '../../torture/report.ts';
 import { runTorture } from '../../torture/run.ts';
-import type { Change } from '../../torture/source.ts';
+import type { Change } from '../../lab/changed-source.ts';
 import { withSeedOf } from '../../lab/random.ts';
 
 const TIMEOUT = { timeout: 300_000 };

@@ -1,15 +1,17 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LOG_SHAPE } from '../../packages/aggregator/src/store/sqlite/blocks/block-log.ts';
 import type { FileShape } from '../../packages/aggregator/src/store/sqlite/open-file.ts';
 import { AggregatorProcess } from '../../lab/aggregator-process.ts';
+import { type Change, type Source, changedSource } from '../../lab/changed-source.ts';
+import { tempFolder } from '../../lab/lifetime.ts';
 import { Program, until } from '../../lab/program.ts';
 import { SeededRandom } from '../../lab/random.ts';
 import { Account, type Publish } from '../account.ts';
 import { Events } from '../events.ts';
 import { publish } from '../publisher.ts';
-import { type Change, type Source, changedSource, shapeChange } from '../source.ts';
+import { shapeChange } from '../runs-of-keys.ts';
 import { checkFile } from './check.ts';
 import { Disk, REMAINS, type Remains } from './disk.ts';
 import type { PowerLossOptions } from './options.ts';
@@ -76,19 +78,16 @@ export async function runPowerLoss(
     outcome: 'broken',
     failure: null,
   };
-  mkdirSync(options.folder, { recursive: true });
-  const folder = mkdtempSync(join(options.folder, 'chronicleweaver-power-loss-'));
-  process.once('exit', () => {
-    if (report.failure === null) rmSync(folder, { recursive: true, force: true });
-  });
+  using temp = tempFolder(options.folder, 'chronicleweaver-power-loss-');
+  const folder = temp.path;
   try {
     const source = changedSource(join(folder, 'source'), [shapeChange(SHAPE.index), ...changes]);
     await loseOften(options, report, folder, source, () => advanced(report));
     report.outcome = 'kept';
-    rmSync(folder, { recursive: true });
   } catch (error) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     report.failure = { message, folder };
+    temp.keep();
   }
   return report;
 }

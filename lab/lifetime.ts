@@ -1,0 +1,63 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/**
+ * What must not outlive this process: its children and its temporary folders. Whatever ends it short of SIGKILL, be it
+ * an error, a signal or the last line of main, takes them along.
+ */
+const children = new Set<ChildProcess>();
+const folders = new Set<string>();
+
+process.on('exit', () => {
+  // SIGKILL ends a child that is held by SIGSTOP, too.
+  for (const child of children) child.kill('SIGKILL');
+  for (const folder of folders) remove(folder);
+});
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+  ['SIGHUP', 129],
+] as const) {
+  // Not once: npm repeats a Ctrl-C, and the second one must not end the process before all is cleaned up.
+  process.on(signal, () => process.exit(code));
+}
+
+/** Takes care that the child ends with us. */
+export function own(child: ChildProcess): void {
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+}
+
+/** A folder that is removed with everything in it when it is disposed, at the latest when this process ends. */
+export interface TempFolder extends Disposable {
+  readonly path: string;
+  /** Leaves it where it is, for somebody to look at. */
+  keep(): void;
+}
+
+/** A new folder in `parent`, which is made where it is missing. */
+export function tempFolder(parent = tmpdir(), prefix = 'chronicleweaver-'): TempFolder {
+  mkdirSync(parent, { recursive: true });
+  const path = mkdtempSync(join(parent, prefix));
+  folders.add(path);
+  let isKept = false;
+  return {
+    path,
+    keep() {
+      isKept = true;
+      folders.delete(path);
+    },
+    [Symbol.dispose]() {
+      if (isKept) return;
+      remove(path);
+      folders.delete(path);
+    },
+  };
+}
+
+function remove(folder: string): void {
+  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+}
