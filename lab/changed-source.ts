@@ -1,7 +1,8 @@
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startCommand } from './aggregator-process.ts';
+import type { Change } from './breakages/breakage.ts';
 import { pathOf } from './repository.ts';
+import { SourceCopy } from './source-copy.ts';
 
 /** The service's program: what is shipped, or a copy in which something was changed. */
 export interface Source {
@@ -9,31 +10,15 @@ export interface Source {
   readonly verify: readonly string[];
 }
 
-/** A change of a file of packages/aggregator/src: the text must stand there exactly once. */
-export interface Change {
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-}
-
 export function shippedSource(): Source {
   return sourceIn(pathOf(''));
 }
 
-/** Copies the service into the folder, which must not be there yet, and changes the copy. */
+/** The sources with these changes, copied into the folder, which must not be there yet. */
 export function changedSource(folder: string, changes: readonly Change[]): Source {
-  const aggregator = join(folder, 'packages/aggregator');
-  mkdirSync(aggregator, { recursive: true });
-  for (const part of ['src', 'package.json'])
-    cpSync(pathOf(`packages/aggregator/${part}`), join(aggregator, part), { recursive: true });
-  symlinkSync(pathOf('node_modules'), join(folder, 'node_modules'));
-  for (const { file, from, to } of changes) {
-    const path = join(aggregator, 'src', file);
-    const parts = readFileSync(path, 'utf8').split(from);
-    if (parts.length !== 2) throw new Error(`${file} has ${parts.length - 1} times: ${from}`);
-    writeFileSync(path, parts.join(to));
-  }
-  return sourceIn(folder);
+  const copy = new SourceCopy(folder);
+  copy.change(changes);
+  return sourceIn(copy.root);
 }
 
 function sourceIn(root: string): Source {

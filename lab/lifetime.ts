@@ -7,12 +7,12 @@ import { join } from 'node:path';
  * What must not outlive this process: its children and its temporary folders. Whatever ends it short of SIGKILL, be it
  * an error, a signal or the last line of main, takes them along.
  */
-const children = new Set<ChildProcess>();
+const children = new Map<ChildProcess, () => void>();
 const folders = new Set<string>();
 
 process.on('exit', () => {
   // SIGKILL ends a child that is held by SIGSTOP, too.
-  for (const child of children) child.kill('SIGKILL');
+  for (const kill of children.values()) kill();
   for (const folder of folders) remove(folder);
 });
 
@@ -27,8 +27,26 @@ for (const [signal, code] of [
 
 /** Takes care that the child ends with us. */
 export function own(child: ChildProcess): void {
-  children.add(child);
+  children.set(child, () => child.kill('SIGKILL'));
   child.once('exit', () => children.delete(child));
+}
+
+/**
+ * Takes care that a child that was spawned `detached` ends with us, and with it all that it started. Returns what ends
+ * them now; to be called also after the child itself has ended, since what it started may go on.
+ */
+export function ownGroup(child: ChildProcess): () => void {
+  const kill = (): void => {
+    children.delete(child);
+    try {
+      process.kill(-child.pid!, 'SIGKILL');
+    } catch (error) {
+      // All of them have ended.
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
+  };
+  children.set(child, kill);
+  return kill;
 }
 
 /** A folder that is removed with everything in it when it is disposed, at the latest when this process ends. */

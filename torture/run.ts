@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Change, type Source, changedSource, shippedSource } from '../lab/changed-source.ts';
+import type { Change } from '../lab/breakages/breakage.ts';
+import { type Source, changedSource, shippedSource } from '../lab/changed-source.ts';
 import { tempFolder } from '../lab/lifetime.ts';
 import { SeededRandom } from '../lab/random.ts';
 import { FileLife } from './file-life.ts';

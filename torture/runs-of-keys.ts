@@ -1,5 +1,5 @@
+import type { Change } from '../lab/breakages/breakage.ts';
 import { INDEX_SHAPE, type IndexShape } from '../packages/aggregator/src/store/sqlite/keys/key-index.ts';
-import type { Change } from '../lab/changed-source.ts';
 
 /**
  * Runs of keys as they are shipped, and smaller ones. A kill meets the sealing of `small` ones often, which takes some
@@ -16,8 +16,8 @@ export type Runs = 'as shipped' | 'small' | 'tiny';
 /** The program with runs of another shape. A file that it made is for no program with another. */
 export function shapeChange({ hotKeysMax, baseBits }: IndexShape): Change {
   return {
-    file: 'store/sqlite/keys/key-index.ts',
-    from: `{ hotKeysMax: 131_072, baseBits: 11 }`,
-    to: `{ hotKeysMax: ${hotKeysMax}, baseBits: ${baseBits} }`,
+    file: 'packages/aggregator/src/store/sqlite/keys/key-index.ts',
+    find: `{ hotKeysMax: 131_072, baseBits: 11 }`,
+    replace: `{ hotKeysMax: ${hotKeysMax}, baseBits: ${baseBits} }`,
   };
 }

@@ -3,9 +3,10 @@ import { rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { type PowerLossReport, runPowerLoss } from '../../torture/power-loss/run.ts';
-import type { Change } from '../../lab/changed-source.ts';
+import type { Change } from '../../lab/breakages/breakage.ts';
 import { withSeedOf } from '../../lab/random.ts';
 import { straceMissing } from '../../lab/strace.ts';
+import { POWER_LOST } from './breakages.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 
@@ -28,18 +29,12 @@ function losses(t: TestContext, count: number, changes: readonly Change[]): Prom
 }
 
 function testsUnderStrace(): void {
-  for (const level of ['NORMAL', 'OFF']) {
+  for (const level of ['NORMAL', 'OFF'] as const) {
     test(
       `a service with synchronous=${level} is found to lose what it acknowledged [P-1]`,
       TIMEOUT,
       async (t) => {
-        const { outcome, failure } = await losses(t, 100, [
-          {
-            file: 'store/sqlite/file/database.ts',
-            from: 'PRAGMA synchronous = FULL',
-            to: `PRAGMA synchronous = ${level}`,
-          },
-        ]);
+        const { outcome, failure } = await losses(t, 100, POWER_LOST[`synchronous=${level}`]);
         assert.equal(outcome, 'broken');
         assert.match(
           failure!.message,
@@ -53,18 +48,7 @@ function testsUnderStrace(): void {
     'a service that answers before its commit is found to lose what it acknowledged [P-1]',
     TIMEOUT,
     async (t) => {
-      const { outcome, failure } = await losses(t, 100, [
-        {
-          file: 'store/sqlite/append.ts',
-          from: 'this.#begin.run();',
-          to: 'if (!this.#db.isTransaction) this.#begin.run();',
-        },
-        {
-          file: 'store/sqlite/append.ts',
-          from: 'this.#commit.run();',
-          to: 'if (this.#ledger.received % 2 === 0) this.#commit.run();',
-        },
-      ]);
+      const { outcome, failure } = await losses(t, 100, POWER_LOST['answers before the commit']);
       assert.equal(outcome, 'broken');
       assert.match(failure!.message, /acknowledged events at their offsets/);
     },

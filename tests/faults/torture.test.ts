@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { type TestContext, test } from 'node:test';
 import { type Report, newReport } from '../../torture/report.ts';
 import { runTorture } from '../../torture/run.ts';
-import type { Change } from '../../lab/changed-source.ts';
+import type { Change } from '../../lab/breakages/breakage.ts';
 import { withSeedOf } from '../../lab/random.ts';
+import { TORTURED } from './breakages.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 
@@ -30,18 +31,11 @@ async function assertFound(t: TestContext, found: RegExp, changes: readonly Chan
 }
 
 test('the torture finds a service that answers before the commit [P-1]', TIMEOUT, (t) =>
-  assertFound(t, /every acknowledged event in the log\n\s+found: \d+ of \d+ are lost/, [
-    {
-      file: 'store/sqlite/append.ts',
-      from: 'this.#begin.run();',
-      to: 'if (!this.#db.isTransaction) this.#begin.run();',
-    },
-    {
-      file: 'store/sqlite/append.ts',
-      from: 'this.#commit.run();',
-      to: 'if (this.#ledger.received % 4 === 0) this.#commit.run();',
-    },
-  ]),
+  assertFound(
+    t,
+    /every acknowledged event in the log\n\s+found: \d+ of \d+ are lost/,
+    TORTURED['answers before the commit'],
+  ),
 );
 
 test('the torture finds a service that forgets keys when it is killed [P-2]', TIMEOUT, (t) =>
@@ -49,22 +43,14 @@ test('the torture finds a service that forgets keys when it is killed [P-2]', TI
   assertFound(
     t,
     /verdict (accepted or )?duplicate|as told or read before|is not in the index|GET of event \d+ 200\n\s+found: 404/,
-    [
-      {
-        file: 'store/sqlite/open-file.ts',
-        from: 'reviveKeys({ db, appender, hasher, index }, revived);',
-        to: '',
-      },
-    ],
+    TORTURED['forgets keys when it is killed'],
   ),
 );
 
 test('the torture finds a service whose merges move events [P-4]', TIMEOUT, (t) =>
-  assertFound(t, /at offset \d+, once\n\s+found: it is at \d+|it was cut short|verify ended with 1/, [
-    {
-      file: 'store/sqlite/blocks/block-merge.ts',
-      from: 'encoder.put(block.text(i));',
-      to: 'encoder.put(block.text((i ^ 1) < block.count && block.textLength(i ^ 1) === block.textLength(i) ? i ^ 1 : i));',
-    },
-  ]),
+  assertFound(
+    t,
+    /at offset \d+, once\n\s+found: it is at \d+|it was cut short|verify ended with 1/,
+    TORTURED['moves events when it merges'],
+  ),
 );

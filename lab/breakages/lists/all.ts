@@ -1,0 +1,25 @@
+import { posix } from 'node:path';
+import type { Breakage, Change } from '../breakage.ts';
+import { access } from './access.ts';
+import { blocks } from './blocks.ts';
+import { file } from './file.ts';
+import { keys } from './keys.ts';
+import { queue } from './queue.ts';
+import { request } from './request.ts';
+import { webhooks } from './webhooks.ts';
+
+/** In the order in which an event meets them. */
+const AREAS = [request, access, queue, keys, blocks, file, webhooks];
+
+/** All that there are, with whole paths. */
+export const BREAKAGES: readonly Breakage[] = AREAS.flatMap(({ sources, tests, breakages }) =>
+  breakages.map((breakage) => ({
+    ...inFolder(sources, breakage),
+    ...(breakage.also && { also: breakage.also.map((change) => inFolder(sources, change)) }),
+    tests: breakage.tests.map((test) => posix.join(tests, test)),
+  })),
+);
+
+function inFolder<C extends Change>(folder: string, change: C): C {
+  return { ...change, file: posix.join(folder, change.file) };
+}

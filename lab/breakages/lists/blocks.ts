@@ -1,0 +1,130 @@
+import type { Area } from '../breakage.ts';
+
+const BLOCK_STORE = ['store/sqlite/block-store.test.ts'];
+const STORES = ['store/event-store.test.ts', ...BLOCK_STORE];
+
+/** The log. */
+export const blocks: Area = {
+  sources: 'packages/aggregator/src/store/sqlite/blocks',
+  tests: 'packages/aggregator/test',
+  breakages: [
+    {
+      file: 'block-encoder.ts',
+      breaks: 'From its second commit on a block tells times that are years ahead.',
+      find: `writer.put(receivedMs - ms);
+      ms = receivedMs;`,
+      replace: 'writer.put(receivedMs - ms);',
+      tests: STORES,
+    },
+    {
+      file: 'block-encoder.ts',
+      breaks: 'Texts that were not packed are given back before the row with them is written.',
+      find: 'if (body.buffer !== this.#texts.buffer) letGo(this.#texts);',
+      replace: 'letGo(this.#texts);',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-encoder.ts',
+      breaks: 'In a merged block a text is put over the one before of its topic.',
+      find: 'next[topic] = at + length;',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-format.ts',
+      breaks: 'A flipped bit in a block is handed out as it is.',
+      find: 'isChecked ? this.#checked(row) : row.directory',
+      replace: 'isChecked ? row.directory.subarray(0, row.directory.length - 4) : row.directory',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-format.ts',
+      breaks: 'Texts of the second chunk of a merged block are read behind its end.',
+      find: 'isSameChunk ? next[topic - 1]! + bytesOfTopic[topic - 1]! : 0',
+      replace: 'next[topic - 1]! + bytesOfTopic[topic - 1]!',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-log.ts',
+      breaks: 'A block holds more than a reader should unpack.',
+      find: 'to - from < eventsMax',
+      replace: 'to - from <= eventsMax',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-log.ts',
+      breaks: 'What was merged still counts as fresh, so that every later commit is merged by itself.',
+      find: 'this.#freshEvents -= events;',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-log.ts',
+      breaks: 'A fresh block of a transaction that failed is merged later, though it is not there.',
+      find: `rolledBack(): void {
+    this.#begin();`,
+      replace: `rolledBack(): void {
+    for (const block of this.#added) this.#keep(block);
+    this.#begin();`,
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-log.ts',
+      breaks: 'Fresh blocks stay beside the merged one, and readers get their events twice.',
+      find: 'this.#deleteFresh.run(firstOffset, lastOffset);',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-log.ts',
+      breaks: 'Readers of a topic do not find its merged blocks.',
+      find: 'for (const topicId of topicIds) this.#insertBlockTopic.run(topicId, firstOffset);',
+      replace: 'this.#insertBlockTopic.run(topicIds[0]!, firstOffset);',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-log.ts',
+      breaks:
+        'A merge that was exchanged counts before its commit: after one that fails its blocks are forgotten.',
+      find: 'this.#isExchanged = true;',
+      replace: `this.#isExchanged = true;
+    this.committed();`,
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-merge.ts',
+      breaks: 'A merge goes over a large commit between two fresh blocks, and events get offsets of others.',
+      find: 'block.firstOffset === this.lastOffset + 1 &&',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-merge.ts',
+      breaks: 'A merged block has more events than a reader should unpack.',
+      find: 'this.#events + block.count <= this.#eventsMax &&',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'block-merge.ts',
+      breaks: 'A block is let go of before its texts are copied.',
+      find: 'for (let i = 0; i < block.count; i++) encoder.put(block.text(i));\n    block.release();',
+      replace: 'block.release();\n    for (let i = 0; i < block.count; i++) encoder.put(block.text(i));',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'offset-by-time.ts',
+      breaks: 'A group that begins at a time misses the events of that millisecond.',
+      find: 'if (receivedMs >= timeMs) {',
+      replace: 'if (receivedMs > timeMs) {',
+      tests: STORES,
+    },
+    {
+      file: 'numbers.ts',
+      breaks: 'A directory that is cut off is read as zeros.',
+      find: 'if (at > bytes.length) throw damaged(ENDS_TOO_EARLY);',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+  ],
+};

@@ -1,0 +1,130 @@
+import type { Area } from '../breakage.ts';
+
+const FILE = ['store/sqlite/file.test.ts'];
+
+/** The one file and its one writer. */
+export const file: Area = {
+  sources: 'packages/aggregator/src/store/sqlite/file',
+  tests: 'packages/aggregator/test',
+  breakages: [
+    {
+      file: 'checksum.ts',
+      breaks: 'No checksum is compared with anything.',
+      find: 'if (viewOf(checked).getUint32(length, true) !== crcOf(bytes, before)) throw wrong();',
+      replace: 'if (viewOf(checked).getUint32(length, true) !== crcOf(bytes, before)) return bytes;',
+      tests: ['store/sqlite/block-store.test.ts', 'api/read/damaged.test.ts'],
+    },
+    {
+      file: 'database.ts',
+      breaks: 'A file that is gone is begun anew without a word, and all its events with it.',
+      find: 'if (lock.mark > 0) throw goneError(path, lock.mark);',
+      replace: '',
+      tests: FILE,
+    },
+    {
+      file: 'database.ts',
+      breaks: 'A file whose log was taken away is opened, and lacks its newest events.',
+      find: '    refuseShortFile(db, path, lock);\n',
+      replace: '',
+      tests: FILE,
+    },
+    {
+      file: 'database.ts',
+      breaks: 'The mark of how far a file reaches is never raised.',
+      find: 'if (lastOffset >= lock.mark) lock.raise(lastOffset);',
+      replace: 'if (lastOffset >= lock.mark) return;',
+      tests: FILE,
+    },
+    {
+      file: 'database.ts',
+      breaks: 'A file of another program is made ours.',
+      find: '(id !== 0 || tables > 0)',
+      replace: 'id !== 0',
+      tests: FILE,
+    },
+    {
+      file: 'database.ts',
+      breaks: 'A file of the next version is written by this one.',
+      find: 'if (version > MIGRATIONS.length) {',
+      replace: 'if (version > MIGRATIONS.length + 1) {',
+      tests: FILE,
+    },
+    {
+      file: 'database.ts',
+      breaks: 'An SQLite that is older by its last number is taken, which can corrupt the file.',
+      find: 'if (differs >= 0 &&',
+      replace: 'if (differs >= 0 && differs < 2 &&',
+      tests: FILE,
+    },
+    {
+      file: 'database.ts',
+      breaks: 'A log that a long read made large keeps its space for ever.',
+      find: 'PRAGMA journal_size_limit = ${LOG_BYTES_KEPT};',
+      replace: '',
+      tests: FILE,
+    },
+    {
+      file: 'lock.ts',
+      breaks: 'The lock is let go of at once, so a second process writes the same file.',
+      find: 'PRAGMA locking_mode = EXCLUSIVE;',
+      replace: '',
+      tests: FILE,
+    },
+    {
+      file: 'lock.ts',
+      breaks: 'The mark goes back when a smaller offset is told.',
+      find: 'if (lastOffset <= this.#mark) return;',
+      replace: '',
+      tests: FILE,
+    },
+    {
+      file: 'lock.ts',
+      breaks: 'A lock that a loss of power left half written keeps the service from starting.',
+      find: 'truncateSync(lockPath);',
+      replace: '',
+      tests: FILE,
+    },
+    {
+      file: 'place.ts',
+      breaks: 'A file with two names has two locks, and so two writers.',
+      find: 'nlink > 1',
+      replace: 'nlink > 2',
+      tests: FILE,
+    },
+    {
+      file: 'place.ts',
+      breaks: 'By a link the same file has another lock.',
+      find: 'place = realpathSync(path);',
+      replace: 'realpathSync(path);\n    place = path;',
+      tests: FILE,
+    },
+    {
+      file: 'epochs.ts',
+      breaks: 'After a restore a late acknowledgement of the log before ends the lease of another event.',
+      find: 'UPDATE event_group SET secret = randomblob(length(secret));',
+      replace: '',
+      tests: ['api/epochs.test.ts'],
+    },
+    {
+      file: 'epochs.ts',
+      breaks: 'Every start after a restore begins another epoch, and turns every cursor away.',
+      find: 'UPDATE log SET is_copy = 0;',
+      replace: '',
+      tests: ['api/epochs.test.ts'],
+    },
+    {
+      file: 'ledger.ts',
+      breaks: 'A file whose log ends before its books is opened, and gives offsets a second time.',
+      find: 'if (end !== lastOffset)',
+      replace: 'if (end > lastOffset)',
+      tests: [...FILE, 'store/sqlite/block-store.test.ts'],
+    },
+    {
+      file: 'errors.ts',
+      breaks: 'A disk without space stops the writer for good.',
+      find: '((code & 0xff) === SQLITE_FULL || code === SQLITE_IOERR_SHMSIZE)',
+      replace: 'code === SQLITE_IOERR_SHMSIZE',
+      tests: ['store/sqlite/block-store.test.ts'],
+    },
+  ],
+};

@@ -1,0 +1,35 @@
+import { writeSync } from 'node:fs';
+import { Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import { BREAKAGES } from './lists/all.ts';
+import { type Options, breakagesCommand, chosen } from './options.ts';
+import { reportText } from './report.ts';
+import { type Result, isExpected, runBreakages } from './run.ts';
+import { typeFaults } from './types.ts';
+
+/** What may pass beyond a multiple of the time that tests take, milliseconds: some wait so long for what never comes. */
+const GRACE_MS = 20_000;
+
+process.exitCode = await run(breakagesCommand(breakages), 'breakages');
+
+async function breakages({ workers, ...choice }: Options): Promise<void> {
+  const meant = chosen(BREAKAGES, choice);
+  process.stderr.write(`breakages: ${meant.length} of ${BREAKAGES.length}, seed ${choice.seed}\n`);
+  const faults = typeFaults(meant);
+  if (faults !== null) {
+    process.stdout.write(faults);
+    throw new Stopped(1, 'a breakage is no TypeScript that could have been written');
+  }
+  const results: Result[] = [];
+  const progress = createProgress({ what: 'breakages', total: meant.length, unit: 'tried', hasRate: false });
+  // Also on the way out after a signal: what was seen until then is worth knowing.
+  process.once('exit', () => {
+    progress.stop();
+    writeSync(process.stdout.fd, reportText(results));
+  });
+  await runBreakages(meant, { workers, graceMs: GRACE_MS }, (result) => {
+    results.push(result);
+    const unexpected = results.filter((result) => !isExpected(result)).length;
+    progress.advance(results.length, unexpected === 0 ? '' : `${unexpected} not as expected`);
+  });
+  if (!results.every(isExpected)) throw new Stopped(1);
+}
