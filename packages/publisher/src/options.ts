@@ -96,7 +96,7 @@ const HOST: Kind<string> = {
   read(text) {
     // An IPv6 address stands in brackets inside a URL.
     const host = text.includes(':') && !text.startsWith('[') ? `[${text}]` : text;
-    return /[/?#@\\\s]/.test(host) || !URL.canParse(`http://${host}:1/`) ? undefined : host;
+    return /[/?#@\\\s"'*\p{C}]/u.test(host) || !URL.canParse(`http://${host}:1/`) ? undefined : host;
   },
 };
 

@@ -118,6 +118,11 @@ test('a wrong value is refused in one line with its flag or variable, what it go
       { AGGREGATOR_HOST: 'http://x' },
       'AGGREGATOR_HOST takes a host name or an IP address, not "http://x"',
     ],
+    ...['"x"', ' x', 'x\r', '*', 'x:1'].map((host): [string[], Env, string] => [
+      [],
+      { AGGREGATOR_HOST: host },
+      `AGGREGATOR_HOST takes a host name or an IP address, not ${JSON.stringify(host)}`,
+    ]),
     [['--host=x:1'], {}, '--host takes a host name or an IP address, not "x:1"'],
     [['--duplicate-ratio=1'], {}, '--duplicate-ratio takes a number from 0 to below 1, not "1"'],
     [

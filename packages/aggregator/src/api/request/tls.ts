@@ -37,8 +37,8 @@ export async function readTlsIdentity({ certFile, keyFile }: TlsFiles): Promise<
 }
 
 /**
- * The bytes of a PEM file. Behind a byte order mark OpenSSL does not find the first certificate of a chain, and takes the
- * second for the server's own. Other bytes than ASCII may stand around what is PEM, whatever their encoding.
+ * The bytes of a PEM file without its byte order mark, which not every OpenSSL ignores. What stands around the PEM may be
+ * in any encoding.
  */
 async function read(variable: string, path: string): Promise<Buffer> {
   let bytes: Buffer;

@@ -85,6 +85,7 @@ test("behind a byte order mark the first certificate is still the server's own",
   writeFileSync(keyFile, `\ufeff${readFileSync(keyFile, 'utf8')}`);
   const { cert, key } = await readTlsIdentity({ certFile, keyFile });
   assert.ok(new X509Certificate(cert).checkPrivateKey(createPrivateKey(key)));
+  for (const pem of [cert, key]) assert.match(pem.toString(), /^-----BEGIN/);
 });
 
 test('the log warns of what is open: everything without keys, to pages too, the keys without TLS, a certificate that has run out', async (t) => {

@@ -25,6 +25,7 @@ export function placeOf(path: string): string {
 }
 
 function resolvedPlaceOf(path: string): string {
+  refuseLongName(resolve(path));
   if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
     const place = join(realpathSync(dirname(path)), basename(path));
     refuseLongName(place);
@@ -65,14 +66,16 @@ const PATH_BYTES_MAX = 512;
 const NAME_BYTES_MAX = 255;
 
 function refuseLongName(place: string): void {
+  const fault = longNameFault(place);
+  if (fault !== undefined) throw new StoreError('unusable', fault);
+}
+
+/** What is wrong with an absolute path that leaves SQLite no room for the files beside it. */
+export function longNameFault(place: string): string | undefined {
   const pathMax = PATH_BYTES_MAX - SUFFIX_BYTES;
   const nameMax = NAME_BYTES_MAX - SUFFIX_BYTES;
-  const isShort = Buffer.byteLength(place) <= pathMax && Buffer.byteLength(basename(place)) <= nameMax;
-  if (isShort) return;
-  throw new StoreError(
-    'unusable',
-    `${place} is too long: the name of the file may have ${nameMax} bytes, and its whole path ${pathMax}`,
-  );
+  if (Buffer.byteLength(place) <= pathMax && Buffer.byteLength(basename(place)) <= nameMax) return undefined;
+  return `${place} is too long: the name of the file may have ${nameMax} bytes, and its whole path ${pathMax}`;
 }
 
 /** SQLite syncs the folder, so that the file is found after a loss of power; that the folder is found is for us to see to. */

@@ -16,6 +16,7 @@ import { DatabaseSync, backup as copyPages } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../../event-store.ts';
 import { openForCopying } from '../file/database.ts';
+import { longNameFault } from '../file/place.ts';
 import { messageOf } from '../file/errors.ts';
 import { markCopy } from '../file/epochs.ts';
 import { readLedger } from '../file/ledger.ts';
@@ -96,6 +97,8 @@ export async function backup(options: BackupOptions): Promise<Backup> {
   const { from, to } = placesOf(options);
   refuseTarget(from, to, options.replace === true);
   const partial = `${to}.partial-${randomBytes(4).toString('hex')}`;
+  const fault = longNameFault(partial);
+  if (fault !== undefined) throw new BackupError('target', fault);
   try {
     const copied = await copy(from, partial, options);
     if (options.verify !== false) await verify(partial, options);

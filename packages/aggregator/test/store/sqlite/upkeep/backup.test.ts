@@ -200,6 +200,7 @@ test('a source that is not a file of the service is refused, and a target that c
     [{ from: empty }, 'source', /is empty/],
     [{ from: join(folder, 'a-folder') }, 'source', /a-folder/],
     [{ to: join(folder, 'a-folder') }, 'target', /is a folder; name a file in it/],
+    [{ to: join(folder, 'x'.repeat(300)) }, 'target', /is too long/],
     [{ to: join(folder, 'none', 'copy.db') }, 'target', /there is no folder/],
     [{ to: join(text, 'copy.db') }, 'target', /there is no folder/],
   ];
