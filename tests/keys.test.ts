@@ -55,7 +55,7 @@ test(
     assert.deepEqual([await status(server, first), await status(server, second)], [401, 200]);
 
     writeFileSync(file, '{"keys":[{"name":"second"}]}');
-    await hangUp(server, LEVEL.error, /what was in force before stays so/);
+    await hangUp(server, LEVEL.error, /the old ones stay in force/);
     const { err } = server.logs.at(-1) as unknown as { err: { message: string } };
     assert.match(err.message, /keys\.json cannot be used: \/keys\/0 /);
     assert.deepEqual([await status(server, first), await status(server, second)], [401, 200]);

@@ -116,7 +116,7 @@ function testsOnSmallDisks(): void {
       const { stderr } = await site.fail({ settings });
       assert.equal(
         stderr,
-        `chronicleweaver: no space is left on the disk of ${path}: free some, and start again; nothing was changed\n`,
+        `chronicleweaver: DEDUPLICATION_DB_PATH: no space is left on the disk of ${path}: free some, and start again; nothing was changed\n`,
       );
       assert.deepEqual(readFileSync(path), before);
 
@@ -132,7 +132,7 @@ function testsOnSmallDisks(): void {
     disk.fill();
     assert.match(
       (await site.fail({ settings })).stderr,
-      /^chronicleweaver: no space is left on the disk of /,
+      /^chronicleweaver: DEDUPLICATION_DB_PATH: no space is left on the disk of /,
     );
     disk.free();
     await (await site.start({ settings })).stop();

@@ -11,16 +11,16 @@ import {
 } from '@chronicleweaver/terminal/stop-signals';
 import { StoreError } from './store/event-store.ts';
 
-/** After a signal, the process ends within 10 s, whatever a reader or a disk does; the last one is for the way out. */
+/** After a signal the process ends within 10 s, whatever a reader or a disk does. The last second is for the exit itself. */
 const EXIT_WITHIN_MS = 9_000;
 
-/** How long after a signal a start that is nearly done is waited for, so that it can be stopped cleanly. */
+/** How long after a signal to wait for a start that is nearly done, so that it can be stopped cleanly. */
 const START_GRACE_MS = 500;
 
 async function main(): Promise<void> {
   const config = configOrExit();
   const log = pino({ level: config.logLevel });
-  // From before the start on: whoever reads in the log that it runs may stop it in the same moment.
+  // Before the start: whoever reads in the log that the service runs may stop it at that very moment.
   const signalled = new Promise<StopSignal>((resolve) => onStopSignal(resolve));
   stopWithNpm(() => log.info('npm, which started this, has ended'));
   const starting = startAggregator(config, log).catch((error: unknown) => {
@@ -28,16 +28,16 @@ async function main(): Promise<void> {
     if (complaint === undefined) throw error;
     giveUp(complaint);
   });
-  // A terminal that closes ends what has nothing to read anew; a service manager's reload never does.
+  // With nothing to reread, a closing terminal ends the service as usual; a service manager's reload never does.
   const hasFiles = config.apiKeysFile !== undefined || config.tls !== undefined;
   if (hasFiles || !process.stdout.isTTY) rereadOnHangup(starting, log);
-  // A start that moves an older file over takes long, and may be killed at any moment.
+  // Moving an older file over takes long, and may be killed at any moment.
   const aggregator = await Promise.race([
     starting,
     signalled.then(() => delay(START_GRACE_MS, null, { ref: false })),
   ]);
   if (aggregator === null) {
-    log.info('stopped before the start was done; the next one goes on where it was');
+    log.info('stopped before the start was done; the next start goes on from there');
     process.exit(0);
   }
 
@@ -56,7 +56,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** One after the other, so that what is in force at last is what was there at the last signal. */
+/** One at a time, so that what the last signal found is what stays in force. */
 function rereadOnHangup(starting: Promise<Aggregator>, log: Logger): void {
   let reread: Promise<void> = Promise.resolve();
   process.on('SIGHUP', () => {
@@ -64,7 +64,7 @@ function rereadOnHangup(starting: Promise<Aggregator>, log: Logger): void {
     reread = reread
       .then(async () => (await starting).reload())
       .catch((error: unknown) => {
-        log.error({ err: error }, 'what was read anew cannot be used; what was in force before stays so');
+        log.error({ err: error }, 'the new keys or certificate cannot be used; the old ones stay in force');
       });
   });
 }
@@ -79,17 +79,21 @@ function configOrExit(): Config {
   }
 }
 
-/** One line about a setting that cannot be had; undefined where the error is about something else, and a stack says more. */
+/** One line about the setting that is at fault; undefined where none is, and a stack trace says more. */
 function complaintOf(error: unknown, { host, port }: Config): string | undefined {
   if (error instanceof ConfigError) return error.message;
   if (error instanceof StoreError) return `DEDUPLICATION_DB_PATH: ${error.message}`;
   if (error instanceof KeyFileError) return `API_KEYS_FILE: ${error.message}`;
   if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return undefined;
   if (error.syscall !== 'listen' && error.syscall !== 'getaddrinfo') return undefined;
-  const isAboutPort = error.code === 'EADDRINUSE' || error.code === 'EACCES';
-  return isAboutPort
-    ? `APP_PORT is ${port}: ${error.message}; stop what listens there, or name another port`
-    : `HOST is ${JSON.stringify(host)}: ${error.message}; it takes an address of this machine`;
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `APP_PORT is ${port}: ${error.message}; stop what listens there, or name another port`;
+    case 'EACCES':
+      return `APP_PORT is ${port}: ${error.message}; the system gives this port to other users only`;
+    default:
+      return `HOST is ${JSON.stringify(host)}: ${error.message}; it takes an address of this machine`;
+  }
 }
 
 function giveUp(message: string): never {

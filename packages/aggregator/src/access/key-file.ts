@@ -9,7 +9,7 @@ import { JsonScanner } from '../event/json-scanner.ts';
 import { OWN_SCHEMAS, Type } from '../json-schema.ts';
 import { SCOPES } from './principal.ts';
 
-/** Every request is compared with every key, at some 0.1 µs each. */
+/** Every request is compared with every key, which takes some 0.1 µs each. */
 const KEYS_MAX = 1000;
 const TOPICS_MAX = 100;
 
@@ -44,19 +44,19 @@ const keyRecord = Type.Object(
   { additionalProperties: false },
 );
 
-/** What the file is. */
+/** The schema of the file. */
 export const keyFile = Type.Object(
   { keys: Type.Array(keyRecord, { maxItems: KEYS_MAX }) },
   { additionalProperties: false },
 );
 
-/** A key as it stands in the file. The secret itself stands nowhere. */
+/** A key as the file has it. The secret itself is nowhere. */
 export type KeyRecord = Static<typeof keyRecord>;
 
-/** The file of keys cannot be read, written, or be what it should be. The message is one line for the user. */
+/** The file of keys cannot be read or written, or is not what it should be. The message is one line for the user. */
 export class KeyFileError extends Error {}
 
-/** Made anew where a file is read, since most services have none and their start would wait for it. */
+/** Compiled at each read: most services have no such file, and their start would wait for it. */
 const compileKeyFile = () =>
   new Ajv({ ...OWN_SCHEMAS, verbose: true }).compile<Static<typeof keyFile>>(keyFile);
 
@@ -101,9 +101,9 @@ class NamesOnce extends JsonScanner {
 }
 
 /**
- * Changes the file in one step: a server that reads it, and a power cut, find the old keys or the new ones. It is made
- * where there is none, with its folder, readable to its owner only. Two changes at once would lose one, so the second is refused.
- * `change` gives the new keys; what it throws leaves the file as it was.
+ * Changes the file in one step: a server that reads it, or a power cut, finds the old keys or the new ones. Makes the file
+ * and its folder where there are none, readable to their owner only. Refuses a second change at the same time, since one of
+ * the two would be lost. `change` returns the new keys; where it throws, the file stays as it was.
  */
 export async function changeKeyFile(path: string, change: (keys: KeyRecord[]) => KeyRecord[]): Promise<void> {
   const next = `${path}.new`;
@@ -113,7 +113,9 @@ export async function changeKeyFile(path: string, change: (keys: KeyRecord[]) =>
     file = await open(next, 'wx', 0o600);
   } catch (error) {
     const held = error instanceof Error && 'code' in error && error.code === 'EEXIST' && existsSync(next);
-    const why = held ? `${next} is there: another change is under way, or was killed; then delete it` : '';
+    const why = held
+      ? `${next} exists: another change is under way, or was killed; in that case delete it`
+      : '';
     throw new KeyFileError(why || `the keys cannot be written: ${messageOf(error)}`);
   }
   try {
@@ -134,7 +136,7 @@ export async function changeKeyFile(path: string, change: (keys: KeyRecord[]) =>
   await folder.close();
 }
 
-/** A new secret and what stands of it in the file. 256 bits from the system: nothing to guess, so no salt is needed. */
+/** A new secret and its digest for the file. It has 256 random bits, which nobody can guess, so it needs no salt. */
 export function newSecret(): { secret: string; sha256: string } {
   const secret = `cw_${randomBytes(32).toString('base64url')}`;
   return { secret, sha256: hash('sha256', secret) };

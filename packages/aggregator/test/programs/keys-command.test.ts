@@ -118,7 +118,7 @@ test('two changes at once: the second is refused and told why', async (t) => {
   writeFileSync(`${path}.new`, '');
   const { code, notes } = await keys('create', 'shop', '--scope', 'publish');
   assert.equal(code, 1);
-  assert.match(notes, /keys\.json\.new is there: another change is under way/);
+  assert.match(notes, /keys\.json\.new exists: another change is under way/);
   assert.ok(existsSync(`${path}.new`) && !existsSync(path));
 });
 

@@ -4,11 +4,11 @@ import { createSecureContext } from 'node:tls';
 import { byteOrderMarkLength, isUtf16 } from '@chronicleweaver/protocol';
 import { ConfigError, type TlsFiles } from '../../config.ts';
 
-/** A certificate with what was signed above it, and its private key, both PEM. */
+/** A certificate with the chain above it, and its private key, both PEM. */
 export interface TlsIdentity {
   readonly cert: Buffer;
   readonly key: Buffer;
-  /** The last moment for which clients take it. */
+  /** Until then clients accept the certificate. */
   readonly validTo: Date;
 }
 

@@ -149,7 +149,7 @@ test('a file that held events and is empty or gone is not begun anew without a w
     ruin();
     await assert.rejects(
       SqliteStore.open(path),
-      unusable(/is not there, or empty, and held events up to offset 1: .*to begin anew, remove .*-lock/),
+      unusable(/is missing or empty, but held events up to offset 1: .*to start over, remove .*-lock/),
     );
   }
   assert.ok(!existsSync(path), 'something was put in its place');

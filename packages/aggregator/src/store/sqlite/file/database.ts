@@ -15,10 +15,7 @@ const APPLICATION_ID = 0x43685776;
 /** Older ones can corrupt the file in WAL mode: https://sqlite.org/releaselog/3_51_3.html */
 const SQLITE_VERSION_MIN = '3.51.3';
 
-/**
- * What the log (WAL) keeps of its size, bytes: one that a backup or a long read made larger gives the rest of the disk
- * back when it begins anew.
- */
+/** To this size the log (WAL) is cut when it starts over, bytes. A backup or a long read makes it larger. */
 const LOG_BYTES_KEPT = 64 * 1024 * 1024;
 
 /**
@@ -39,9 +36,9 @@ export function openForWriting(given: string): { db: DatabaseSync; lock: FileLoc
     db = open(path, false);
     refuseOldSqlite(sqliteVersion(db));
     refuseForeignFile(db, path);
-    // Only now: beside a file that is not ours nothing is left.
+    // Only now, so that nothing is left beside a file that is not ours.
     lock ??= FileLock.take(path);
-    // The log is written and synced at every commit, so an answer after COMMIT outlives a loss of power.
+    // The log is written and synced at every commit, so an answer after COMMIT survives a power loss.
     db.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
@@ -63,12 +60,12 @@ export function openForWriting(given: string): { db: DatabaseSync; lock: FileLoc
 function goneError(path: string, mark: number): StoreError {
   return new StoreError(
     'unusable',
-    `${path} is not there, or empty, and held events up to offset ${mark}: put it back, or restore a backup ` +
-      `(npm run backup -- ${path} --from COPY); to begin anew, remove ${path}-lock`,
+    `${path} is missing or empty, but held events up to offset ${mark}: put it back, or restore a backup ` +
+      `(npm run backup -- ${path} --from COPY); to start over, remove ${path}-lock`,
   );
 }
 
-/** A log that is missing takes the newest events with it, and SQLite does not miss it. */
+/** A missing log takes the newest events with it, and SQLite does not notice. */
 function refuseShortFile(db: DatabaseSync, path: string, lock: FileLock): void {
   const { lastOffset } = readLedger(db);
   if (lastOffset >= lock.mark) lock.raise(lastOffset);

@@ -13,7 +13,7 @@ const SQLITE_NOTADB = 26;
 /** The index of the log could not grow. It holds nothing that is not in the log, and can only lack space. */
 const SQLITE_IOERR_SHMSIZE = 4874;
 
-/** With less, a disk has no space left for a start: the index of the log alone takes half of it. */
+/** A disk with less has no room for a start: the index of the log alone takes half of this. Bytes. */
 const START_BYTES_MIN = 64 * 1024;
 
 export const MOVE_IT =
@@ -31,7 +31,7 @@ export function openErrorOf(path: string, cause: unknown): StoreError {
       return new StoreError('unusable', openMessage(path, cause), { cause });
     case 'blocked':
     case 'failed':
-      // A transaction of the start failed, and what it says is for publishers.
+      // A transaction of the start failed; its message is meant for publishers.
       return openErrorOf(path, cause.cause);
     case 'unusable':
     case 'closed':

@@ -8,7 +8,7 @@ const SQLITE_BUSY = 5;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
-/** SQLite's two numbers for an application to use have 32 bits each, the first of them with a sign. */
+/** SQLite has two numbers for applications, of 32 bits each; the first one is signed. */
 const LOW = 2 ** 31;
 
 /**
@@ -48,7 +48,7 @@ export class FileLock {
       if (!isSqliteError(cause, SQLITE_NOTADB) && !isSqliteError(cause, SQLITE_CORRUPT))
         throw openErrorOf(lockPath, cause);
     }
-    // The mark was being written when the power went. It could be read so far, so nobody holds it.
+    // The power went while the mark was being written. The file could be opened, so nobody holds the lock.
     truncateSync(lockPath);
     return FileLock.#take(lockPath);
   }
@@ -56,7 +56,7 @@ export class FileLock {
   static #take(lockPath: string): FileLock {
     const db = new DatabaseSync(lockPath);
     try {
-      // In this mode the lock outlives the transaction, so that the mark can be written without letting go.
+      // In this mode the lock outlives the transaction, so the mark can be written without giving it up.
       db.exec(`
         PRAGMA busy_timeout = 0;
         PRAGMA locking_mode = EXCLUSIVE;
@@ -76,7 +76,7 @@ export class FileLock {
     return this.#mark;
   }
 
-  /** The file reaches so far, on the disk. Where that cannot be noted, an older mark is as good. */
+  /** Notes that the file on the disk reaches this far. Where that fails, an older mark is good enough. */
   raise(lastOffset: number): void {
     if (lastOffset <= this.#mark) return;
     try {
@@ -86,7 +86,7 @@ export class FileLock {
     }
   }
 
-  /** The file is another one, which ends here. Synced, so that what is done to it next does not come before. */
+  /** Notes that this is another file, which ends here. Synced, so that no later change to the file reaches the disk first. */
   lower(lastOffset: number): void {
     this.#db.exec('PRAGMA synchronous = FULL');
     this.#write(lastOffset);

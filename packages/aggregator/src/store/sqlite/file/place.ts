@@ -4,13 +4,13 @@ import { StoreError } from '../../event-store.ts';
 import { messageOf, openErrorOf } from './errors.ts';
 
 /**
- * The one path of the file, whatever links lead to it, since log and lock lie beside it under its name: by two names the
- * same file would have two of each, and two writers. Makes the folder. Throws a StoreError `unusable` where that cannot
- * be, where what is there is no file, where a link leads nowhere, where a name is too long, or where the file has more
- * than one name, which no path resolves.
+ * Resolves a path to the one path of its file. The log and the lock lie beside the file under its name, so by two names a
+ * file would have two of each, and two writers. Makes the folder. Throws a StoreError `unusable` where it cannot, where
+ * the path leads to something else than a file, or to nothing, or is too long, and where the file has hard links, which no
+ * path resolves.
  */
 export function placeOf(path: string): string {
-  // SQLite passes over a slash at the end and makes a file, which no later look at the path finds.
+  // `basename` drops the slash, so a file would be made that this path never finds again.
   if (path.endsWith('/') || path.endsWith(sep)) throw folderError(path);
   try {
     makeFolder(dirname(path));
@@ -60,7 +60,7 @@ function folderError(path: string): StoreError {
   );
 }
 
-/** The longest that SQLite puts behind a path, and what it and Linux take of it in all, bytes: os_unix.c, MAX_PATHNAME. */
+/** The longest suffix that SQLite adds to a path, and the longest path (MAX_PATHNAME in os_unix.c) and name, bytes. */
 const SUFFIX_BYTES = Buffer.byteLength('-lock-journal');
 const PATH_BYTES_MAX = 512;
 const NAME_BYTES_MAX = 255;
@@ -78,7 +78,7 @@ export function longNameFault(place: string): string | undefined {
   return `${place} is too long: the name of the file may have ${nameMax} bytes, and its whole path ${pathMax}`;
 }
 
-/** SQLite syncs the folder, so that the file is found after a loss of power; that the folder is found is for us to see to. */
+/** SQLite syncs the folder of the file, so that a power loss leaves the file there. A new folder is for us to sync. */
 function makeFolder(folder: string): void {
   const first = mkdirSync(folder, { recursive: true });
   // Windows syncs no folders.
