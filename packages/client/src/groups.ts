@@ -12,10 +12,11 @@ export interface GroupDefinition {
   /** Deliveries after which an event is dead (5). */
   max_deliveries?: number | undefined;
   /**
-   * Where the service sends the events itself, one at a time, as Standard Webhooks says; nobody pulls them then. `secret`
-   * is `whsec_` and the base64 of 24 to 64 random bytes, and is never told again.
+   * Where the service sends the events itself, one at a time, as Standard Webhooks says; nobody pulls them then. Each of
+   * the one to three secrets is `whsec_` and the base64 of 24 to 64 random bytes. Every message is signed with all of them,
+   * and they are never shown again.
    */
-  push?: { url: string; secret: string } | undefined;
+  push?: { url: string; secrets: readonly string[] } | { url: string; secret: string } | undefined;
 }
 
 /** A group and its books. */
@@ -39,6 +40,8 @@ export interface Group {
   /** Of a group that is pushed; `paused` after a day of failures. */
   push?: {
     url: string;
+    /** How many secrets sign what is sent. */
+    secrets: number;
     state: 'active' | 'failing' | 'paused';
     failing_since: string | null;
     last_failure: string | null;
@@ -71,7 +74,11 @@ export class Groups {
     this.#transport = transport;
   }
 
-  /** Makes the group, or finds it made so before. @throws ProblemError `subscription_differs` where it is another */
+  /**
+   * Makes the group, or finds it made so before. With another url or other secrets in `push` it changes them, keeps all
+   * else, and sends the event that waits at once.
+   * @throws ProblemError `subscription_differs` where anything else differs
+   */
   async create(name: string, definition: GroupDefinition, options?: CallOptions): Promise<Group> {
     return (await this.#request('PUT', name, '', options, definition)) as Group;
   }

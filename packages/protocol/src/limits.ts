@@ -32,6 +32,8 @@ export const LIMITS = {
   leaseMsMax: 43_200_000,
   /** The same where events are sent to a webhook: longer than its target has for an answer. */
   pushLeaseMsMin: 20_000,
+  /** Secrets that sign what is sent to a webhook. */
+  pushSecretsMax: 3,
   /** Deliveries of one event before it is dead. */
   deliveriesMax: 1000,
   /** Events of one pull. */

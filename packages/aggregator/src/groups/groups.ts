@@ -68,7 +68,7 @@ export class Groups {
     return group && { topics: group.topics, isPushed: group.pusher !== null };
   }
 
-  /** Makes it where there is none of the name. */
+  /** Makes it where there is none of the name, or changes where its events are sent and what signs them. */
   async put(definition: Definition): Promise<Created> {
     const created = await this.#steps.do('create', definition);
     if (created.kind === 'created') this.#known.enter(created.state);

@@ -47,6 +47,9 @@ export interface PusherParts {
  * as long as the timing says, or the target said that it is gone (410): nothing is sent until a `resume`. It stands by
  * while another process has the right to send, which the store gives to one at a time. All of that is in the store, so a
  * restart goes on where it was; an event that was being sent when the process died is sent again, as the same delivery.
+ *
+ * Its target may change at any time. An attempt under way ends with the old one; where it fails then, the store says that
+ * it counts for nothing, and the event is sent to the new target at once.
  */
 export class Pusher {
   readonly #parts: PusherParts;
@@ -57,7 +60,6 @@ export class Pusher {
   readonly #sender = randomUUID();
   readonly #stopped = new AbortController();
   readonly #finished: Promise<void>;
-  #isPaused = false;
   /** Whether the last attempt failed. */
   #isFailing = false;
   /** Aborted where what the last claim told may not be true any more. */
@@ -90,10 +92,9 @@ export class Pusher {
       try {
         const claim = await steps.do('claimPush', this.#id, this.#sender, CLAIM_MS);
         if (claim === null) return;
-        this.#isPaused = claim.state.isPaused;
         this.#isFailing = claim.state.lastFailure !== null;
         if (!claim.isHeld) await this.#rest(claim.othersForMs);
-        else if (this.#isPaused) await this.#rest(CLAIM_MS / 2);
+        else if (claim.state.isPaused) await this.#rest(CLAIM_MS / 2);
         else await this.#next(claim.push);
       } catch (error) {
         if (error instanceof GroupGone || signal.aborted) break;
@@ -131,10 +132,7 @@ export class Pusher {
       // It was cut by the stop and has not failed: the next start sends it again, as the same delivery.
       await steps.do('untake', this.#id, leases.takes[0]!);
     } else {
-      const delayMs = this.#delayMs(event, failure);
-      const noted = this.#noteFailure(failure);
-      await steps.do('giveBack', this.#id, leases, delayMs);
-      await noted;
+      await this.#fail(event, push, failure);
     }
   }
 
@@ -170,15 +168,19 @@ export class Pusher {
     await this.#parts.steps.do('notePush', this.#id, null, 0);
   }
 
-  async #noteFailure({ reason, isGone }: Failure): Promise<void> {
+  async #fail(event: Delivered, target: Push, failure: Failure): Promise<void> {
     const { steps, timing, log } = this.#parts;
-    this.#isFailing = true;
-    const state = await steps.do('notePush', this.#id, reason, isGone ? 0 : timing.pauseAfterMs);
+    const { reason, isGone } = failure;
+    const failed = await steps.do('failPush', this.#id, leasesOf(this.#leaseSecret, [event.leaseId]), {
+      target,
+      reason,
+      pauseAfterMs: isGone ? 0 : timing.pauseAfterMs,
+      delayMs: this.#delayMs(event, failure),
+    });
     log.debug({ group: this.#name, failure: reason }, 'a webhook was not taken');
-    if (state?.isPaused !== true || this.#isPaused) return;
-    this.#isPaused = true;
+    if (failed?.state.isPaused !== true) return;
     log.warn(
-      { group: this.#name, failure: reason, failingSince: new Date(state.failingSinceMs ?? 0) },
+      { group: this.#name, failure: reason, failingSince: new Date(failed.state.failingSinceMs ?? 0) },
       'a webhook is paused; POST /subscriptions/{name}/resume lets it go on',
     );
   }

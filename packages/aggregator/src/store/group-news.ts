@@ -1,4 +1,4 @@
-import type { Created, OutcomesOf, Sought, Step, Taken } from './group-store.ts';
+import type { Created, FailedPush, OutcomesOf, Sought, Step, Taken } from './group-store.ts';
 
 /** Something that was done to a group and matters to those who wait for its events, whoever did it. */
 export type GroupNews =
@@ -50,7 +50,9 @@ function newsOfStep(step: Step, outcome: unknown): GroupNews[] {
       return sought.kind === 'sought' ? [{ kind: 'sought', id: step[1], position: sought.position }] : [];
     }
     case 'resume':
-      return [{ kind: 'push_changed', id: step[1] }, moved(step[1], true, 0)];
+      return newsOfResumption(step[1]);
+    case 'failPush':
+      return [moved(step[1], true, (outcome as FailedPush).dueInMs)];
     case 'claimPush':
     case 'releasePush':
     case 'notePush':
@@ -66,7 +68,13 @@ function moved(id: number, hasRoom: boolean, dueInMs: number | null): GroupNews 
   return { kind: 'moved', id, hasRoom, dueInMs };
 }
 
+/** A webhook that was changed goes on like one that was resumed. */
+function newsOfResumption(id: number): GroupNews[] {
+  return [{ kind: 'push_changed', id }, moved(id, true, 0)];
+}
+
 function newsOfCreation(isPushed: boolean, created: Created): GroupNews[] {
+  if (created.kind === 'changed') return newsOfResumption(created.state.id);
   if (created.kind !== 'created') return [];
   const { id, definition } = created.state;
   return [{ kind: 'made', id, name: definition.name, isPushed }];

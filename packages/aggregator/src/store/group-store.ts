@@ -19,7 +19,8 @@ import type { GroupNewsListener } from './group-news.ts';
  * - *acknowledged*: at or below the position and nowhere else. It is never given out again.
  * - *dead*: was delivered as often as it may be. It waits for a replay, which counts its deliveries anew.
  *
- * Where events are sent and not pulled, a paused group takes none; only `notePush` and `resume` change that.
+ * Where events are sent and not pulled, a paused group takes none; only `notePush`, `failPush`, `resume` and a
+ * change of its target change that.
  *
  * `seek` puts all of this aside: what is above the new position is ahead again, what was leased or returned is not
  * waited for any more, and leases given before it are void.
@@ -44,7 +45,10 @@ export interface GroupStore {
 
 /** The steps. Each gets the time by the store's clock, and answers null where the group is no longer there. */
 export interface GroupSteps {
-  /** Makes the group, or says in which field one of that name differs. */
+  /**
+   * Makes the group. Of one that has the name already it says in which field it differs; where that is only its url or
+   * its secrets, it takes them, keeps all else, and goes on as `resume` lets it.
+   */
   create(nowMs: number, definition: Definition): Created;
 
   /** Forgets the group; false where there is none. */
@@ -85,6 +89,12 @@ export interface GroupSteps {
   /** Gives the right to send back; of no effect for whoever does not have it. */
   releasePush(nowMs: number, id: number, sender: string): null;
 
+  /**
+   * Gives back an event that its target did not take, and notes that as `notePush` does. Where the attempt went to
+   * another target than the one there is now, it says nothing about this one: nothing is noted, and the event is untaken.
+   */
+  failPush(nowMs: number, id: number, leases: Leases, attempt: FailedAttempt): FailedPush | null;
+
   /** Notes how an attempt to send went, null where well; pauses where all have failed for as long. */
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null;
 
@@ -108,7 +118,7 @@ export type Step = { [N in StepName]: readonly [N, ...Rest<Parameters<GroupSteps
 export type OutcomeOf<S extends Step> = ReturnType<GroupSteps[S[0]]>;
 export type OutcomesOf<S extends readonly Step[]> = { [I in keyof S]: OutcomeOf<S[I]> };
 
-/** What a group is; it never changes. */
+/** What a group is. Nothing of it changes but where its events are sent and what signs them. */
 export interface Definition {
   readonly name: string;
   /** Topic patterns, each once: an event belongs to the group where its topic matches one. */
@@ -123,8 +133,8 @@ export interface Definition {
 
 export interface Push {
   readonly url: string;
-  /** As Standard Webhooks writes it: `whsec_` and base64. It is never told. */
-  readonly secret: string;
+  /** 1 to 3, as Standard Webhooks writes them: `whsec_` and base64. Each of them signs, and none is ever told. */
+  readonly secrets: readonly string[];
 }
 
 /** How sending goes. */
@@ -149,8 +159,25 @@ export interface PushClaim {
   readonly state: PushState;
 }
 
+/** An attempt to send an event that failed. */
+export interface FailedAttempt {
+  /** Where to, and signed with what. */
+  readonly target: Push;
+  readonly reason: string;
+  /** As `notePush` takes it. */
+  readonly pauseAfterMs: number;
+  /** When the event may be sent again. */
+  readonly delayMs: number;
+}
+
+export interface FailedPush {
+  readonly state: PushState;
+  /** When the event is due again, if that was not its last delivery. */
+  readonly dueInMs: number;
+}
+
 export type Created =
-  | { readonly kind: 'created' | 'same'; readonly state: GroupState }
+  | { readonly kind: 'created' | 'same' | 'changed'; readonly state: GroupState }
   | { readonly kind: 'differs'; readonly field: DefinitionField }
   | { readonly kind: 'full'; readonly groups: number }
   | BeyondEnd;
@@ -254,11 +281,21 @@ export interface DeadLetter {
 
 export type DeadReason = 'lease_expired' | 'given_back';
 
-/** The first field in which two definitions differ; the order of topics does not count. */
+/**
+ * The first field in which two definitions differ that cannot be changed; the order of topics does not count.
+ *
+ * Whether events are pushed cannot be changed either: workers may hold leases, and a pusher takes what is leased for
+ * its own.
+ */
 export function differingField(a: Definition, b: Definition): DefinitionField | undefined {
   if (a.topics.toSorted().join('\0') !== b.topics.toSorted().join('\0')) return 'topics';
   if (JSON.stringify(a.start) !== JSON.stringify(b.start)) return 'start';
   if (a.leaseMs !== b.leaseMs) return 'leaseMs';
   if (a.deliveriesMax !== b.deliveriesMax) return 'deliveriesMax';
-  return a.push?.url === b.push?.url && a.push?.secret === b.push?.secret ? undefined : 'push';
+  return (a.push === null) === (b.push === null) ? undefined : 'push';
+}
+
+/** Whether the same secrets sign for the same address; their order does not count. */
+export function isSamePush(a: Push | null, b: Push | null): boolean {
+  return a?.url === b?.url && a?.secrets.toSorted().join() === b?.secrets.toSorted().join();
 }

@@ -7,8 +7,8 @@ import { PrivateAddress, hostOf, isPublicAddress, lookupPublic } from './public-
 
 export interface WebhookTarget {
   readonly url: string;
-  /** `whsec_` and base64. */
-  readonly secret: string;
+  /** Each `whsec_` and base64. All of them sign: the receiver accepts a message that any secret it knows has signed. */
+  readonly secrets: readonly string[];
 }
 
 export interface WebhookMessage {
@@ -58,7 +58,7 @@ export class WebhookSender {
 
   /** Resolves whatever happens, also where the signal aborts. */
   async send(
-    { url, secret }: WebhookTarget,
+    { url, secrets }: WebhookTarget,
     { id, body }: WebhookMessage,
     signal: AbortSignal,
   ): Promise<WebhookOutcome> {
@@ -70,7 +70,7 @@ export class WebhookSender {
       'user-agent': `ChronicleWeaver/${VERSION}`,
       'webhook-id': id,
       'webhook-timestamp': timestampS,
-      'webhook-signature': signatureOf(secret, id, timestampS, body),
+      'webhook-signature': secrets.map((secret) => signatureOf(secret, id, timestampS, body)).join(' '),
     };
     const timeout = AbortSignal.timeout(this.#options.timeoutMs);
     try {
@@ -127,9 +127,9 @@ async function readPast(answer: IncomingMessage): Promise<void> {
   }
 }
 
-/** The header `webhook-signature` of a message. */
+/** One signature of a message, as it stands in the header `webhook-signature`. */
 function signatureOf(secret: string, id: string, timestampS: number, body: Uint8Array): string {
-  const key = Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');
+  const key = webhookKeyOf(secret);
   const signed = createHmac('sha256', key).update(`${id}.${timestampS}.`).update(body);
   return `v1,${signed.digest('base64')}`;
 }
@@ -141,9 +141,14 @@ const SECRET = /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 const SECRET_BYTES_MIN = 24;
 const SECRET_BYTES_MAX = 64;
 
+/** The bytes that a secret stands for. */
+export function webhookKeyOf(secret: string): Buffer {
+  return Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');
+}
+
 /** What is wrong with a secret, for the one who sent it. It is never repeated. */
 export function webhookSecretFault(secret: string): string | undefined {
-  const bytes = SECRET.test(secret) ? Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64').length : 0;
+  const bytes = SECRET.test(secret) ? webhookKeyOf(secret).length : 0;
   return bytes >= SECRET_BYTES_MIN && bytes <= SECRET_BYTES_MAX
     ? undefined
     : `takes "whsec_" and ${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} random bytes in base64`;

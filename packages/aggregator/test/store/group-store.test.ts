@@ -420,7 +420,7 @@ for (const [name, open] of Object.entries(STORES)) {
   });
 
   suite('a push fails for so long before it is paused, and goes on where it is resumed', async (setting) => {
-    const push = { url: 'https://example.org/hook', secret: 'whsec_AAAA' };
+    const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA'] };
     const group = await Group.make(setting, { push });
     const { definition: made } = await group.state();
     assert.deepEqual(made.push, push);
@@ -447,20 +447,81 @@ for (const [name, open] of Object.entries(STORES)) {
     assert.deepEqual((await group.state()).push, well);
     const immediate = await group.step('notePush', group.id, 'gone', 0);
     assert.equal(immediate!.isPaused, true);
-    for (const change of [
-      null,
+    const pulled = await group.step('create', definition({ push: null }));
+    assert.deepEqual(pulled, { kind: 'differs', field: 'push' });
+  });
+
+  suite('another url or other secrets change a push and nothing else, and let it go on', async (setting) => {
+    const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA'] };
+    const group = await Group.make(setting, { push });
+    await group.take([0, 2], 2);
+    await group.take([2, 4], 1);
+    await group.step('giveBack', group.id, leases([1, 1]), 60_000);
+    for (const next of [
       { ...push, url: 'https://example.org/' },
-      { ...push, secret: 'whsec_BBBB' },
+      { url: 'https://example.com/', secrets: ['whsec_AAAA', 'whsec_BBBB', 'whsec_CCCC'] },
+      { url: 'https://example.com/', secrets: ['whsec_CCCC'] },
     ]) {
-      const other = await group.step('create', definition({ push: change }));
-      assert.deepEqual(other, { kind: 'differs', field: 'push' });
+      await group.step('notePush', group.id, 'HTTP 410', 0);
+      const before = await group.state();
+      const changed = await group.step('create', definition({ push: next }));
+      const state = { ...before, definition: { ...before.definition, push: next } };
+      const well = { isPaused: false, failingSinceMs: null, lastFailure: null };
+      assert.deepEqual(changed, { kind: 'changed', state: { ...state, push: well } });
+      assert.deepEqual(await group.state(), { ...state, push: well });
+      assert.deepEqual((await group.step('claimPush', group.id, 'me', 9))!.push, next);
+      await group.step('releasePush', group.id, 'me');
     }
   });
+
+  suite('a definition that is the same but for the order of its secrets changes nothing', async (setting) => {
+    const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA', 'whsec_BBBB'] };
+    const group = await Group.make(setting, { push });
+    await group.step('notePush', group.id, 'HTTP 410', 0);
+    const state = await group.state();
+    for (const secrets of [push.secrets, push.secrets.toReversed()]) {
+      const same = await group.step('create', definition({ push: { ...push, secrets } }));
+      assert.deepEqual(same, { kind: 'same', state });
+    }
+    for (const change of [{ push: null }, { leaseMs: 99 }, { topics: ['other'] }]) {
+      const changed = { push: { ...push, url: 'https://example.com/' }, ...change };
+      const other = await group.step('create', definition(changed));
+      assert.equal(other.kind, 'differs', JSON.stringify(change));
+    }
+    assert.deepEqual(await group.state(), state, 'what is refused changes nothing');
+  });
+
+  suite(
+    'a failed push is given back and noted, one to another target than there is now counts for nothing',
+    async (setting) => {
+      const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA'] };
+      const group = await Group.make(setting, { push, deliveriesMax: 2 });
+      const fail = (take: number, target: typeof push) =>
+      group.step('failPush', group.id, leases([take, 1]), { target, reason: 'HTTP 410', pauseAfterMs: 0, delayMs: 70 }); // prettier-ignore
+      const well = { isPaused: false, failingSinceMs: null, lastFailure: null };
+      const paused = { isPaused: true, failingSinceMs: group.clock.ms, lastFailure: 'HTTP 410' };
+
+      await group.take([0, 1], 1);
+      assert.deepEqual(await fail(1, push), { state: paused, dueInMs: 70 });
+      assert.equal((await group.take([1, 1], 1)).nextDueInMs, 70);
+      const next = { ...push, secrets: ['whsec_BBBB'] };
+      await group.step('create', definition({ push: next, deliveriesMax: 2 }));
+      for (const take of [2, 3]) {
+        assert.deepEqual(handsOf(await group.take([1, 1], 1)), [[[1, 2]]]);
+        assert.deepEqual(await fail(take, push), { state: well, dueInMs: 0 });
+      }
+      const { deliveries, redeliveries, dead } = await group.state();
+      assert.deepEqual({ deliveries, redeliveries, dead }, { deliveries: 1, redeliveries: 0, dead: 0 });
+      await group.take([1, 1], 1);
+      await fail(4, next);
+      assert.equal((await group.state()).dead, 1, 'it was its last delivery');
+    },
+  );
 
   suite(
     'one sender at a time may send, and who gets the right from another finds nothing under way',
     async (setting) => {
-      const push = { url: 'https://example.org/hook', secret: 'whsec_AAAA' };
+      const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA'] };
       const group = await Group.make(setting, { push });
       const claim = (sender: string) => group.step('claimPush', group.id, sender, 500);
       const held = { isHeld: true, othersForMs: 0, push, state: (await group.state()).push };
@@ -508,7 +569,7 @@ for (const [name, open] of Object.entries(STORES)) {
   suite('what steps change for those who wait is told, in order', async (setting) => {
     const told: GroupNews[] = [];
     const stop = setting.store.groups.watch((news) => told.push(news));
-    const push = { url: 'https://example.org/hook', secret: 'whsec_AAAA' };
+    const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA'] };
     const group = await Group.make(setting, { push });
     const { id } = group;
     await group.take([0, 3], 3);
@@ -519,6 +580,11 @@ for (const [name, open] of Object.entries(STORES)) {
     await group.step('untake', id, 1);
     await group.step('notePush', id, 'HTTP 500', 1000);
     await group.step('resume', id);
+    await group.step('create', definition({ push }));
+    await group.step('create', definition({ push: { ...push, url: 'https://example.com/' } }));
+    await group.take([3, 4], 1);
+    const attempt = { target: push, reason: 'HTTP 500', pauseAfterMs: 9, delayMs: 70 };
+    await group.step('failPush', id, leases([2, 4]), attempt);
     await group.step('seek', id, 'latest');
     await group.step('seek', id, { offset: 99 });
     await group.step('replay', id, null, 9);
@@ -534,6 +600,10 @@ for (const [name, open] of Object.entries(STORES)) {
       moved(false, 50),
       moved(true, 0),
       { kind: 'push_changed', id },
+      moved(true, 0),
+      { kind: 'push_changed', id },
+      moved(true, 0),
+      moved(false, 0),
       moved(true, 0),
       { kind: 'sought', id, position: 10 },
       moved(true, 0),
@@ -565,12 +635,13 @@ for (const [name, open] of Object.entries(STORES)) {
       ['replay', id, null, 9],
       ['claimPush', id, 'me', 9],
       ['releasePush', id, 'me'],
+      ['failPush', id, leases([1, 1]), { target: { url: '', secrets: [] }, reason: '', pauseAfterMs: 9, delayMs: 9 }], // prettier-ignore
       ['notePush', id, null, 9],
       ['resume', id],
       ['state', id],
       ['dead', id, 0, 9],
     ]);
-    assert.deepEqual(gone, Array(13).fill(null));
+    assert.deepEqual(gone, Array(14).fill(null));
     const again = await Group.make(setting);
     assert.notEqual(again.id, id, 'what is late for the old one must not hit the new one');
     assert.equal((await again.state()).leased, 0);

@@ -27,7 +27,13 @@ export interface GroupView {
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
-  push?: { url: string; state: string; failing_since: string | null; last_failure: string | null };
+  push?: {
+    url: string;
+    secrets: number;
+    state: string;
+    failing_since: string | null;
+    last_failure: string | null;
+  };
 }
 
 /** A durable group, spoken to over HTTP. */

@@ -9,6 +9,11 @@ import { Webhook } from 'standardwebhooks';
 /** `whsec_` and 32 bytes. */
 export const SECRET = `whsec_${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`;
 
+/** Another one for each number, up to 255. */
+export function secretOf(n: number): string {
+  return `whsec_${Buffer.alloc(32, n).toString('base64')}`;
+}
+
 /** A message as it came, verified. */
 export interface Received {
   readonly id: string;
@@ -30,7 +35,7 @@ export class Receiver {
   connections = 0;
   readonly #server: Server;
   readonly #answerTo: (message: Received) => Answer;
-  readonly #webhook = new Webhook(SECRET);
+  #webhook = new Webhook(SECRET);
   readonly #scheme: 'http' | 'https';
 
   private constructor(answerTo: (message: Received) => Answer, tls: ServerOptions | undefined) {
@@ -68,6 +73,11 @@ export class Receiver {
 
   get url(): string {
     return `${this.#scheme}://127.0.0.1:${this.port}/hook?of=test`;
+  }
+
+  /** From now on only what this secret has signed is accepted. */
+  trust(secret: string): void {
+    this.#webhook = new Webhook(secret);
   }
 
   /** The offsets in the order in which they came, attempts and all. */

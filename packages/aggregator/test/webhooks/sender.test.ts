@@ -30,6 +30,19 @@ test('what is sent is what Standard Webhooks’ own library verifies, and a chan
   assert.equal(headers['content-type'], 'application/json');
 });
 
+test('what several secrets sign is verified with each of them alone [HOOK-3]', async (t) => {
+  const secrets = [1, 2, 3].map((n) => `whsec_${Buffer.alloc(32, n).toString('base64')}`);
+  let received: Record<string, string> = {};
+  const url = await receiver(t, (request, response) => {
+    received = request.headers as Record<string, string>;
+    request.resume().on('end', () => response.end());
+  });
+  assert.deepEqual(await send(t, url, { secrets }), { status: 200, retryAfter: undefined });
+  assert.match(received['webhook-signature']!, /^v1,[\w+/]{43}= v1,[\w+/]{43}= v1,[\w+/]{43}=$/);
+  for (const secret of secrets) new Webhook(secret).verify(MESSAGE.body, received);
+  assert.throws(() => new Webhook(SECRET).verify(MESSAGE.body, received));
+});
+
 test('a refusal and its Retry-After are told, a redirect is not followed', async (t) => {
   let asked = 0;
   const url = await receiver(t, (request, response) => {
@@ -113,8 +126,12 @@ async function receiver(t: TestContext, listener: RequestListener): Promise<stri
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-async function send(t: TestContext, url: string, options = { allowPrivate: true, timeoutMs: 5000 }) {
-  const sender = new WebhookSender(options);
+async function send(
+  t: TestContext,
+  url: string,
+  { allowPrivate = true, timeoutMs = 5000, secrets = [SECRET] } = {},
+) {
+  const sender = new WebhookSender({ allowPrivate, timeoutMs });
   t.after(() => sender.close());
-  return sender.send({ url, secret: SECRET }, MESSAGE, new AbortController().signal);
+  return sender.send({ url, secrets }, MESSAGE, new AbortController().signal);
 }

@@ -1,53 +1,13 @@
 import assert from 'node:assert/strict';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type TestContext, test } from 'node:test';
-import type { PushTiming } from '../../src/groups/push-timing.ts';
+import { test } from 'node:test';
 import { selfSigned } from '../support/certificate.ts';
 import { eventWith, manyEvents } from '../support/events.ts';
 import { Group, type GroupView } from '../support/group.ts';
-import { Receiver, SECRET } from '../support/receiver.ts';
-import { TestServer, problemIn } from '../support/server.ts';
-
-const PRIVATE = { WEBHOOK_ALLOW_PRIVATE: 'true' };
-const FAST: PushTiming = { answerMs: 10_000, retryMs: [20], pauseAfterMs: 86_400_000 };
-
-async function serverWith(
-  t: TestContext,
-  timing: Partial<PushTiming> = {},
-  env = PRIVATE,
-): Promise<TestServer> {
-  return TestServer.start(t, env, {}, { ...FAST, ...timing });
-}
-
-async function webhook(
-  server: TestServer,
-  url: string,
-  definition: Record<string, unknown> = {},
-): Promise<Group> {
-  const group = new Group(server.url, 'hook');
-  await group.make({ push: { url, secret: SECRET }, ...definition });
-  return group;
-}
-
-async function until(what: () => string, probe: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAt = Date.now() + 15_000;
-  while (!(await probe())) {
-    if (Date.now() > giveUpAt) throw new Error(`not within 15 s: ${what()}`);
-    await sleep(5);
-  }
-}
-
-function settled(group: Group, acknowledged: number): Promise<void> {
-  return until(
-    () => `${acknowledged} acknowledged events`,
-    async () => (await group.view()).acknowledged === acknowledged,
-  );
-}
-
-function pushOf(view: GroupView): NonNullable<GroupView['push']> {
-  return view.push ?? assert.fail('it is no webhook');
-}
+import { Receiver, SECRET, secretOf } from '../support/receiver.ts';
+import { problemIn } from '../support/server.ts';
+import { pushOf, serverWith, settled, until, webhook } from '../support/webhook.ts';
 
 test('each event of the topics is sent once and in order, as GET /events gives it, signed as Standard Webhooks says [HOOK-1, HOOK-2, HOOK-3]', async (t) => {
   const server = await serverWith(t);
@@ -94,7 +54,7 @@ test('what is not answered with 2xx is sent again under the same id, and the nex
   assert.ok(times[4]! - times[3]! >= 45);
   const { redeliveries, push } = await group.view();
   assert.equal(redeliveries, 3);
-  assert.deepEqual(push, { url: receiver.url, state: 'active', failing_since: null, last_failure: null });
+  assert.deepEqual(push, { url: receiver.url, secrets: 1, state: 'active', failing_since: null, last_failure: null }); // prettier-ignore
 });
 
 test('how it fails is told, and ends with the first attempt that goes well [HOOK-7]', async (t) => {
@@ -207,7 +167,7 @@ test('a large answer is not read to its end, and is good all the same [HOOK-4]',
 });
 
 test('no target of this machine or its network is connected to unless that is allowed, by address or by name [HOOK-8]', async (t) => {
-  const server = await serverWith(t, {}, {} as typeof PRIVATE);
+  const server = await serverWith(t, {}, {});
   const receiver = await Receiver.start(t);
   await server.publish(eventWith());
   for (const host of ['127.0.0.1', '2130706433', '[::ffff:127.0.0.1]', '169.254.169.254', '[::1]']) {
@@ -279,7 +239,7 @@ test('a webhook is no group to pull from, and a group no webhook [HOOK-9]', asyn
   await problemIn(await new Group(server.url, 'nobody').post('resume'), 404, 'subscription_not_found');
 });
 
-test('its secret is never told, another address or secret is another definition, and bad ones are refused [HOOK-1, HOOK-2]', async (t) => {
+test('its secrets are never told, whether it is pushed does not change, and bad ones are refused [HOOK-1, HOOK-2, HOOK-10]', async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t);
   const definition = { topics: ['>'], push: { url: receiver.url, secret: SECRET } };
@@ -290,17 +250,19 @@ test('its secret is never told, another address or secret is another definition,
     assert.ok(response.ok, text);
     assert.ok(!text.includes(key) && text.includes(JSON.stringify(receiver.url)), text);
   } // prettier-ignore
-  const other = `whsec_${Buffer.alloc(24, 7).toString('base64')}`;
-  for (const push of [
-    { url: receiver.url, secret: other },
-    { url: `${receiver.url}2`, secret: SECRET },
-    undefined,
+  const pulled = new Group(server.url);
+  await pulled.put({ topics: ['>'] });
+  for (const put of [
+    await group.put({ ...definition, push: undefined }),
+    await pulled.put({ ...definition }),
   ]) {
-    const put = await group.put({ ...definition, push });
     const problem = await problemIn(put, 409, 'subscription_differs');
     assert.equal(problem.errors![0]!.field, 'push');
     assert.ok(!JSON.stringify(problem).includes(key));
   }
+  const other = secretOf(1);
+  // 32 bytes leave bits of the last letter over: A and B stand for the same.
+  const [zeros, zerosAgain] = ['A=', 'B='].map((end) => `whsec_${'A'.repeat(42)}${end}`);
   const bad: [Record<string, unknown>, string][] = [
     [{ push: { url: 'not an address', secret: SECRET } }, 'push.url'],
     [{ push: { url: 'ftp://example.org/', secret: SECRET } }, 'push.url'],
@@ -310,6 +272,13 @@ test('its secret is never told, another address or secret is another definition,
     [{ push: { url: receiver.url, secret: key } }, 'push.secret'],
     [{ push: { url: receiver.url, secret: `${SECRET} ` } }, 'push.secret'],
     [{ push: { url: receiver.url, secret: `whsec_${Buffer.alloc(65).toString('base64')}` } }, 'push.secret'],
+    [{ push: { url: receiver.url } }, 'push.secrets'],
+    [{ push: { url: receiver.url, secret: SECRET, secrets: [SECRET] } }, 'push.secrets'],
+    [{ push: { url: receiver.url, secrets: [] } }, 'push'],
+    [{ push: { url: receiver.url, secrets: [SECRET, other, SECRET] } }, 'push.secrets'],
+    [{ push: { url: receiver.url, secrets: [zeros, zerosAgain] } }, 'push.secrets'],
+    [{ push: { url: receiver.url, secrets: [SECRET, 'whsec_short'] } }, 'push.secrets'],
+    [{ push: { url: receiver.url, secrets: [1, 2, 3, 4].map(secretOf) } }, 'push'],
     [{ push: { url: receiver.url, secret: SECRET }, lease_ms: 19_999 }, 'lease_ms'],
   ];
   for (const [change, field] of bad) {

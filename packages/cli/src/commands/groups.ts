@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import type { Group } from '@chronicleweaver/client';
+import {
+  type ChronicleWeaver,
+  ChronicleWeaverError,
+  type Group,
+  ProblemError,
+} from '@chronicleweaver/client';
 import {
   Command,
   type Kind,
@@ -23,6 +28,7 @@ export function groupsCommand(terminal: Terminal) {
     .addCommand(listCommand(terminal))
     .addCommand(showCommand(terminal))
     .addCommand(createCommand(terminal))
+    .addCommand(webhookCommand(terminal))
     .addCommand(deleteCommand(terminal))
     .addCommand(pullCommand(terminal))
     .addCommand(ackCommand(terminal))
@@ -83,20 +89,79 @@ function createCommand(terminal: Terminal) {
     .addOption(option('--lease-ms <ms>', 'how long a worker has for an event', wholeNumber(1)))
     .addOption(option('--max-deliveries <count>', 'deliveries after which an event is dead', wholeNumber(1)))
     .option('--push <url>', 'send the events there, as Standard Webhooks says, and let nobody pull them')
-    .option('--push-secret <secret>', 'signs what is sent; where left out, one is made and shown this once')
+    .addOption(
+      listOption(
+        '--push-secret <secret>',
+        'signs what is sent; may be given up to three times; where left out, one is made and shown this once',
+        TEXT,
+      ),
+    )
     .action(async (name, { topic, start, leaseMs, maxDeliveries, push, pushSecret, ...service }) => {
-      const secret = pushSecret ?? `whsec_${randomBytes(32).toString('base64')}`;
+      const { groups } = connect(service);
+      const { signal } = terminal;
+      const isSecretMade = push !== undefined && pushSecret === undefined;
+      // A secret that is made here must not take the place of those that a target knows.
+      if (isSecretMade && (await isThere(groups, name, signal))) {
+        const text = `${name} is there already: give its secrets, or change them with \`groups webhook\``;
+        throw new ChronicleWeaverError('subscription_differs', text);
+      }
+      const secrets = pushSecret ?? [`whsec_${randomBytes(32).toString('base64')}`];
       const definition = {
         topics: topic,
         start,
         lease_ms: leaseMs,
         max_deliveries: maxDeliveries,
-        push: push === undefined ? undefined : { url: push, secret },
+        push: push === undefined ? undefined : { url: push, secrets },
       };
-      const group = await connect(service).groups.create(name, definition, { signal: terminal.signal });
-      if (push !== undefined && pushSecret === undefined) terminal.note(`secret: ${secret}`);
+      const group = await groups.create(name, definition, { signal });
+      if (isSecretMade) terminal.note(`secret: ${secrets[0]!}`);
       await print(terminal, group, service.json);
     });
+}
+
+function webhookCommand(terminal: Terminal) {
+  return serviceCommand('webhook', "Change where a group's events are sent, and the secrets that sign them", [
+    'groups webhook billing --secret "$NEW" --secret "$OLD"   # both sign; the target may know either',
+    'groups webhook billing --secret "$NEW"',
+    'groups webhook billing --secret "$NEW" --push https://billing.example.com/v2/hook',
+  ])
+    .argument('<name>')
+    .addOption(
+      listOption(
+        '--secret <secret>',
+        'signs what is sent; may be given up to three times',
+        TEXT,
+      ).makeOptionMandatory(),
+    )
+    .option('--push <url>', 'where the events are sent; as before where left out')
+    .addHelpText(
+      'after',
+      '\nThe event that waits is sent at once. The group keeps its place, each event its id.',
+    )
+    .action(async (name, { secret: secrets, push: url, ...service }) => {
+      const { groups } = connect(service);
+      const { signal } = terminal;
+      const { topics, start, lease_ms, max_deliveries, push } = await groups.get(name, { signal });
+      if (push === undefined) {
+        throw new ChronicleWeaverError('subscription_pulls', `the events of ${name} are pulled, not sent`);
+      }
+      const definition = { topics, start, lease_ms, max_deliveries, push: { url: url ?? push.url, secrets } };
+      await print(terminal, await groups.create(name, definition, { signal }), service.json);
+    });
+}
+
+async function isThere(
+  groups: ChronicleWeaver['groups'],
+  name: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await groups.get(name, { signal });
+    return true;
+  } catch (error) {
+    if (error instanceof ProblemError && error.code === 'subscription_not_found') return false;
+    throw error;
+  }
 }
 
 function deleteCommand(terminal: Terminal) {

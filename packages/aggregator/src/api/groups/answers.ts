@@ -38,6 +38,7 @@ function pushJson({ definition, push }: GroupView): Pick<GroupAnswer, 'push'> {
   return {
     push: {
       url: definition.push.url,
+      secrets: definition.push.secrets.length,
       state,
       failing_since: failingSinceMs === null ? null : new Date(failingSinceMs).toISOString(),
       last_failure: lastFailure,
@@ -84,9 +85,11 @@ const WIRE_NAMES: Readonly<Record<DefinitionField, keyof DefinitionBody>> = {
 
 export function differs(name: string, differing: DefinitionField): ProblemError {
   const field = WIRE_NAMES[differing];
+  // Another url or other secrets are no difference.
+  const how = field === 'push' ? 'and its events are sent or pulled as before' : `with another ${field}`;
   return new ProblemError(
     'subscription_differs',
-    `${name} is there with another ${field}; delete it first, or take another name`,
+    `${name} is there ${how}; delete it first, or take another name`,
     [{ index: null, field, message: 'differs from that of the group that is there' }],
   );
 }

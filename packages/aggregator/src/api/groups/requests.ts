@@ -5,9 +5,9 @@ import {
   parseTimestamp,
   topicPatternFault,
 } from '@chronicleweaver/protocol';
-import type { Definition, Start } from '../../store/group-store.ts';
+import type { Definition, Push, Start } from '../../store/group-store.ts';
 import { isLeaseId } from '../../groups/lease-id.ts';
-import { webhookSecretFault, webhookUrlFault } from '../../webhooks/sender.ts';
+import { webhookKeyOf, webhookSecretFault, webhookUrlFault } from '../../webhooks/sender.ts';
 import { ProblemError } from '../request/problems.ts';
 import type { DefinitionBody } from './schemas.ts';
 
@@ -28,8 +28,7 @@ export function definitionOf(name: string, body: DefinitionBody, webhookAllowPri
   if (push !== undefined) {
     const urlFault = webhookUrlFault(push.url, webhookAllowPrivate);
     if (urlFault !== undefined) errors.push({ index: null, field: 'push.url', message: urlFault });
-    const secretFault = webhookSecretFault(push.secret);
-    if (secretFault !== undefined) errors.push({ index: null, field: 'push.secret', message: secretFault });
+    errors.push(...secretErrors(push));
     if (leaseMs < LIMITS.pushLeaseMsMin) {
       const message = `must be >= ${LIMITS.pushLeaseMsMin} with push: a target has 15 s to answer`;
       errors.push({ index: null, field: 'lease_ms', message });
@@ -42,8 +41,32 @@ export function definitionOf(name: string, body: DefinitionBody, webhookAllowPri
     start: typeof start === 'string' && !isEnd(start) ? timeOf('start', start) : placeOf('start', start),
     leaseMs,
     deliveriesMax: deliveriesMax ?? DELIVERIES_MAX,
-    push: push ?? null,
+    push: push === undefined ? null : pushOf(push),
   };
+}
+
+type PushBody = NonNullable<DefinitionBody['push']>;
+
+function pushOf({ url, secret, secrets = secret === undefined ? [] : [secret] }: PushBody): Push {
+  return { url, secrets };
+}
+
+/** What is wrong with the secrets. None of them is ever repeated. */
+function secretErrors({ secret, secrets }: PushBody): FieldError[] {
+  if ((secret === undefined) === (secrets === undefined)) {
+    const message = `takes 1 to ${LIMITS.pushSecretsMax} secrets, or one as push.secret; not both`;
+    return [{ index: null, field: 'push.secrets', message }];
+  }
+  if (secret !== undefined) {
+    const message = webhookSecretFault(secret);
+    return message === undefined ? [] : [{ index: null, field: 'push.secret', message }];
+  }
+  const keys = secrets!.map((text) => webhookKeyOf(text).toString('hex'));
+  return secrets!.flatMap((text, index): FieldError[] => {
+    const isRepeated = keys.indexOf(keys[index]!) < index;
+    const message = webhookSecretFault(text) ?? (isRepeated ? 'is the same as one before it' : undefined);
+    return message === undefined ? [] : [{ index, field: 'push.secrets', message }];
+  });
 }
 
 function isEnd(text: string): text is 'earliest' | 'latest' {

@@ -78,8 +78,10 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'Make a group',
-        description: 'Answers 201 where it was made and 200 where it is there already with this definition.',
+        summary: 'Make a group, or change where its events are sent',
+        description:
+          'Answers 201 where it was made and 200 where it is there already with this definition. Of a group with ' +
+          '`push` another url or other secrets take effect with the next attempt, which is made at once.',
         tags,
         params,
         body: definitionBody,
@@ -97,6 +99,7 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
       switch (created.kind) {
         case 'created':
         case 'same':
+        case 'changed':
           reply.code(created.kind === 'created' ? 201 : 200);
           return viewJson(await groups.view(definition.name));
         case 'differs':

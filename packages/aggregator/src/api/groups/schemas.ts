@@ -55,10 +55,15 @@ export const definitionBody = Type.Object(
           url: Type.String({
             description: 'Where each event is sent, in order; http or https.',
           }),
-          secret: Type.String({
-            description:
-              'Signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. It is never told.',
-          }),
+          secrets: Type.Optional(
+            Type.Array(Type.String(), {
+              minItems: 1,
+              maxItems: LIMITS.pushSecretsMax,
+              description:
+                'Each signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. They are never told.',
+            }),
+          ),
+          secret: Type.Optional(Type.String({ description: 'Short for `secrets` with this one alone.' })),
         },
         { ...closed, description: 'Sends events as Standard Webhooks says; without it they are pulled.' },
       ),
@@ -88,6 +93,7 @@ export const groupAnswer = Type.Object(
       Type.Object(
         {
           url: Type.String(),
+          secrets: Type.Integer({ minimum: 1, description: 'How many secrets sign what is sent.' }),
           state: Type.Enum(['active', 'failing', 'paused'], {
             description:
               'Failing: the last attempt failed. Paused: all have for a day, or the target is gone.',

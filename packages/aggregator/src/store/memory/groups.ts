@@ -7,6 +7,8 @@ import {
   type DeadReason,
   type Definition,
   EXPIRED,
+  type FailedAttempt,
+  type FailedPush,
   type FreshEvents,
   type Hand,
   type Leases,
@@ -25,6 +27,7 @@ import {
   type Taken,
   UNKNOWN,
   differingField,
+  isSamePush,
 } from '../group-store.ts';
 import { Watchers } from '../watchers.ts';
 import { type GroupNews, type GroupNewsListener, newsOfSteps } from '../group-news.ts';
@@ -49,7 +52,7 @@ interface Outstanding {
 
 interface Group {
   readonly id: number;
-  readonly definition: Definition;
+  definition: Definition;
   readonly secret: Uint8Array;
   readonly createdMs: number;
   position: number;
@@ -93,12 +96,8 @@ export class MemoryGroups implements GroupStore, GroupSteps {
   }
 
   create(nowMs: number, definition: Definition): Created {
-    for (const { id, definition: known } of this.#byId.values()) {
-      if (known.name !== definition.name) continue;
-      const field = differingField(known, definition);
-      return field === undefined
-        ? { kind: 'same', state: this.state(nowMs, id)! }
-        : { kind: 'differs', field };
+    for (const group of this.#byId.values()) {
+      if (group.definition.name === definition.name) return this.#change(nowMs, group, definition);
     }
     if (this.#byId.size >= LIMITS.groupsMax) return { kind: 'full', groups: this.#byId.size };
     const position = this.#positionOf(definition.start, nowMs);
@@ -276,6 +275,18 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     return null;
   }
 
+  failPush(nowMs: number, id: number, leases: Leases, attempt: FailedAttempt): FailedPush | null {
+    const group = this.#at(nowMs, id);
+    if (group === undefined) return null;
+    const { target, reason, pauseAfterMs, delayMs } = attempt;
+    if (!isSamePush(group.definition.push, target)) {
+      for (const take of leases.takes) this.untake(nowMs, id, take);
+      return { state: pushStateOf(group), dueInMs: 0 };
+    }
+    this.giveBack(nowMs, id, leases, delayMs);
+    return { state: this.notePush(nowMs, id, reason, pauseAfterMs)!, dueInMs: delayMs };
+  }
+
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null {
     const group = this.#at(nowMs, id);
     if (group === undefined) return null;
@@ -344,6 +355,16 @@ export class MemoryGroups implements GroupStore, GroupSteps {
       if (isAtItsLast && event.dueMs <= nowMs) bury(group!, event, event.dueMs, 'lease_expired');
     }
     return group;
+  }
+
+  #change(nowMs: number, group: Group, definition: Definition): Created {
+    const { id, definition: known } = group;
+    const field = differingField(known, definition);
+    if (field !== undefined) return { kind: 'differs', field };
+    if (isSamePush(known.push, definition.push)) return { kind: 'same', state: this.state(nowMs, id)! };
+    group.definition = { ...known, push: definition.push };
+    this.resume(nowMs, id);
+    return { kind: 'changed', state: this.state(nowMs, id)! };
   }
 
   #eachLease(

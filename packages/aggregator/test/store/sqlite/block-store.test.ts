@@ -419,7 +419,7 @@ test('a file in which fresh and merged blocks share a table is opened, and nothi
     ALTER TABLE event_group RENAME COLUMN group_id TO subscription_id;
     ALTER TABLE event_group RENAME TO subscription;
     ALTER TABLE subscription DROP COLUMN push_url;
-    ALTER TABLE subscription DROP COLUMN push_secret;
+    ALTER TABLE subscription DROP COLUMN push_secrets;
     ALTER TABLE subscription DROP COLUMN is_paused;
     ALTER TABLE subscription DROP COLUMN failing_since_ms;
     ALTER TABLE subscription DROP COLUMN last_failure;

@@ -180,4 +180,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE hand RENAME COLUMN subscription_id TO group_id;
   ALTER TABLE dead_letter RENAME COLUMN subscription_id TO group_id;
   `,
+
+  // 9: several secrets may sign what is sent: a JSON array of 1 to 3.
+  `
+  UPDATE event_group SET push_secret = json_array(push_secret) WHERE push_secret IS NOT NULL;
+  ALTER TABLE event_group RENAME COLUMN push_secret TO push_secrets;
+  `,
 ];

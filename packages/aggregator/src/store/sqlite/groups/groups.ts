@@ -7,6 +7,8 @@ import {
   type DeadReason,
   type Definition,
   EXPIRED,
+  type FailedAttempt,
+  type FailedPush,
   type Hand,
   type Leases,
   type LeaseStates,
@@ -24,6 +26,7 @@ import {
   type Taken,
   UNKNOWN,
   differingField,
+  isSamePush,
 } from '../../group-store.ts';
 import { lastOffsetBefore } from '../blocks/offset-by-time.ts';
 import { type GivenEvent, HandStatements, Hands, type KeptHand, NOBODY } from './hands.ts';
@@ -67,18 +70,14 @@ export class SqliteGroups implements GroupSteps {
   create(nowMs: number, definition: Definition): Created {
     const { name, topics, start, leaseMs, deliveriesMax, push } = definition;
     const row = this.#get('SELECT group_id FROM event_group WHERE name = ?', name);
-    if (row !== undefined) {
-      const state = this.state(nowMs, Number(row['group_id']))!;
-      const field = differingField(state.definition, definition);
-      return field === undefined ? { kind: 'same', state } : { kind: 'differs', field };
-    }
+    if (row !== undefined) return this.#change(nowMs, Number(row['group_id']), definition);
     const groups = Number(this.#get('SELECT count(*) AS groups FROM event_group')!['groups']);
     if (groups >= LIMITS.groupsMax) return { kind: 'full', groups };
     const position = this.#positionOf(start, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#lastOffset() };
     const id = this.#run(
       `INSERT INTO event_group
-         (name, topics, start, lease_ms, deliveries_max, push_url, push_secret, secret, created_ms, position)
+         (name, topics, start, lease_ms, deliveries_max, push_url, push_secrets, secret, created_ms, position)
        VALUES (?, ?, ?, ?, ?, ?, ?, randomblob(16), ?, ?)`,
       name,
       JSON.stringify(topics),
@@ -86,7 +85,7 @@ export class SqliteGroups implements GroupSteps {
       leaseMs,
       deliveriesMax,
       push?.url ?? null,
-      push?.secret ?? null,
+      push === null ? null : JSON.stringify(push.secrets),
       nowMs,
       position,
     ).lastInsertRowid;
@@ -295,6 +294,18 @@ export class SqliteGroups implements GroupSteps {
     return null;
   }
 
+  failPush(nowMs: number, id: number, leases: Leases, attempt: FailedAttempt): FailedPush | null {
+    const row = this.#at(nowMs, id);
+    if (row === undefined) return null;
+    const { target, reason, pauseAfterMs, delayMs } = attempt;
+    if (!isSamePush(pushOf(row), target)) {
+      for (const take of leases.takes) this.untake(nowMs, id, take);
+      return { state: pushStateOf(row), dueInMs: 0 };
+    }
+    this.giveBack(nowMs, id, leases, delayMs);
+    return { state: this.notePush(nowMs, id, reason, pauseAfterMs)!, dueInMs: delayMs };
+  }
+
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null {
     const row = this.#at(nowMs, id);
     if (row === undefined) return null;
@@ -378,6 +389,22 @@ export class SqliteGroups implements GroupSteps {
       buried,
       id,
     );
+  }
+
+  #change(nowMs: number, id: number, definition: Definition): Created {
+    const state = this.state(nowMs, id)!;
+    const field = differingField(state.definition, definition);
+    if (field !== undefined) return { kind: 'differs', field };
+    const { push } = definition;
+    if (push === null || isSamePush(state.definition.push, push)) return { kind: 'same', state };
+    this.#run(
+      'UPDATE event_group SET push_url = ?, push_secrets = ? WHERE group_id = ?',
+      push.url,
+      JSON.stringify(push.secrets),
+      id,
+    );
+    this.resume(nowMs, id);
+    return { kind: 'changed', state: this.state(nowMs, id)! };
   }
 
   /** Takes each event whose lease is held out of its hand and calls `work` with it. */
@@ -538,14 +565,14 @@ interface GroupRow {
   readonly redeliveries: number;
   readonly acknowledged: number;
   readonly push_url: string | null;
-  readonly push_secret: string | null;
+  readonly push_secrets: string | null;
   readonly is_paused: number;
   readonly failing_since_ms: number | null;
   readonly last_failure: string | null;
 }
 
-function pushOf({ push_url: url, push_secret: secret }: GroupRow): Push | null {
-  return url === null || secret === null ? null : { url, secret };
+function pushOf({ push_url: url, push_secrets: secrets }: GroupRow): Push | null {
+  return url === null || secrets === null ? null : { url, secrets: JSON.parse(secrets) as string[] };
 }
 
 function pushStateOf(row: GroupRow): PushState {
