@@ -1,4 +1,5 @@
 import { byteOrderMarkLength } from '@chronicleweaver/protocol';
+import { NAMES_COMPARED_MAX, OpenNames } from './open-names.ts';
 
 /**
  * Reads JSON (RFC 8259) byte by byte and writes it back, in place, without the whitespace between tokens.
@@ -24,10 +25,7 @@ export class JsonScanner {
   protected escaped = false;
 
   readonly #depthMax: number;
-  /** Where the names of the objects being read lie, innermost object last. */
-  #nameStarts = new Int32Array(256);
-  #nameEnds = new Int32Array(256);
-  #namesOpen = 0;
+  readonly #names = new OpenNames();
 
   constructor(depthMax: number) {
     this.#depthMax = depthMax;
@@ -38,7 +36,7 @@ export class JsonScanner {
     this.read = byteOrderMarkLength(bytes);
     this.write = 0;
     this.fault = null;
-    this.#namesOpen = 0;
+    this.#names.open = 0;
   }
 
   /** Passes over whitespace and returns the next byte, or -1 at the end. */
@@ -117,7 +115,7 @@ export class JsonScanner {
   protected object(depth: number): void {
     if (depth > this.#depthMax) throw new TooDeep();
     this.keep(OPEN_BRACE);
-    const outer = this.#namesOpen;
+    const outer = this.#names.open;
     let seen: Set<string> | null = null;
     if (this.peek() !== CLOSE_BRACE) {
       for (;;) {
@@ -125,11 +123,11 @@ export class JsonScanner {
         const start = this.write + 1;
         this.string();
         const end = this.write - 1;
-        if (seen === null && !this.escaped && this.#namesOpen - outer < NAMES_COMPARED_MAX) {
-          if (this.#standsTwice(outer, start, end)) this.noteNameTwice(start, end);
-          this.#rememberName(start, end);
+        if (seen === null && !this.escaped && this.#names.open - outer < NAMES_COMPARED_MAX) {
+          if (this.#names.has(this.bytes, outer, start, end)) this.noteNameTwice(start, end);
+          this.#names.add(start, end);
         } else {
-          seen ??= this.#namesSince(outer);
+          seen ??= this.#names.since(outer, (from, to) => this.decoded(from, to));
           const name = this.decoded(start, end);
           if (seen.has(name)) this.noteNameTwice(start, end);
           seen.add(name);
@@ -142,7 +140,7 @@ export class JsonScanner {
     }
     if (this.peek() !== CLOSE_BRACE) throw this.unexpected('"," or "}"');
     this.keep(CLOSE_BRACE);
-    this.#namesOpen = outer;
+    this.#names.open = outer;
   }
 
   /** Reads the value of one member; its name lies in the kept bytes from `nameStart` to `nameEnd`. */
@@ -251,35 +249,6 @@ export class JsonScanner {
     this.read = end;
     this.write = to;
   }
-
-  #standsTwice(outer: number, start: number, end: number): boolean {
-    const { bytes } = this;
-    search: for (let i = outer; i < this.#namesOpen; i++) {
-      const other = this.#nameStarts[i]!;
-      if (this.#nameEnds[i]! - other !== end - start) continue;
-      for (let at = start; at < end; at++) if (bytes[at] !== bytes[other + at - start]) continue search;
-      return true;
-    }
-    return false;
-  }
-
-  #rememberName(start: number, end: number): void {
-    const at = this.#namesOpen++;
-    if (at === this.#nameStarts.length) {
-      this.#nameStarts = grown(this.#nameStarts);
-      this.#nameEnds = grown(this.#nameEnds);
-    }
-    this.#nameStarts[at] = start;
-    this.#nameEnds[at] = end;
-  }
-
-  #namesSince(outer: number): Set<string> {
-    const names = new Set<string>();
-    for (let i = outer; i < this.#namesOpen; i++) {
-      names.add(this.decoded(this.#nameStarts[i]!, this.#nameEnds[i]!));
-    }
-    return names;
-  }
 }
 
 /** The text is not JSON; the message says what was expected, what stands there, and at which byte. */
@@ -303,9 +272,6 @@ const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
 );
 
-/** Up to here a new name is compared with each before it; a larger object gets a Set. */
-const NAMES_COMPARED_MAX = 16;
-
 function isDigit(byte: number): boolean {
   return byte >= 0x30 && byte <= 0x39;
 }
@@ -325,11 +291,4 @@ function quoted(byte: number): string {
 /** A name or value cut to what fits a message. */
 export function shortened(text: string): string {
   return text.length <= 64 ? text : `${text.slice(0, 64)}…`;
-}
-
-/** The same array with twice the room. */
-export function grown(array: Int32Array): Int32Array<ArrayBuffer> {
-  const larger = new Int32Array(array.length * 2);
-  larger.set(array);
-  return larger;
 }
