@@ -1,0 +1,215 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { StoreError } from '../../event-store.ts';
+import { damagedIndex } from '../file/errors.ts';
+import { ENTRY_WORDS, offsetOf } from './hot-table.ts';
+import { type KeyBlock, blockOf, compareKeys, findInBlock, rowOf } from './key-block.ts';
+import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';
+
+/** Eight runs of a level become one of the next: few runs to look into, and a key is written once more per level. */
+const MERGE_BITS = 3;
+export const MERGE_RUNS = 2 ** MERGE_BITS;
+
+/** A run's rows: `run_id * PLACES + bucket`. */
+const PLACES = 2 ** 26;
+/** A run's filter rows: `run_id * FILTER_PLACES + part`. */
+const FILTER_PLACES = 2 ** 17;
+
+export interface Run {
+  readonly id: number;
+  readonly level: number;
+  readonly bits: number;
+  readonly keys: number;
+  readonly lastOffset: number;
+  readonly filter: KeyFilter;
+  /** Buckets that are written, from 0. Below all of them, the run is being made. */
+  filled: number;
+  /** The run that takes over this one's buckets; it has those below `into.filled / MERGE_RUNS`. */
+  into: Run | null;
+}
+
+export function isWhole(run: Run): boolean {
+  return run.filled === 2 ** run.bits;
+}
+
+/** The first bucket of a run that was not yet moved into another. */
+export function firstBucket(run: Run): number {
+  return run.into === null ? 0 : run.into.filled / MERGE_RUNS;
+}
+
+/**
+ * The rows of runs: their key blocks, their filters, and how far each is written. All that changes rows runs inside the
+ * caller's transaction; what a run says of itself in memory (`filled`, `into`) is the caller's to change after the commit.
+ */
+export class RunFile {
+  readonly #db: DatabaseSync;
+  readonly #baseBits: number;
+  #lastId = 0;
+  readonly #getBlock: StatementSync;
+  readonly #putBlock: StatementSync;
+  readonly #dropBlock: StatementSync;
+  readonly #putFilter: StatementSync;
+  readonly #dropFilters: StatementSync;
+  readonly #putRun: StatementSync;
+  readonly #fillRun: StatementSync;
+  readonly #joinRun: StatementSync;
+  readonly #dropRun: StatementSync;
+
+  /** A run of level 0 has 2^baseBits buckets. */
+  constructor(db: DatabaseSync, baseBits: number) {
+    this.#db = db;
+    this.#baseBits = baseBits;
+    this.#getBlock = db.prepare('SELECT entries FROM key_block WHERE place = ?');
+    this.#getBlock.setReturnArrays(true);
+    this.#putBlock = db.prepare('INSERT INTO key_block (place, entries) VALUES (?, ?)');
+    this.#dropBlock = db.prepare('DELETE FROM key_block WHERE place = ?');
+    this.#putFilter = db.prepare('INSERT INTO key_filter (place, bits) VALUES (?, ?)');
+    this.#dropFilters = db.prepare('DELETE FROM key_filter WHERE place >= ? AND place < ?');
+    this.#putRun = db.prepare(
+      'INSERT INTO key_run (run_id, level, keys, last_offset, filled) VALUES (?, ?, ?, ?, 0)',
+    );
+    this.#fillRun = db.prepare('UPDATE key_run SET filled = ? WHERE run_id = ?');
+    this.#joinRun = db.prepare('UPDATE key_run SET merged_into = ? WHERE run_id = ?');
+    this.#dropRun = db.prepare('DELETE FROM key_run WHERE run_id = ?');
+  }
+
+  /** A new run, of which nothing is written yet. */
+  create(level: number, keys: number, lastOffset: number): Run {
+    return this.#run(++this.#lastId, level, keys, lastOffset, 0);
+  }
+
+  #run(id: number, level: number, keys: number, lastOffset: number, filled: number): Run {
+    const bits = this.#baseBits + MERGE_BITS * level;
+    return { id, level, bits, keys, lastOffset, filter: new KeyFilter(bits), filled, into: null };
+  }
+
+  /** Throws a StoreError where the bucket is missing or damaged. */
+  read(run: Run, bucket: number): KeyBlock {
+    const row = this.#getBlock.get(run.id * PLACES + bucket) as unknown as [Uint8Array] | undefined;
+    if (row === undefined) throw damagedIndex(`bucket ${bucket} of key run ${run.id} is missing`);
+    return blockOf(row[0], () =>
+      damagedIndex(`bucket ${bucket} of key run ${run.id}: its bytes are not those that were written`),
+    );
+  }
+
+  write(run: Run, bucket: number, block: KeyBlock): void {
+    this.#putBlock.run(run.id * PLACES + bucket, rowOf(block));
+    // Bits of a bucket that is not yet looked into do no harm, so they need not wait for the commit.
+    run.filter.add(block);
+  }
+
+  /** Stores the filter's parts that end between two buckets. */
+  writeFilterParts(run: Run, from: number, to: number): void {
+    for (let part = Math.floor(from / FILTER_PART_BUCKETS); part * FILTER_PART_BUCKETS < to; part++) {
+      const end = Math.min((part + 1) * FILTER_PART_BUCKETS, 2 ** run.bits);
+      if (end > from && end <= to) this.#putFilter.run(run.id * FILTER_PLACES + part, run.filter.row(part));
+    }
+  }
+
+  /** Makes the row of a run of which nothing is written yet. */
+  begin(run: Run): void {
+    this.#putRun.run(run.id, run.level, run.keys, run.lastOffset);
+  }
+
+  /** Notes that the buckets below `to` are written. */
+  fill(run: Run, to: number): void {
+    this.#fillRun.run(to, run.id);
+  }
+
+  /** Notes that the source's buckets move into the target. */
+  join(source: Run, target: Run): void {
+    this.#joinRun.run(target.id, source.id);
+  }
+
+  dropBlock(run: Run, bucket: number): void {
+    this.#dropBlock.run(run.id * PLACES + bucket);
+  }
+
+  /** Deletes the run and its filter; its blocks are gone already. */
+  drop(run: Run): void {
+    this.#dropRun.run(run.id);
+    this.#dropFilters.run(run.id * FILTER_PLACES, (run.id + 1) * FILTER_PLACES);
+  }
+
+  /** The runs, newest first, with their filters. What was written of a seal that did not end is deleted. */
+  load(): Run[] {
+    const rows = this.#db.prepare('SELECT * FROM key_run ORDER BY run_id DESC').all();
+    const runs = new Map<number, Run>();
+    const into = new Map<Run, number>();
+    for (const row of rows) {
+      const run = this.#run(
+        Number(row['run_id']),
+        Number(row['level']),
+        Number(row['keys']),
+        Number(row['last_offset']),
+        Number(row['filled']),
+      );
+      // The id of a run that is deleted is not given again, either.
+      this.#lastId = Math.max(this.#lastId, run.id);
+      // Its keys are hot again: what was written of it is of no use.
+      if (run.level === 0 && !isWhole(run)) this.#forget(run);
+      else runs.set(run.id, run);
+      if (row['merged_into'] !== null) into.set(run, Number(row['merged_into']));
+    }
+    for (const [run, id] of into) run.into = runs.get(id) ?? null;
+    for (const run of runs.values()) this.#loadFilter(run);
+    return [...runs.values()];
+  }
+
+  #forget(run: Run): void {
+    this.#db
+      .prepare('DELETE FROM key_block WHERE place >= ? AND place < ?')
+      .run(run.id * PLACES, (run.id + 1) * PLACES);
+    this.drop(run);
+  }
+
+  #loadFilter(run: Run): void {
+    const parts = this.#db.prepare(
+      'SELECT place, bits FROM key_filter WHERE place >= ? AND place < ? ORDER BY place',
+    );
+    let buckets = 0;
+    for (const row of parts.iterate(run.id * FILTER_PLACES, (run.id + 1) * FILTER_PLACES)) {
+      const part = Number(row['place']) - run.id * FILTER_PLACES;
+      run.filter.load(part, row['bits'] as Uint8Array, () =>
+        damagedIndex(`the filter of key run ${run.id}: its bytes are not those that were written`),
+      );
+      buckets = Math.min((part + 1) * FILTER_PART_BUCKETS, 2 ** run.bits);
+    }
+    // The buckets since the last whole part, when a merge was cut off between two.
+    for (let bucket = buckets; bucket < run.filled; bucket++) {
+      if (bucket >= firstBucket(run)) run.filter.add(this.read(run, bucket));
+    }
+  }
+}
+
+/** What is wrong with a run in itself, each with its place. */
+export function* runProblems(file: RunFile, run: Run): Generator<string> {
+  let keys = 0;
+  for (let bucket = firstBucket(run); bucket < run.filled; bucket++) {
+    let block: KeyBlock;
+    try {
+      block = file.read(run, bucket);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      yield error.message;
+      continue;
+    }
+    keys += block.length / ENTRY_WORDS;
+    yield* blockProblems(run, bucket, block);
+  }
+  const isUntouched = isWhole(run) && run.into === null;
+  if (isUntouched && keys !== run.keys) yield `key run ${run.id}: ${keys} keys, its row says ${run.keys}`;
+}
+
+function* blockProblems(run: Run, bucket: number, block: KeyBlock): Generator<string> {
+  for (let at = 0; at < block.length; at += ENTRY_WORDS) {
+    const [k0, k1, k2, k3] = block.subarray(at, at + 4) as unknown as [number, number, number, number];
+    const where = `key run ${run.id}, bucket ${bucket}, entry ${at / ENTRY_WORDS}`;
+    if (k0 >>> (32 - run.bits) !== bucket) yield `${where}: it belongs into another bucket`;
+    if (at > 0 && compareKeys(block, at - ENTRY_WORDS, at) >= 0)
+      yield `${where}: it is not above the one before`;
+    if (!run.filter.mayHold(k0, k1, k2)) yield `${where}: the filter does not know it`;
+    if (offsetOf(block[at + 4]!, block[at + 5]!) > run.lastOffset)
+      yield `${where}: its offset is above the run's`;
+    if (findInBlock(block, k0, k1, k2, k3) !== at) yield `${where}: another entry has the same key`;
+  }
+}
