@@ -98,8 +98,8 @@ export class LiveFollowers {
     const first = this.#offsets[place]! + 1;
     let next = first;
     // What stands in `data` is JSON, which has no line breaks.
-    for (let at = piece.indexOf(DATA); at >= 0 && at < end; at = piece.indexOf(DATA, at + DATA.length)) {
-      const offset = numberAt(piece, piece.lastIndexOf(ID, at) + ID.length);
+    for (let at = piece.indexOf(EVENT); at >= 0 && at < end; at = piece.indexOf(EVENT, at + EVENT.length)) {
+      const offset = numberBefore(piece, at);
       if (offset !== next) throw new Error(`a follower got offset ${offset} where ${next} comes next`);
       next += 1;
     }
@@ -109,8 +109,7 @@ export class LiveFollowers {
   }
 }
 
-const ID = Buffer.from('id: ');
-const DATA = Buffer.from('\ndata: ');
+const EVENT = Buffer.from('\nevent: event\n');
 
 /** All sockets are read into the same memory, one after the other, so that the load costs its core little. */
 const READ_BUFFER = Buffer.alloc(256 * 1024);
@@ -122,9 +121,12 @@ function cursorIn(text: string): number {
   return Number(cursor);
 }
 
-function numberAt(bytes: Buffer, start: number): number {
+function numberBefore(bytes: Buffer, end: number): number {
   let number = 0;
-  for (let at = start; bytes[at]! >= 0x30 && bytes[at]! <= 0x39; at++)
-    number = number * 10 + bytes[at]! - 0x30;
+  let unit = 1;
+  for (let at = end - 1; bytes[at]! >= 0x30 && bytes[at]! <= 0x39; at--) {
+    number += (bytes[at]! - 0x30) * unit;
+    unit *= 10;
+  }
   return number;
 }

@@ -62,7 +62,7 @@ export const FUZZED = {
   ],
   'dies of a request': [
     {
-      file: `${SOURCES}/api/request/body.ts`,
+      file: `${SOURCES}/api/request/content-coding.ts`,
       find: "return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');",
       replace: 'process.exit(7);',
     },

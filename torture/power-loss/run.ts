@@ -12,13 +12,12 @@ import { SeededRandom } from '../../lab/random.ts';
 import { Account, type Publish } from '../account.ts';
 import { Events } from '../events.ts';
 import { publish } from '../publisher.ts';
-import { newReport } from '../report.ts';
 import { shapeChange } from '../runs-of-keys.ts';
 import { checkFile } from './check.ts';
 import { Disk, REMAINS, type Remains } from './disk.ts';
 import type { PowerLossOptions } from './options.ts';
 import { Playback } from './playback.ts';
-import { type Deed, type Recorded, isRecorded, readRecording, recordCommand } from './recording.ts';
+import { type Recorded, isRecorded, readRecording, recordCommand } from './recording.ts';
 
 /** Small runs of keys, so that some thousand events see them sealed and merged. */
 const SHAPE: FileShape = { index: { hotKeysMax: 512, baseBits: 3 }, log: LOG_SHAPE, keyBits: 128 };
@@ -103,25 +102,43 @@ async function loseOften(
 ): Promise<void> {
   const random = new SeededRandom(seed);
   const events = new Events(seed);
-  const account = new Ledger(events, newReport(seed).answers);
+  const account = new Ledger(events, {
+    accepted: 0,
+    duplicates: 0,
+    conflicts: 0,
+    refused: 0,
+    invalid: 0,
+    none: 0,
+  });
   const databasePath = join(folder, 'data', 'events.db');
   mkdirSync(join(folder, 'data'));
   const disk = new Disk(join(folder, 'data'));
   const promised = new Map<number, number>();
   let lastLine = -1;
+
   for (const [process, end] of ENDS.entries()) {
     const setting = { folder, source, databasePath, random: random.fork(process), account, events };
     const recorded = await record(setting, end, lastLine);
-    count(recorded, report);
+    report.processes += 1;
+    for (const { deed } of recorded) {
+      if (deed.kind === 'write') report.writes += 1;
+      if (deed.kind === 'sync') report.syncs += 1;
+      if (deed.kind === 'answer') report.answers += 1;
+    }
     const playback = new Playback(recorded, disk, promised);
     const draw = random.fork(process, 1);
     for (const place of playback.places(Math.ceil(losses / ENDS.length), draw)) {
       playback.playTo(place);
       const remains = draw.of<Remains>(['nothing', ...REMAINS]);
       const left = join(folder, 'left');
-      writeFiles(left, disk.afterLoss(remains, draw));
-      const { publishes } = account;
-      checkFile(join(left, basename(databasePath)), { events, promised, publishes, shape: SHAPE });
+      const files = disk.afterLoss(remains, draw);
+      writeFiles(left, files);
+      checkFile(join(left, basename(databasePath)), {
+        events,
+        promised,
+        publishes: account.publishes,
+        shape: SHAPE,
+      });
       report.losses += 1;
       report.remains[remains] += 1;
       report.promisesChecked += promised.size;
@@ -133,15 +150,6 @@ async function loseOften(
     lastLine = playback.lastLine;
     expectRecorded(disk.now(), account, promised);
   }
-}
-
-/** Adds what a process did to the report. */
-function count(recorded: readonly Recorded[], report: PowerLossReport): void {
-  const of = (kind: Deed['kind']): number => recorded.filter(({ deed }) => deed.kind === kind).length;
-  report.processes += 1;
-  report.writes += of('write');
-  report.syncs += of('sync');
-  report.answers += of('answer');
 }
 
 interface Setting {

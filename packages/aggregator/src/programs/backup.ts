@@ -2,7 +2,8 @@ import { constants, setPriority } from 'node:os';
 import { Command, type Progress, Stopped, createProgress, run } from '@chronicleweaver/terminal';
 import { onStopSignal } from '@chronicleweaver/terminal/stop-signals';
 import { ConfigError, readConfig, readEnvFile } from '../config.ts';
-import { type Backup, BackupError, backup } from '../store/sqlite/upkeep/backup.ts';
+import { BackupError } from '../store/sqlite/upkeep/backup-error.ts';
+import { type Backup, backup } from '../store/sqlite/upkeep/backup.ts';
 
 interface Options {
   readonly from?: string;

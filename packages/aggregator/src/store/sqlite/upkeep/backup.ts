@@ -1,26 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { DatabaseSync, backup as copyPages } from 'node:sqlite';
+import { closeSync, fdatasyncSync, openSync, rmSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type DatabaseSync, backup as copyPages } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../../event-store.ts';
 import { openForCopying } from '../file/database.ts';
 import { longNameFault } from '../file/place.ts';
-import { messageOf } from '../file/errors.ts';
-import { markCopy } from '../file/epochs.ts';
 import { readLedger } from '../file/ledger.ts';
-import { FileLock } from '../file/lock.ts';
+import { BackupError, copyError } from './backup-error.ts';
+import { BESIDE, nameCopy, placesOf, refuseTarget } from './backup-place.ts';
 import type { Findings } from './verify.ts';
 import type { FromVerifyThread } from './verify-thread.ts';
 
@@ -54,34 +42,10 @@ export interface Backup {
 }
 
 /**
- * - `source`: there is nothing to copy, or it cannot be read.
- * - `target`: the copy cannot stand there.
- * - `unsound`: the copy was made, and something is wrong with it; `problems` says what.
- */
-export class BackupError extends Error {
-  readonly code: 'source' | 'target' | 'unsound';
-  readonly problems: readonly string[];
-
-  constructor(
-    code: BackupError['code'],
-    message: string,
-    options?: ErrorOptions & { problems?: readonly string[] },
-  ) {
-    super(message, options);
-    this.name = 'BackupError';
-    this.code = code;
-    this.problems = options?.problems ?? [];
-  }
-}
-
-/**
  * Pages a step, 8 MiB of them, each synced before the next: what the disk has still to write when a publish wants its
  * own sync stays small. Without it the slowest answers during a copy took two to three times as long.
  */
 const STEP_PAGES = 2048;
-
-/** What SQLite and the service put beside a file. */
-const BESIDE = ['-wal', '-shm', '-journal', '-lock'];
 
 /**
  * Makes a copy of one state of the file, whether or not a service writes it meanwhile, and returns when the copy is on
@@ -103,54 +67,11 @@ export async function backup(options: BackupOptions): Promise<Backup> {
     const copied = await copy(from, partial, options);
     if (options.verify !== false) await verify(partial, options);
     options.signal?.throwIfAborted();
-    const bytes = named(partial, to, options.replace === true);
+    const bytes = nameCopy(partial, to, options.replace === true);
     return { ...copied, bytes };
   } finally {
     for (const suffix of ['', ...BESIDE]) rmSync(partial + suffix, { force: true });
   }
-}
-
-/** Both without symbolic links: SQLite keeps its log beside the file itself. */
-function placesOf(options: BackupOptions): { from: string; to: string } {
-  if (!existsSync(options.from)) throw new BackupError('source', `there is no file ${options.from}`);
-  const to = resolve(options.to);
-  const folder = dirname(to);
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new BackupError('target', `there is no folder ${folder}; make it first`);
-  }
-  const real = existsSync(to) ? realpathSync(to) : join(realpathSync(folder), basename(to));
-  return { from: realpathSync(options.from), to: real };
-}
-
-function refuseTarget(from: string, to: string, replace: boolean): void {
-  if ([from, ...BESIDE.map((suffix) => from + suffix)].includes(to) || isSameFile(from, to)) {
-    throw new BackupError('target', `${to} belongs to the file that is to be copied; name another`);
-  }
-  if (existsSync(to)) {
-    if (statSync(to).isDirectory()) {
-      throw new BackupError(
-        'target',
-        `${to} is a folder; name a file in it, such as ${to}/${basename(from)}`,
-      );
-    }
-    if (!replace) throw new BackupError('target', `${to} is there already; name another, or say --replace`);
-  }
-  for (const suffix of ['-wal', '-shm', '-journal']) {
-    // SQLite would take it for this file's, and write the pages of another into it.
-    if (existsSync(to + suffix)) {
-      throw new BackupError(
-        'target',
-        `${to}${suffix} belongs to another file of that name and would damage the copy; ` +
-          'stop the service on it, and move the file away with all that stands beside it',
-      );
-    }
-  }
-}
-
-function isSameFile(from: string, to: string): boolean {
-  if (!existsSync(to)) return false;
-  const [a, b] = [statSync(from), statSync(to)];
-  return a.dev === b.dev && a.ino === b.ino;
 }
 
 async function copy(
@@ -197,28 +118,6 @@ function sourceAt(from: string): DatabaseSync {
   }
 }
 
-/** https://sqlite.org/rescode.html */
-const SQLITE_CORRUPT = 11;
-const SQLITE_FULL = 13;
-
-function copyError(
-  error: unknown,
-  { from, folder, bytes }: { from: string; folder: string; bytes: number },
-): BackupError {
-  const message = messageOf(error);
-  const errcode = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : undefined;
-  if (errcode === SQLITE_CORRUPT) {
-    const advice = 'stop the service on it and run verify';
-    return new BackupError('source', `${from} is damaged (${message}): ${advice}`, { cause: error });
-  }
-  if (errcode === SQLITE_FULL) {
-    return new BackupError('target', `no space is left in ${folder}: the copy needs some ${bytes} bytes`, {
-      cause: error,
-    });
-  }
-  return new BackupError('target', `cannot write the copy in ${folder}: ${message}`, { cause: error });
-}
-
 /** Walks the copy in a thread: a signal can stop it, and the progress can be shown. */
 async function verify(partial: string, { progress, signal }: BackupOptions): Promise<void> {
   const worker = new Worker(new URL('./verify-thread.ts', import.meta.url), {
@@ -244,73 +143,5 @@ async function verify(partial: string, { progress, signal }: BackupOptions): Pro
   } finally {
     signal?.removeEventListener('abort', stop);
     await worker.terminate();
-  }
-}
-
-/** Gives the copy its name, whole or not at all. Returns its bytes. */
-function named(partial: string, to: string, replace: boolean): number {
-  try {
-    const bytes = finish(partial);
-    if (replace) replaceFile(partial, to);
-    else nameFile(partial, to);
-    sync(dirname(to));
-    return bytes;
-  } catch (error) {
-    throw error instanceof BackupError
-      ? error
-      : copyError(error, { from: to, folder: dirname(to), bytes: 0 });
-  }
-}
-
-/** Makes the copy one file that needs nothing beside it, not even to be read, and syncs it. Returns its bytes. */
-function finish(partial: string): number {
-  const db = new DatabaseSync(partial);
-  try {
-    // In WAL mode it could not be opened on a disk that is mounted read-only; the service's own start sets it again.
-    markCopy(db);
-    db.exec('PRAGMA journal_mode = DELETE');
-  } finally {
-    db.close();
-  }
-  sync(partial);
-  return statSync(partial).size;
-}
-
-function replaceFile(partial: string, to: string): void {
-  let lock: FileLock | undefined;
-  try {
-    // A service that has the old file open would go on writing it, nameless, and lose what it acknowledges.
-    if (existsSync(`${to}-lock`)) lock = FileLock.take(to);
-  } catch (cause) {
-    throw new BackupError('target', messageOf(cause), { cause });
-  }
-  try {
-    renameSync(partial, to);
-  } finally {
-    lock?.release();
-  }
-}
-
-/** Unlike a rename, a link does not go over a file that came there meanwhile. */
-function nameFile(partial: string, to: string): void {
-  try {
-    linkSync(partial, to);
-  } catch (cause) {
-    if (existsSync(to)) {
-      throw new BackupError('target', `${to} came there meanwhile; name another, or say --replace`, {
-        cause,
-      });
-    }
-    // Not every file system knows links.
-    renameSync(partial, to);
-  }
-}
-
-function sync(path: string): void {
-  const file = openSync(path, 'r');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
   }
 }

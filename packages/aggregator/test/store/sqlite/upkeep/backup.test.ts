@@ -14,7 +14,8 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { type TestContext, test } from 'node:test';
-import { BackupError, type BackupOptions, backup } from '../../../../src/store/sqlite/upkeep/backup.ts';
+import { BackupError } from '../../../../src/store/sqlite/upkeep/backup-error.ts';
+import { type BackupOptions, backup } from '../../../../src/store/sqlite/upkeep/backup.ts';
 import type { Epoch } from '../../../../src/store/event-store.ts';
 import { epochsOf } from '../../../../src/store/sqlite/file/epochs.ts';
 import { openFile } from '../../../../src/store/sqlite/open-file.ts';

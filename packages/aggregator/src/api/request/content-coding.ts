@@ -1,0 +1,131 @@
+import type { IncomingMessage } from 'node:http';
+import {
+  type BrotliOptions,
+  type ZlibOptions,
+  type ZstdOptions,
+  brotliDecompressSync,
+  constants,
+  createBrotliDecompress,
+  createGunzip,
+  createZstdDecompress,
+  gunzipSync,
+  zstdDecompressSync,
+} from 'node:zlib';
+import type { Hold } from '../../queue/byte-budget.ts';
+import { full, tooLarge } from './body-refusals.ts';
+import { ProblemError } from './problems.ts';
+
+export type Coding = keyof typeof CODINGS;
+
+/** Names of codings are the same in any case (RFC 9110, 8.4.1), and x-gzip is gzip. */
+export function codingOf({ headers }: IncomingMessage): Coding | null {
+  const name = headers['content-encoding']?.toLowerCase() ?? 'identity';
+  switch (name) {
+    case 'identity':
+      return null;
+    case 'x-gzip':
+      return 'gzip';
+    case 'gzip':
+    case 'br':
+    case 'zstd':
+      return name;
+    default:
+      throw new ProblemError('unsupported_media_type', 'Content-Encoding takes gzip, br or zstd');
+  }
+}
+
+/** Up to here a body is unpacked at once: handing it to another thread takes longer than that. Bytes. */
+const SYNC_PACKED_MAX = 16 * 1024;
+const SYNC_UNPACKED_MAX = 256 * 1024;
+
+/** As many as the threads that unpack: one more would take memory and gain nothing. */
+let unpackersFree = 4;
+const unpackersAwaited: (() => void)[] = [];
+
+export async function unpack(packed: Buffer, coding: Coding, hold: Hold, bytesMax: number): Promise<Buffer> {
+  if (packed.length <= SYNC_PACKED_MAX) {
+    const body = unpackSmall(packed, coding, Math.min(bytesMax, SYNC_UNPACKED_MAX));
+    if (body !== null) {
+      if (!hold.grow(body.length)) throw full();
+      return body;
+    }
+  }
+  if (unpackersFree > 0) unpackersFree -= 1;
+  else await new Promise<void>((resolve) => unpackersAwaited.push(resolve));
+  try {
+    return await unpackLarge(packed, coding, hold, bytesMax);
+  } finally {
+    const next = unpackersAwaited.shift();
+    if (next === undefined) unpackersFree += 1;
+    else next();
+  }
+}
+
+/** A frame that wants a larger window is refused (RFC 9659 allows 8 MiB): the window is memory that nobody counts. */
+const ZSTD_WINDOW_LOG_MAX = 23;
+const ZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX };
+
+const CODINGS = {
+  gzip: {
+    sync: (packed: Buffer, options: ZlibOptions) => gunzipSync(packed, options),
+    stream: (options: ZlibOptions) => createGunzip(options),
+  },
+  br: {
+    sync: (packed: Buffer, options: BrotliOptions) => brotliDecompressSync(packed, options),
+    stream: (options: BrotliOptions) => createBrotliDecompress(options),
+  },
+  zstd: {
+    sync: (packed: Buffer, options: ZstdOptions) =>
+      zstdDecompressSync(packed, { ...options, params: ZSTD_PARAMS }),
+    stream: (options: ZstdOptions) => createZstdDecompress({ ...options, params: ZSTD_PARAMS }),
+  },
+};
+
+/** Null where it unpacks to more than that. */
+function unpackSmall(packed: Buffer, coding: Coding, bytesMax: number): Buffer | null {
+  try {
+    // With `info` there is more than the buffer, which the types do not know.
+    const unpacked = CODINGS[coding].sync(packed, { info: true, maxOutputLength: bytesMax });
+    const { buffer, engine } = unpacked as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+    if (engine.bytesWritten !== packed.length) throw bytesBehind();
+    return buffer;
+  } catch (error) {
+    if (error instanceof ProblemError) throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null;
+    throw notPacked(coding);
+  }
+}
+
+function unpackLarge(packed: Buffer, coding: Coding, hold: Hold, bytesMax: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunkSize = Math.min(Math.max(4 * packed.length, 64 * 1024), 1024 * 1024);
+    const stream = CODINGS[coding].stream({ chunkSize });
+    const pieces: Buffer[] = [];
+    let length = 0;
+    const refuse = (error: Error): void => {
+      stream.destroy();
+      reject(error);
+    };
+    stream.on('data', (piece: Buffer) => {
+      length += piece.length;
+      if (length > bytesMax) return refuse(tooLarge());
+      if (!hold.grow(piece.length)) return refuse(full());
+      pieces.push(piece);
+    });
+    stream.on('error', () => refuse(notPacked(coding)));
+    stream.on('end', () => {
+      if (stream.bytesWritten !== packed.length) return refuse(bytesBehind());
+      resolve(Buffer.concat(pieces, length));
+    });
+    stream.end(packed);
+  });
+}
+
+function notPacked(coding: Coding): ProblemError {
+  const window = coding === 'zstd' ? ' with a window of at most 8 MiB' : '';
+  return new ProblemError('invalid_encoding', `the body is not ${coding}${window}`);
+}
+
+function bytesBehind(): ProblemError {
+  return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');
+}
