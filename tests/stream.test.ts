@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { Event, StoredEvent } from '@chronicleweaver/protocol';
+import { EventSourcePolyfill } from 'event-source-polyfill';
 import { EventSource } from 'eventsource';
 import { StreamReader } from '../packages/aggregator/test/support/stream-reader.ts';
 import { type AggregatorProcess, Site } from '../lab/aggregator-process.ts';
@@ -127,7 +128,7 @@ test(
       const seen: string[] = [];
       const source = new EventSource(url);
       t.after(() => source.close());
-      source.addEventListener('event', ({ data }) => seen.push(data as string));
+      source.addEventListener('message', ({ data }) => seen.push(data as string));
 
       const lines: string[] = [];
       const curl = (): Program => {
@@ -156,4 +157,44 @@ test(
       assert.deepEqual(seen, stored);
       assert.deepEqual(lines, stored);
     }),
+);
+
+test(
+  "npm's event-source-polyfill comes back after a restart, misses nothing and gets nothing twice [STR-3, STR-4]",
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    let aggregator = await site.startOnFixedPort();
+    const ofRound = (round: number): Event[] =>
+      Array.from({ length: 5 }, (_, i) => ({
+        event_id: `${round}-${i}`,
+        topic: 'orders.eu',
+        source: 'test',
+        payload: {},
+        timestamp: '2025-10-28T10:00:00Z',
+      }));
+    await aggregator.publish(...ofRound(0));
+    const seen: string[] = [];
+    let opened = 0;
+    const source = new EventSourcePolyfill(`${aggregator.url}/events/stream?after=earliest`);
+    t.after(() => source.close());
+    source.addEventListener('message', ({ data }) => seen.push(data));
+    source.addEventListener('open', () => (opened += 1));
+    const seenToBe = (count: number) =>
+      until(
+        () => `${count} events, of which ${seen.length} came`,
+        () => seen.length >= count,
+      );
+    await seenToBe(5);
+    for (const round of [1, 2]) {
+      await aggregator.stop();
+      aggregator = await site.start({ settings: { APP_PORT: String(aggregator.port) } });
+      await aggregator.publish(...ofRound(round));
+      await seenToBe(5 + 5 * round);
+    }
+    await aggregator.publish(...ofRound(3));
+    await seenToBe(20);
+    assert.deepEqual(seen, await storedTexts(aggregator, TOPICS));
+    assert.equal(opened, 3);
+  },
 );

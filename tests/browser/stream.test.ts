@@ -35,10 +35,10 @@ test(
     window.noted = { texts: [], ids: [], opened: 0 };
     window.source = new EventSource('/events/stream?topic=orders');
     source.onopen = () => noted.opened++;
-    source.addEventListener('event', ({ data, lastEventId }) => {
+    source.onmessage = ({ data, lastEventId }) => {
       noted.texts.push(data);
       noted.ids.push(lastEventId);
-    });`);
+    };`);
     const noted = (): Promise<Noted> => page.evaluate<Noted>('({ ...noted, state: source.readyState })');
     const untilNoted = (what: string, is: (noted: Noted) => boolean): Promise<void> =>
       until(

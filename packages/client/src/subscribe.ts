@@ -42,7 +42,10 @@ export async function* subscribe(
       for await (const { id, event, data } of messages(chunks)) {
         attempts = 0;
         cursor = id ?? cursor;
-        if (event === 'event') yield parsed('GET /events/stream', data!, parse);
+        // A service of a version before this one names its events.
+        if (data !== undefined && (event === undefined || event === 'event')) {
+          yield parsed('GET /events/stream', data, parse);
+        }
       }
     } catch (error) {
       if (transport.isEnded && signal?.aborted !== true) return;

@@ -8,9 +8,10 @@ import { type Arrived, ScriptedServer, problem } from './support/scripted-server
 
 const FAST = { backoffMinMs: 1, backoffMaxMs: 4 };
 
-function frame(offset: number, end = '\n'): string {
+function frame(offset: number, end = '\n', name?: string): string {
   const data = JSON.stringify({ offset, payload: { text: `é🚚 ${offset}` } });
-  return [`id: ${offset}`, 'event: event', `data: ${data}`, '', ''].join(end);
+  const names = name === undefined ? [] : [`event: ${name}`];
+  return [`id: ${offset}`, ...names, `data: ${data}`, '', ''].join(end);
 }
 
 /** Answers with these pieces as they are, then cuts the connection, or leaves it open. */
@@ -188,4 +189,12 @@ test('a signal or a close ends a stream that waits for its next attempt', async 
   await assert.rejects(stopped, reason);
   await chronicle.close();
   assert.deepEqual(await closed, []);
+});
+
+test('events without a name and those of an older service, named event, are read; other names are passed over', async (t) => {
+  const server = await ScriptedServer.start(t, () =>
+    streamOf(['id: 7\n\n', frame(8), frame(9, '\n', 'event'), frame(10, '\n', 'other'), frame(11)], 'open'),
+  );
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+  assert.deepEqual(await take(chronicle.subscribe(), 3), [8, 9, 11]);
 });

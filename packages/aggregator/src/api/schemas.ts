@@ -105,14 +105,23 @@ export const streamQuery = Type.Object(
           'An offset, to begin behind it; `earliest`, the whole log; or `latest`, what is to come.',
       }),
     ),
+    lastEventId: Type.Optional(
+      Type.String({
+        description:
+          'The same as the header `Last-Event-ID`, which wins over it, for readers that cannot set a header. Wins over ' +
+          '`after`; empty, it is ignored.',
+      }),
+    ),
     epoch: Type.Optional(epoch),
   },
   { additionalProperties: false },
 );
 
+export type StreamQuery = Static<typeof streamQuery>;
+
 export const streamHeaders = Type.Object({
   'last-event-id': Type.Optional(
-    Type.String({ description: 'The id of the last event that was got; wins over `after`.' }),
+    Type.String({ description: 'The id of the last event received; wins over `lastEventId` and `after`.' }),
   ),
 });
 

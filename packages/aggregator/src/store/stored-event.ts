@@ -1,6 +1,7 @@
 /**
  * How stored events stand in a row of bytes: `array` puts a comma behind each, `lines` a line feed; `stream` makes each
- * an event of Server-Sent Events, with its offset as `id` (WHATWG HTML, 9.2). Stored JSON holds no line break.
+ * an event of Server-Sent Events, with its offset as `id` (WHATWG HTML, 9.2) and no name, so that `onmessage` gets it.
+ * Stored JSON holds no line break.
  */
 export type Framing = 'array' | 'lines' | 'stream';
 
@@ -124,7 +125,7 @@ const NINE = 0x39;
 const FRAMES = {
   array: { id: '', before: '', behind: ',' },
   lines: { id: '', before: '', behind: '\n' },
-  stream: { id: 'id: ', before: '\nevent: event\ndata: ', behind: '\n\n' },
+  stream: { id: 'id: ', before: '\ndata: ', behind: '\n\n' },
 } as const satisfies Record<Framing, { id: string; before: string; behind: string }>;
 
 const FRAME_BYTES = {

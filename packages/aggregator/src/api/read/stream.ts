@@ -7,7 +7,7 @@ import type { Followers } from '../../followers/followers.ts';
 import { requireTopic, visiblePatterns } from '../request/access.ts';
 import { EPOCH_HEADER, currentEpoch, requireCursorOf } from '../epochs.ts';
 import { ProblemError } from '../request/problems.ts';
-import { problems, streamHeaders, streamQuery } from '../schemas.ts';
+import { type StreamQuery, problems, streamHeaders, streamQuery } from '../schemas.ts';
 import type { Api } from '../api.ts';
 
 /**
@@ -43,7 +43,7 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
       schema: {
         summary: 'Follow events live',
         description:
-          'Server-Sent Events: `id` is the offset, `event` is `event`, `data` is the event as `GET /events` gives it. ' +
+          'Server-Sent Events without a name, for `onmessage`: `id` is the offset, `data` the event as `GET /events` gives it. ' +
           'First all events behind the cursor, then each as it is committed: none missing, none twice.',
         tags: ['events'],
         querystring: streamQuery,
@@ -58,9 +58,9 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
       },
     },
     async (request, reply) => {
-      const { topic, epoch, after = 'latest' } = request.query;
+      const { topic, epoch } = request.query;
       const filter = filterOf(request, topic);
-      const cursor = cursorOf(after, request.headers['last-event-id']);
+      const cursor = cursorOf(request.query, request.headers['last-event-id']);
       if (cursor !== 'latest') requireCursorOf(store.epochs, epoch, cursor);
       const start = await startOf(cursor);
       await followers.probe(filter, start);
@@ -106,14 +106,22 @@ function filterOf(request: FastifyRequest, topics: readonly string[] | undefined
   return { topicPatterns: [[...new Set(topics)].toSorted(), ...visible] };
 }
 
-/** Last-Event-ID is where the reader was cut off, so it wins over where it began. */
-function cursorOf(after: string, lastEventId: string | undefined): number | 'latest' {
-  if (lastEventId)
-    return offsetOf('Last-Event-ID', lastEventId, 'takes the id of an event, which is its offset');
+/**
+ * The id that a reader got last is where it was cut off, so it wins over where it began. Readers that cannot set a header
+ * send it as a parameter; a reader that has got none yet may send an empty one.
+ */
+function cursorOf(
+  { after = 'latest', lastEventId }: StreamQuery,
+  header: string | undefined,
+): number | 'latest' {
+  if (header) return offsetOf('Last-Event-ID', header, ID_EXPECTED);
+  if (lastEventId) return offsetOf('lastEventId', lastEventId, ID_EXPECTED);
   if (after === 'latest') return after;
   if (after === 'earliest') return 0;
   return offsetOf('after', after, 'takes an offset, earliest or latest');
 }
+
+const ID_EXPECTED = 'takes the id of an event, which is its offset';
 
 function offsetOf(field: string, text: string, expected: string): number {
   const offset = /^\d{1,16}$/.test(text) ? Number(text) : NaN;

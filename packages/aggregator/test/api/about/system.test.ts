@@ -390,7 +390,13 @@ test('the document tells which parameters there are, and that none of a query is
     '/events': ['topic', 'source', 'from', 'to', 'after', 'limit', 'order', 'epoch'].map(
       (name) => `query ${name}`,
     ),
-    '/events/stream': ['query topic', 'query after', 'query epoch', 'header last-event-id'],
+    '/events/stream': [
+      'query topic',
+      'query after',
+      'query lastEventId',
+      'query epoch',
+      'header last-event-id',
+    ],
     '/events/{topic}/{event_id}': ['path topic required', 'path event_id required'],
     '/health': [],
     '/publish': ['query results'],

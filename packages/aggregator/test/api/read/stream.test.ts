@@ -26,8 +26,8 @@ test('a follower gets what is stored, then what is committed, each as GET /event
   assert.deepEqual(reader.texts, text.trimEnd().split('\n'));
   const [, ...blocks] = reader.blocks;
   assert.deepEqual(
-    blocks.map(({ id, event }) => [id, event]),
-    reader.offsets.map((offset) => [String(offset), 'event']),
+    blocks.map((block) => [block['id'], Object.keys(block)]),
+    reader.offsets.map((offset) => [String(offset), ['id', 'data']]),
   );
 });
 
@@ -69,6 +69,30 @@ test('Last-Event-ID wins over after, so that who comes back goes on where it was
   assert.deepEqual(reader.offsets, [9, 10]);
   const empty = await follow(server, '?after=6', { 'last-event-id': '' });
   await empty.until(4);
+});
+
+test('the parameter lastEventId is a cursor like the header, which wins; an empty one is none [STR-4, STR-6]', async (t) => {
+  const server = await TestServer.start(t);
+  await server.publish(...named('stored', 10));
+  const cases: [string, string | undefined, number][] = [
+    ['?after=earliest&lastEventId=8', undefined, 9],
+    ['?after=99&lastEventId=0', undefined, 1],
+    ['?lastEventId=3&after=nonsense', '6', 7],
+    ['?after=earliest&lastEventId=8', '', 9],
+    ['?after=6&lastEventId=', undefined, 7],
+    ['?after=6&lastEventId=', '', 7],
+  ];
+  for (const [query, header, first] of cases) {
+    const headers: Record<string, string> = header === undefined ? {} : { 'last-event-id': header };
+    const reader = await follow(server, query, headers);
+    await reader.until(11 - first);
+    assert.equal(reader.offsets[0], first, query);
+    await reader.cut();
+  }
+  const url = `${server.url}/events/stream?after=earliest&lastEventId=`;
+  const { errors } = await problemIn(await fetch(`${url}x`), 422, 'invalid_parameter');
+  assert.equal(errors?.[0]?.field, 'lastEventId');
+  await problemIn(await fetch(`${url}11`), 409, 'cursor_beyond_end');
 });
 
 test('who is cut off before the first event misses none: the stream begins with its cursor [STR-5]', async (t) => {
@@ -227,8 +251,8 @@ test('a reader that stops for a while holds up nobody and gets the same events, 
   let got = '';
   socket.setEncoding('utf8').on('data', (piece: string) => (got += piece));
   socket.resume();
-  while (!/^id: 600\nevent.*\ndata.*\n\n/m.test(got.slice(-50_000))) await once(socket, 'data');
-  const ids = [...got.matchAll(/^id: (\d+)\nevent/gm)].map(([, id]) => Number(id));
+  while (!/^id: 600\ndata.*\n\n/m.test(got.slice(-50_000))) await once(socket, 'data');
+  const ids = [...got.matchAll(/^id: (\d+)\ndata/gm)].map(([, id]) => Number(id));
   assert.deepEqual(
     ids,
     Array.from({ length: 600 }, (_, i) => i + 1),
