@@ -30,7 +30,8 @@ import {
   isSamePush,
 } from '../group-store.ts';
 import { Watchers } from '../watchers.ts';
-import { type GroupNews, type GroupNewsListener, newsOfSteps } from '../group-news.ts';
+import type { GroupNews, GroupNewsListener } from '../group-news.ts';
+import { newsOfSteps } from '../news-of-steps.ts';
 
 /** What is asked of the log. */
 export interface Log {

@@ -31,7 +31,8 @@ import {
 import { type Framing, framedEvent, storedEventJson } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
 import type { FreshEvents, GroupStore } from '../group-store.ts';
-import { type News, type NewsListener, newsOf } from '../news.ts';
+import type { News, NewsListener } from '../news.ts';
+import { newsOf } from '../news-of-append.ts';
 import { Watchers } from '../watchers.ts';
 import { MemoryGroups } from './groups.ts';
 

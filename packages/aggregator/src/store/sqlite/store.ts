@@ -20,8 +20,10 @@ import {
 import type { OutcomesOf, Step, GroupStore } from '../group-store.ts';
 import { placeOf } from './file/place.ts';
 import type { CountedSome } from './read.ts';
-import { type GroupNews, newsOfSteps } from '../group-news.ts';
-import { type News, type NewsListener, newsOf } from '../news.ts';
+import type { GroupNews } from '../group-news.ts';
+import { newsOfSteps } from '../news-of-steps.ts';
+import type { News, NewsListener } from '../news.ts';
+import { newsOf } from '../news-of-append.ts';
 import { Watchers } from '../watchers.ts';
 import { ThreadClient } from './threads/client.ts';
 import type { Opened } from './threads/calls.ts';

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize, resolve } from 'node:path';
+import { test } from 'node:test';
+
+const AGGREGATOR = 'packages/aggregator/src/';
+
+/**
+ * What a room may not import. Paths begin in the service's sources, or are names of packages; types count like all else.
+ * `but` says what of the forbidden room may be imported all the same.
+ */
+const NEVER: readonly [what: string, from: RegExp, to: RegExp, but?: RegExp][] = [
+  ['followers know nothing of groups', /^followers\//, /^groups\//],
+  ['groups know nothing of followers', /^groups\//, /^followers\//],
+  ['who hands out events knows nothing of who appends them', /^(followers|groups)\//, /^consumer\//],
+  ['a store knows nothing of HTTP', /^store\//, /^(api|webhooks)\/|^(node:https?|fastify)$/],
+  [
+    'the api knows the seam of the stores alone',
+    /^api\//,
+    /^store\//,
+    /^store\/(event-store|group-store|stored-event|topic-filter|open-store)\.ts$/,
+  ],
+  ['SQLite knows nothing of PostgreSQL', /^store\/sqlite\//, /^store\/(postgres|memory)\//],
+  ['PostgreSQL knows nothing of SQLite', /^store\/postgres\//, /^store\/(sqlite|memory)\//],
+  ['the memory store knows nothing of the others', /^store\/memory\//, /^store\/(sqlite|postgres)\//],
+];
+
+const ROOT = resolve(import.meta.dirname, '../../..');
+const SOURCES = globSync('packages/*/{src,test}/**/*.ts', { cwd: ROOT }).map((file) =>
+  file.replaceAll('\\', '/'),
+);
+const IMPORTS = new Map(SOURCES.map((file) => [file, importsOf(file)]));
+
+/** What a file imports, types too: files as paths from the root, packages by their names. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(ROOT, file), 'utf8');
+  const found = text.matchAll(/^(?:import|export)\s(?:[^'";]*\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'/gm);
+  return [...found].map(([, from, lazily]) => {
+    const target = from ?? lazily!;
+    return target.startsWith('.') ? normalize(join(dirname(file), target)) : target;
+  });
+}
+
+function importsThat(isForbidden: (from: string, to: string) => boolean): string[] {
+  return [...IMPORTS].flatMap(([from, targets]) =>
+    targets.filter((to) => isForbidden(from, to)).map((to) => `${from} imports ${to}`),
+  );
+}
+
+/** A path within the service, or the name of a package, as the rules above are written. */
+function inService(path: string): string {
+  return path.startsWith(AGGREGATOR) ? path.slice(AGGREGATOR.length) : path;
+}
+
+for (const [what, from, to, but] of NEVER) {
+  test(what, () => {
+    const found = importsThat(
+      (file, target) =>
+        file.startsWith(AGGREGATOR) &&
+        from.test(inService(file)) &&
+        to.test(inService(target)) &&
+        but?.test(inService(target)) !== true,
+    );
+    assert.deepEqual(found, []);
+  });
+}
+
+test('what an event is depends on the protocol alone, and on how its memory is given back', () => {
+  const found = importsThat(
+    (from, to) =>
+      inService(from).startsWith('event/') &&
+      !inService(to).startsWith('event/') &&
+      !['@chronicleweaver/protocol', `${AGGREGATOR}released-memory.ts`].includes(to),
+  );
+  assert.deepEqual(found, []);
+});
+
+test('packages depend on each other one way: the protocol on none, the client on it, and on the service the command alone', () => {
+  const found = importsThat((from, to) => {
+    const [, own, folder] = from.split('/');
+    const other = /^packages\/([^/]+)\//.exec(to)?.[1] ?? /^@chronicleweaver\/([^/]+)/.exec(to)?.[1];
+    if (other === undefined || other === own || folder !== 'src') return false;
+    if (own === 'protocol') return true;
+    if (own === 'client') return other !== 'protocol';
+    return other === 'aggregator' && own !== 'cli';
+  });
+  assert.deepEqual(found, []);
+});
+
+test('no two files import each other, by whatever way round', () => {
+  const done = new Set<string>();
+  const way: string[] = [];
+  const loopFrom = (file: string): string[] | null => {
+    if (way.includes(file)) return [...way.slice(way.indexOf(file)), file];
+    if (done.has(file)) return null;
+    way.push(file);
+    for (const to of IMPORTS.get(file) ?? []) {
+      const loop = loopFrom(to);
+      if (loop !== null) return loop;
+    }
+    way.pop();
+    done.add(file);
+    return null;
+  };
+  for (const file of SOURCES) assert.equal(loopFrom(file)?.join(' → '), undefined);
+});
+
+test('the imports were found', () => {
+  const inApi = IMPORTS.get(`${AGGREGATOR}api/publish.ts`) ?? [];
+  assert.ok(inApi.includes(`${AGGREGATOR}event/event-reader.ts`), inApi.join());
+  assert.ok(SOURCES.length > 150, `${SOURCES.length}`);
+});
