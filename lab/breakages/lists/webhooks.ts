@@ -55,9 +55,38 @@ export const webhooks: Area = {
     {
       file: 'webhooks/sender.ts',
       breaks: 'The prefix of a secret is taken for a part of it.',
-      find: "const key = Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');",
-      replace: "const key = Buffer.from(secret, 'base64');",
+      find: "return Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');",
+      replace: "return Buffer.from(secret, 'base64');",
       tests: SENDER,
+    },
+    {
+      file: 'webhooks/sender.ts',
+      breaks: 'Of several secrets only the first signs.',
+      find: "secrets.map((secret) => signatureOf(secret, id, timestampS, body)).join(' ')",
+      replace: 'signatureOf(secrets[0]!, id, timestampS, body)',
+      tests: SENDER,
+    },
+    {
+      file: 'store/group-news.ts',
+      breaks: 'A webhook whose url was changed goes on waiting with the old one.',
+      find: "if (created.kind === 'changed') return newsOfResumption(created.state.id);",
+      replace: '',
+      tests: ['store/group-store.test.ts'],
+    },
+    {
+      file: 'store/sqlite/groups/groups.ts',
+      breaks: 'What the old target of a webhook answers is held against the new one.',
+      find: 'if (!isSamePush(pushOf(row), target)) {',
+      replace: 'if (pushOf(row) === null) {',
+      tests: ['store/group-store.test.ts'],
+    },
+    {
+      file: 'store/sqlite/groups/groups.ts',
+      breaks: 'A webhook that was paused stays so when its url is changed.',
+      find: `    this.resume(nowMs, id);
+    return { kind: 'changed'`,
+      replace: `    return { kind: 'changed'`,
+      tests: ['store/group-store.test.ts'],
     },
     {
       file: 'webhooks/sender.ts',
