@@ -3,7 +3,8 @@ import { BYTE_ORDER_MARK, isUtf16 } from '@chronicleweaver/protocol';
 /** A line of an input; `number` counts from 1. */
 export interface Line {
   readonly number: number;
-  readonly text: string;
+  /** An error where the line is not UTF-8. */
+  readonly text: string | LineError;
 }
 
 /** A line that is not what it must be. The message is for the user. */
@@ -11,40 +12,60 @@ export class LineError extends Error {
   override name = 'LineError';
 }
 
+const NEWLINE = 0x0a;
+
 /**
  * The lines of a stream that are not blank. Each is a text of its own, so a byte order mark is ignored in front of any of
  * them: files that were put together with `cat` have one in the middle.
- * @throws LineError where the stream is not UTF-8
+ * @throws LineError where the whole stream is UTF-16
  */
 export async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
   let number = 0;
-  let rest = '';
   let isFirstChunk = true;
-  const decode = (chunk: Uint8Array | undefined): string[] => {
-    try {
-      const lines = (rest + decoder.decode(chunk, { stream: chunk !== undefined })).split('\n');
-      rest = lines.pop()!;
-      return lines;
-    } catch (cause) {
-      const what =
-        isFirstChunk && chunk !== undefined && isUtf16(chunk)
-          ? 'the input is UTF-16'
-          : `line ${number + 1} or a later one is not UTF-8`;
-      throw new LineError(`${what}: save it as UTF-8`, { cause });
-    }
-  };
-  const line = (text: string): Line[] => {
-    number++;
-    const unmarked = text.startsWith(BYTE_ORDER_MARK) ? text.slice(BYTE_ORDER_MARK.length) : text;
-    return unmarked.trim() === '' ? [] : [{ number, text: unmarked }];
-  };
+  /** The beginning of a line, in pieces. */
+  let begun: Uint8Array[] = [];
+  const numbered = (texts: readonly Line['text'][]): Line[] =>
+    texts
+      .map((text) => ({ number: ++number, text: unmarked(text) }))
+      .filter(({ text }) => typeof text !== 'string' || text.trim() !== '');
   for await (const chunk of bytes) {
-    for (const text of decode(chunk)) yield* line(text);
+    if (isFirstChunk && isUtf16(chunk)) throw new LineError('the input is UTF-16: save it as UTF-8');
     isFirstChunk = false;
+    const end = chunk.lastIndexOf(NEWLINE);
+    if (end >= 0) {
+      yield* numbered(textsOf(Buffer.concat([...begun, chunk.subarray(0, end)])));
+      begun = [];
+    }
+    begun.push(chunk.subarray(end + 1));
   }
-  decode(undefined);
-  yield* line(rest);
+  yield* numbered(textsOf(Buffer.concat(begun)));
+}
+
+/** The lines in these bytes: decoded in one go, and one by one only where one of them is not UTF-8. */
+function textsOf(bytes: Uint8Array): Line['text'][] {
+  const text = decoded(bytes);
+  if (typeof text === 'string') return text.split('\n');
+  const texts: Line['text'][] = [];
+  for (let start = 0; start <= bytes.length;) {
+    const newline = bytes.indexOf(NEWLINE, start);
+    const end = newline < 0 ? bytes.length : newline;
+    texts.push(decoded(bytes.subarray(start, end)));
+    start = end + 1;
+  }
+  return texts;
+}
+
+function decoded(bytes: Uint8Array): Line['text'] {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch (cause) {
+    return new LineError('this is not UTF-8', { cause });
+  }
+}
+
+function unmarked(text: Line['text']): Line['text'] {
+  const isMarked = typeof text === 'string' && text.startsWith(BYTE_ORDER_MARK);
+  return isMarked ? text.slice(BYTE_ORDER_MARK.length) : text;
 }
 
 /** What a line may leave out. */
@@ -63,6 +84,7 @@ export interface Defaults {
  * @throws LineError where the line is not a JSON object
  */
 export function eventTextOf({ text }: Line, { topic, source, isPayload, isStored }: Defaults): string {
+  if (typeof text !== 'string') throw text;
   const own = isStored ? text.replace(ADDED, '}') : text;
   const given = objectIn(own);
   const defaults = {

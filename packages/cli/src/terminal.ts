@@ -46,7 +46,8 @@ export class Terminal {
 
   /** What to say of an error: of one that only tells of the signal, why it has fired. */
   causeOf(error: unknown): unknown {
-    return this.#stop.signal.aborted ? this.#stop.signal.reason : error;
+    if (error instanceof Stopped || !this.#stop.signal.aborted) return error;
+    return this.#stop.signal.reason;
   }
 
   get isTerminal(): boolean {

@@ -1,134 +1,13 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import type { DeliveredEvent, Group } from '@chronicleweaver/client';
-import type { StoredEvent } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from '../../aggregator/test/support/events.ts';
-import { TestServer } from '../../aggregator/test/support/server.ts';
 import { sharedServer } from '../../client/test/support/shared-server.ts';
-import { tempFolder } from '../../aggregator/test/support/temp-folder.ts';
-import { type Ran, commandLine } from './support/command-line.ts';
+import { type Ran, commandLine, eventText, ok } from './support/command-line.ts';
 
 /** One for all tests, each of which uses topics of its own. */
 const server = await sharedServer();
 const { url } = server;
-
-/** The text of an event, with numbers that JavaScript would change. */
-function eventText(topic: string): string {
-  return `{"timestamp":"2025-10-28","payload":{"n":1.50,"big":123456789012345678901},"topic":"${topic}","source":"shop","event_id":"1"}`;
-}
-
-async function ok(ran: Promise<Ran>): Promise<Ran> {
-  const result = await ran;
-  assert.equal(result.code, 0, result.stderr);
-  return result;
-}
-
-test('publish fills in what a line leaves out and keeps what it has, digit for digit', async () => {
-  const text = eventText('fill');
-  const input = `${text}\n\n  {"topic":"fill","payload":{}}  \r\n{"payload":{"a":1}}\n{"event_id":"x","payload":{}}`;
-  const { stdout } = await ok(
-    commandLine(['publish', '--url', url, '--topic', 'spare', '--source', 'me'], input),
-  );
-  assert.equal(stdout, '4 published: 4 accepted, 0 duplicates, of these 0 conflicts\n');
-
-  const filled = await ok(commandLine(['events', '--url', url, '--topic', 'fill', '--json']));
-  assert.equal(filled.lines[0]!.replace(/,"offset":\d+,"received_at":"[^"]*"\}$/, '}'), text);
-  const spare = await ok(commandLine(['events', '--url', url, '--topic', 'spare', '--json']));
-  const [, second, third, fourth] = [...filled.lines, ...spare.lines].map(
-    (line) => JSON.parse(line) as StoredEvent,
-  );
-  assert.deepEqual(
-    [second?.source, third?.source, third?.payload, fourth?.event_id],
-    ['me', 'me', { a: 1 }, 'x'],
-  );
-  assert.match(second!.event_id, /^[\da-f-]{36}$/);
-  assert.ok(Math.abs(Date.parse(second!.timestamp) - Date.now()) < 60_000);
-});
-
-test('publish ignores a byte order mark in front of any line', async (t) => {
-  const file = join(tempFolder(t), 'marked.ndjson');
-  const lines = [1, 2, 3].map((n) => `\ufeff{"event_id":"${n}","payload":{}}\r\n`);
-  writeFileSync(file, `${lines.join('')}\ufeff\r\n\ufeff`);
-  const { stdout } = await ok(commandLine(['publish', file, '--topic', 'marked', '--url', url]));
-  assert.match(stdout, /^3 published: 3 accepted/);
-});
-
-test('publish takes payloads, files and what events has printed', async (t) => {
-  const file = join(tempFolder(t), 'payloads.ndjson');
-  writeFileSync(file, '{"offset":1}\n{}\n');
-  await ok(commandLine(['publish', file, '--payloads', '--topic', 'payloads', '--url', url]));
-  const stored = await ok(commandLine(['events', '--url', url, '--topic', 'payloads', '--json']));
-  assert.deepEqual(
-    stored.lines.map((line) => (JSON.parse(line) as StoredEvent).payload),
-    [{ offset: 1 }, {}],
-  );
-
-  const other = await TestServer.start(t);
-  const again = async () => {
-    const args = ['publish', '--stored', '--json', '--url', other.url];
-    return JSON.parse((await ok(commandLine(args, stored.stdout))).stdout) as unknown;
-  };
-  const counts = { events: 2, conflicts: 0, failed: 0 };
-  assert.deepEqual(await again(), { ...counts, accepted: 2, duplicates: 0 });
-  assert.deepEqual(await again(), { ...counts, accepted: 0, duplicates: 2 });
-});
-
-test('publish names each line that is not stored, stores the others, and says so by its exit code', async () => {
-  const text = eventText('lines');
-  const input = [
-    text,
-    'nope',
-    '[1]',
-    text.replace('"lines"', '""'),
-    text.replace('shop', 'else'),
-    '{},{}',
-  ].join('\n');
-  const { code, lines, stderr } = await commandLine(['publish', '--results', '--json', '--url', url], input);
-  assert.equal(code, 1);
-  const told = lines.map((line) => JSON.parse(line) as { offset?: number });
-  const stored = { event_id: '1', topic: 'lines', offset: told[0]!.offset };
-  assert.deepEqual(told, [
-    { line: 1, verdict: 'accepted', ...stored },
-    { line: 5, verdict: 'conflict', ...stored },
-    { events: 2, accepted: 1, duplicates: 1, conflicts: 1, failed: 4 },
-  ]);
-  const said = stderr.split('\n').toSorted();
-  for (const [i, expected] of [
-    /^$/,
-    /^line 2: this is not JSON: /,
-    /^line 3: .*not an object/,
-    /^line 4: topic: /,
-    /^line 6: this is not JSON: /,
-  ].entries()) {
-    assert.match(said[i]!, expected);
-  }
-});
-
-test('publish stops at what is not about one line', async () => {
-  const text = eventText('stops');
-  const bytes = Buffer.from(`${text}\n{"a":"\xff"}\n`, 'latin1');
-  const binary = await commandLine(['publish', '--url', url], bytes);
-  assert.equal(binary.code, 1);
-  assert.match(binary.stderr, /^chronicleweaver: line 1 or a later one is not UTF-8: save it as UTF-8\n$/);
-
-  const utf16 = await commandLine(['publish', '--url', url], Buffer.from(`\ufeff${text}\n`, 'utf16le'));
-  assert.equal(utf16.code, 1);
-  assert.equal(utf16.stderr, 'chronicleweaver: the input is UTF-16: save it as UTF-8\n');
-
-  const args = ['publish', '--url', 'http://127.0.0.1:9', '--retry', '0'];
-  const nobody = await commandLine(args, `${text}\n${text}\n`);
-  assert.equal(nobody.code, 1);
-  assert.match(
-    nobody.stderr,
-    /^chronicleweaver: POST http:\/\/127.0.0.1:9\/publish: .*\nIs a service running there\?/,
-  );
-
-  const missing = await commandLine(['publish', '/no/such/file', '--url', url]);
-  assert.equal(missing.code, 1);
-  assert.match(missing.stderr, /^chronicleweaver: ENOENT: .*\/no\/such\/file/);
-});
 
 test('events prints a line an event, within its conditions', async () => {
   const { results } = await server.publish(

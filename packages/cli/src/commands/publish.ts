@@ -12,7 +12,8 @@ Each line is an event as a JSON object. What it leaves out is added: event_id is
 topic and source are the options'. All that it has goes as it stands, digit for digit. Where the lines have ids and
 timestamps of their own the same input may be published again after any failure: each event is stored once.
 
-Exit code: 0 all are stored now, 1 some are not (each is named on stderr), 2 wrong usage.`;
+Exit code: 0 each line is stored, now or before, 1 some are not, 2 wrong usage.
+A line that is not stored, because it is wrong or conflicts with a stored event, is named on stderr.`;
 
 /** `chronicleweaver publish`: a file or stdin, in constant memory. */
 export function publishCommand(terminal: Terminal) {
@@ -47,26 +48,58 @@ export function publishCommand(terminal: Terminal) {
         isPayload: payloads === true,
         isStored: stored === true,
       };
-      const print = (line: Line, result: EventResult): void => {
-        if (results === undefined) return;
-        const { event_id, topic, verdict, offset } = result;
-        terminal.write(
-          service.json
-            ? `${JSON.stringify({ line: line.number, ...result })}\n`
-            : `${verdict} ${offset} ${harmless(topic)} ${harmless(event_id)}\n`,
-        );
-      };
-      const publisher = new LinePublisher(chronicle, defaults, terminal, print);
+      const tell = tellerOf(terminal, { asJson: service.json === true, withResults: results === true });
+      const publisher = new LinePublisher(chronicle, defaults, terminal, tell);
+      const { counts } = publisher;
       try {
         await publisher.run(file);
       } catch (error) {
-        if (error instanceof Stopped) terminal.note(`stopped; until then ${summary(publisher.counts)}`);
-        throw error;
+        if (service.json) terminal.write(`${JSON.stringify(counts)}\n`);
+        else terminal.note(`stopped; until then ${summary(counts)}`);
+        // That nobody reads on ends other commands well; here lines are left.
+        throw error instanceof Stopped && error.exitCode === 0 ? new Stopped(1) : error;
       }
-      const { counts } = publisher;
-      await terminal.line(service.json ? JSON.stringify(counts) : summary(counts));
-      if (counts.failed > 0) throw new Stopped(1);
+      const isStored = counts.failed === 0 && counts.conflicts === 0;
+      // Not drained: what became of the lines counts for more than who reads about it.
+      terminal.write(`${service.json ? JSON.stringify(counts) : summary(counts)}\n`);
+      if (!isStored) throw new Stopped(1);
     });
+}
+
+/** Why a line is not stored. */
+interface Fault {
+  readonly code: string;
+  readonly message: string;
+}
+
+interface Teller {
+  result(line: Line, result: EventResult): void;
+  fault(line: Line, fault: Fault): void;
+}
+
+/** Says what becomes of each line: results on stdout where they are asked for, faults on stderr. */
+function tellerOf(
+  terminal: Terminal,
+  { asJson, withResults }: { readonly asJson: boolean; readonly withResults: boolean },
+): Teller {
+  const fault = ({ number }: Line, fault: object & Fault): void => {
+    if (asJson) terminal.note(JSON.stringify({ error: { line: number, ...fault } }));
+    else terminal.note(`line ${number}: ${harmless(fault.message)}`);
+  };
+  return {
+    fault,
+    result(line, result) {
+      const { event_id, topic, verdict, offset } = result;
+      if (withResults) {
+        const text = `${verdict} ${offset} ${harmless(topic)} ${harmless(event_id)}`;
+        terminal.write(`${asJson ? JSON.stringify({ line: line.number, ...result }) : text}\n`);
+      }
+      if (verdict !== 'conflict') return;
+      const named = `event ${JSON.stringify(event_id)} of topic ${JSON.stringify(topic)}`;
+      const message = `conflict: ${named} is stored with other content at offset ${offset}`;
+      fault(line, { ...result, code: 'conflict', message });
+    },
+  };
 }
 
 interface Counts {
@@ -86,21 +119,16 @@ class LinePublisher {
   readonly #chronicle: ChronicleWeaver;
   readonly #defaults: Defaults;
   readonly #terminal: Terminal;
-  readonly #print: (line: Line, result: EventResult) => void;
+  readonly #tell: Teller;
   /** Something that is not about one line ends it all. */
   readonly #failure = new AbortController();
   readonly #underWay = new Set<Promise<void>>();
 
-  constructor(
-    chronicle: ChronicleWeaver,
-    defaults: Defaults,
-    terminal: Terminal,
-    print: (line: Line, result: EventResult) => void,
-  ) {
+  constructor(chronicle: ChronicleWeaver, defaults: Defaults, terminal: Terminal, tell: Teller) {
     this.#chronicle = chronicle;
     this.#defaults = defaults;
     this.#terminal = terminal;
-    this.#print = print;
+    this.#tell = tell;
   }
 
   async run(file: string): Promise<void> {
@@ -137,29 +165,29 @@ class LinePublisher {
       this.counts.events++;
       this.counts[result.verdict === 'accepted' ? 'accepted' : 'duplicates']++;
       if (result.verdict === 'conflict') this.counts.conflicts++;
-      this.#print(line, result);
+      this.#tell.result(line, result);
     } catch (error) {
-      const reason = reasonOf(error);
-      if (reason === undefined) {
+      const fault = faultOf(error);
+      if (fault === undefined) {
         this.#failure.abort(error);
         return;
       }
       this.counts.failed++;
-      this.#terminal.note(`line ${line.number}: ${harmless(reason)}`);
+      this.#tell.fault(line, fault);
     }
   }
 }
 
 /** What is wrong with a line; undefined where it is not about one. */
-function reasonOf(error: unknown): string | undefined {
-  if (error instanceof LineError) return error.message;
+function faultOf(error: unknown): Fault | undefined {
+  if (error instanceof LineError) return { code: 'invalid_line', message: error.message };
   // Whatever the service says of one event is about one line; so is a refusal of a line that went alone.
   if (!(error instanceof ProblemError) || !(error.errors.length > 0 || error.status === 413))
     return undefined;
   const faults = error.errors.map(({ field, message }) =>
     field === null ? message : `${field}: ${message}`,
   );
-  return faults.length > 0 ? faults.join('; ') : error.detail;
+  return { code: error.code, message: faults.length > 0 ? faults.join('; ') : error.detail };
 }
 
 function summary({ events, accepted, duplicates, conflicts, failed }: Counts): string {

@@ -1,4 +1,6 @@
+import assert from 'node:assert/strict';
 import { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../src/program.ts';
 import { Terminal } from '../../src/terminal.ts';
 
@@ -10,19 +12,55 @@ export interface Ran {
   readonly lines: string[];
 }
 
+export interface Circumstances {
+  /** The exit code with which the user interrupts it, a moment after it can be interrupted. */
+  readonly interrupt?: number | undefined;
+  /** Whoever reads stdout leaves after the first that is written. */
+  readonly readerLeaves?: boolean | undefined;
+}
+
 /** Runs a command line in this process; `input` is what it reads. */
-export async function commandLine(args: readonly string[], input: string | Uint8Array = ''): Promise<Ran> {
-  const [stdout, stderr] = [new Collector(), new Collector()];
-  const terminal = new Terminal({ stdin: Readable.from([Buffer.from(input)]), stdout, stderr }, () => {});
+export async function commandLine(
+  args: readonly string[],
+  input: string | Uint8Array | Readable = '',
+  { interrupt, readerLeaves = false }: Circumstances = {},
+): Promise<Ran> {
+  const [stdout, stderr] = [new Collector(readerLeaves), new Collector()];
+  const stdin = input instanceof Readable ? input : Readable.from([Buffer.from(input)]);
+  const terminal = new Terminal({ stdin, stdout, stderr }, (stop) => {
+    if (interrupt !== undefined) void sleep(100).then(() => stop(interrupt));
+  });
   const code = await run(args, terminal);
   return { code, stdout: stdout.text, stderr: stderr.text, lines: stdout.text.split('\n').slice(0, -1) };
+}
+
+/** That it did what it was asked for. */
+export async function ok(ran: Promise<Ran>): Promise<Ran> {
+  const result = await ran;
+  assert.equal(result.code, 0, result.stderr);
+  return result;
+}
+
+/** The text of an event, with numbers that JavaScript would change. */
+export function eventText(topic: string): string {
+  return `{"timestamp":"2025-10-28","payload":{"n":1.50,"big":123456789012345678901},"topic":"${topic}","source":"shop","event_id":"1"}`;
 }
 
 class Collector extends Writable {
   text = '';
   isTTY = false;
+  readonly #readerLeaves: boolean;
 
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+  constructor(readerLeaves = false) {
+    super();
+    this.#readerLeaves = readerLeaves;
+  }
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    if (this.#readerLeaves && this.text !== '') {
+      done(Object.assign(new Error('nobody reads'), { code: 'EPIPE' }));
+      return;
+    }
     this.text += chunk.toString();
     done();
   }
