@@ -7,9 +7,10 @@ import { keys } from './keys.ts';
 import { queue } from './queue.ts';
 import { request } from './request.ts';
 import { webhooks } from './webhooks.ts';
+import { written } from './written.ts';
 
 /** In the order in which an event meets them. */
-const AREAS = [request, access, queue, keys, blocks, file, webhooks];
+const AREAS = [written, request, access, queue, keys, blocks, file, webhooks];
 
 /** All that there are, with whole paths. */
 export const BREAKAGES: readonly Breakage[] = AREAS.flatMap(({ sources, tests, breakages }) =>

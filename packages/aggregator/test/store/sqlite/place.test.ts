@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/event-store.ts';
@@ -80,7 +89,9 @@ test('a path that is only odd is taken at every start', (t) => {
 });
 
 test('a folder or file without the rights that it takes is refused at every start alike', (t) => {
-  const folder = tempFolder(t);
+  // Not in TMPDIR, which may be closed to others.
+  const folder = mkdtempSync('/tmp/chronicleweaver-');
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
   chmodSync(folder, 0o777);
   const closed = join(folder, 'closed');
   const readOnly = join(folder, 'read-only');
