@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { EventResult, PublishAnswer } from '@chronicleweaver/protocol';
 import { type SystemCall, readWholeTrace } from '../../lab/strace.ts';
 
-/** What a process did to its files, and what it told. Folders are synced as files are. */
+/** What a process did to its files, and what it answered. Folders are synced like files. */
 export type Deed =
   | { readonly kind: 'write'; readonly path: string; readonly at: number; readonly bytes: Buffer }
   | { readonly kind: 'truncate'; readonly path: string; readonly length: number }
@@ -11,14 +11,14 @@ export type Deed =
   | { readonly kind: 'unlink'; readonly path: string }
   | { readonly kind: 'answer'; readonly results: readonly EventResult[] };
 
-/** A deed with the places of its begin and its end in the order of all that was recorded, of all processes. */
+/** A deed, with its begin and end as positions in everything recorded, over all processes. */
 export interface Recorded {
   readonly deed: Deed;
   readonly begin: number;
   readonly end: number;
 }
 
-/** Bytes of one call that are recorded: more than any write of SQLite's, or any answer of these runs. */
+/** How many bytes of a call are recorded: more than SQLite writes, or these runs answer, at once. */
 const BYTES_MAX = 128 * 1024;
 
 const CALLS =
@@ -30,29 +30,30 @@ export function recordCommand(file: string): string[] {
   return ['strace', ...how, '-o', file, '-e', `trace=${CALLS}`, '--'];
 }
 
-/** Whether all of the recording is in its file, which is some moments after the process has ended. */
+/** Whether the recording is complete in its file, which takes a moment after the process has ended. */
 export function isRecorded(file: string, pid: number): boolean {
   const end = readFileSync(file).subarray(-4096).toString('latin1');
   return new RegExp(`^${pid} +\\+\\+\\+ (exited|killed)`, 'm').test(end);
 }
 
 /**
- * What was done to files in the folder of the database, and what was answered, in order. A call that never came back may
- * have been done or not; the file, as it is now, tells which.
+ * What the process did to files in the database's folder, and what it answered, in order. The files must be as the process
+ * left them: they show what calls did that never returned.
  *
- * @param after the last place of the recording before
+ * @param after the last position of the previous recording
  */
 export function readRecording(file: string, databasePath: string, after: number): Recorded[] {
   const folder = dirname(databasePath);
-  // What lies in memory that processes share is no file to a disk, and is made anew after a loss of power.
+  // The shared memory of processes never reaches the disk, and is made anew after a loss of power.
   const isOurs = (path: string): boolean =>
     path === folder || (path.startsWith(databasePath) && !path.endsWith('-shm'));
   const calls = readWholeTrace(file);
   const last = calls.reduce((last, { begin, end }) => Math.max(last, end === Infinity ? begin : end), 0);
   const recorded: Recorded[] = [];
   for (const call of calls) {
-    const deed = deedOf(call, isOurs);
-    if (deed === null || (call.end === Infinity && !wasDone(deed))) continue;
+    const begun = deedOf(call, isOurs);
+    const deed = begun !== null && call.end === Infinity ? doneOf(begun) : begun;
+    if (deed === null) continue;
     recorded.push({ deed, begin: after + 1 + call.begin, end: after + 1 + Math.min(call.end, last) });
   }
   return recorded;
@@ -89,7 +90,7 @@ function deedOf({ name, text, end }: SystemCall, isOurs: (path: string) => boole
   }
 }
 
-/** The answer of a publish, or null for all else that is sent. */
+/** The answer to a publish, or null for anything else that was sent. */
 function answerIn(text: string): Deed | null {
   const sent = Buffer.concat(bytesIn(text)).toString('latin1');
   if (!sent.startsWith('HTTP/1.1 200')) return null;
@@ -99,10 +100,16 @@ function answerIn(text: string): Deed | null {
   return { kind: 'answer', results };
 }
 
-function wasDone(deed: Deed): boolean {
-  if (deed.kind !== 'write') return false;
-  const now = readFileSync(deed.path);
-  return now.subarray(deed.at, deed.at + deed.bytes.length).equals(deed.bytes);
+/**
+ * What a call did that never returned, or null for nothing. A kill may interrupt a write between two pages of memory, so
+ * the file tells how much of it was done.
+ */
+function doneOf(deed: Deed): Deed | null {
+  if (deed.kind !== 'write') return null;
+  const now = readFileSync(deed.path).subarray(deed.at, deed.at + deed.bytes.length);
+  const differs = deed.bytes.findIndex((byte, i) => byte !== now[i]);
+  const done = differs < 0 ? deed.bytes.length : differs;
+  return done === 0 ? null : { ...deed, bytes: deed.bytes.subarray(0, done) };
 }
 
 function pathIn(text: string): string {
