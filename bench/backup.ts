@@ -54,7 +54,7 @@ async function measure(
   print([what, p50Ms.toFixed(1), p99Ms.toFixed(1), maxMs.toFixed(1), String(backups), walMb]);
 }
 
-/** Whether the backup was done before the load was. */
+/** Runs a backup and returns whether it finished before the load did. */
 async function backedUp(
   databasePath: string,
   flags: readonly string[],

@@ -4,7 +4,7 @@ import { PUBLISHERS } from './load/closed-loop.ts';
 import type { Cores } from './process/cores.ts';
 import type { Machine } from './results.ts';
 
-/** What the numbers of this run depend on: the machine, and what the events are like. */
+/** What the numbers of this run depend on: the machine and the events. */
 export function describeMachine(cores: Cores, folder: string, eventText: (k: number) => string): Machine {
   const body = Buffer.from(Array.from({ length: 1000 }, (_, k) => eventText(k)).join(','));
   const packed = zstdCompressSync(body, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });

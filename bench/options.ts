@@ -6,22 +6,22 @@ import { folderOption, jsonFileOption, seedOption } from '../lab/options.ts';
 export interface Options {
   /** Keys at which the growth run ends, or null for the standard run. */
   readonly growthKeys: number | null;
-  /** Commits in the store alone, and what holds them up, in place of the standard run. */
+  /** Commits in the store alone, and what delays them, instead of the standard run. */
   readonly stalls: boolean;
   readonly quick: boolean;
   /** Live followers instead of the standard run. */
   readonly fanOut: boolean;
   /** Workers of a group instead of the standard run. */
   readonly drain: boolean;
-  /** Short things are measured so many times; the median counts. */
+  /** How many times short things are measured; the median counts. */
   readonly runs: number;
-  /** Where the files are written, which is the disk that is measured. */
+  /** Where the files are written; this disk is measured. */
   readonly folder: string;
   readonly pin: boolean;
-  /** The afternoon version is filled to as many keys as ours, too. */
+  /** The afternoon version is also filled to as many keys as ours. */
   readonly fullReferences: boolean;
   readonly jsonPath: string | null;
-  /** Where the server writes its processor profiles, or null for none. */
+  /** Where the server writes processor profiles, or null for none. */
   readonly profileFolder: string | null;
   readonly seed: number;
 }
@@ -33,22 +33,22 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
         'afternoon, (c) an HTTP server that stores nothing.',
     )
     .addOption(option('--keys <number>', ABOUT.keys, wholeNumber(10_000, 1_000_000_000)))
-    .option('--fan-out', 'of the standard run only this: 1000 live followers, 1000 events/s')
-    .option('--drain', 'of the standard run only this: 16 workers of a group drain 200,000 events')
+    .option('--fan-out', 'only this part of the standard run: 1000 live followers, 1000 events/s')
+    .option('--drain', 'only this part of the standard run: 16 workers of a group drain 200,000 events')
     .option('--stalls', ABOUT.stalls)
-    .option('--quick', 'a small version of any run but --keys: under a minute, too short for the bar')
+    .option('--quick', 'a small version of any run except --keys: under a minute, too short for the bar')
     .addOption(option('--runs <number>', ABOUT.runs, wholeNumber(1, 99)))
     .option('--full-references', ABOUT.fullReferences)
     .addOption(folderOption())
-    .option('--no-pin', 'do not hold the servers to one core and the load to another')
+    .option('--no-pin', 'do not pin the servers to one core and the load to another')
     .addOption(jsonFileOption())
     .addOption(option('--profile <folder>', ABOUT.profile, TEXT))
     .addOption(seedOption('other events in another order').default(1))
     .addHelpText('after', MORE)
     .action(({ keys, fanOut, drain, stalls, quick, runs, fullReferences, dir, pin, json, profile, seed }) => {
       if ([keys, fanOut, drain, stalls].filter((one) => one !== undefined).length > 1)
-        throw new Stopped(2, '--keys, --fan-out, --drain and --stalls are runs of their own: name one');
-      if (quick === true && keys !== undefined) throw new Stopped(2, '--quick is not of --keys');
+        throw new Stopped(2, '--keys, --fan-out, --drain and --stalls are separate runs: choose one');
+      if (quick === true && keys !== undefined) throw new Stopped(2, '--quick does not go with --keys');
       return work({
         growthKeys: keys ?? null,
         stalls: stalls === true,
@@ -67,11 +67,11 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
 }
 
 const ABOUT = {
-  keys: 'the growth run: batches of 1000 until so many keys, a line for every 500,000',
-  stalls: 'how long commits take in the store alone, and for how long sealing and merging hold them up',
-  runs: 'how often short things are measured; medians count; by default 3, with --quick 1',
+  keys: 'the growth run: batches of 1000 until this many keys, with a line for every 500,000',
+  stalls: 'how long commits take in the store alone, and how long sealing and merging delay them',
+  runs: 'how many times short things are measured; medians count; by default 3, with --quick 1',
   fullReferences: 'fill reference (b) to as many keys as the server before it is measured',
-  profile: 'the server writes processor profiles there (node --cpu-prof)',
+  profile: 'where the server writes processor profiles (node --cpu-prof)',
 };
 
 const MORE = `

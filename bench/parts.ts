@@ -7,8 +7,9 @@ import { TopicRoutes } from '../packages/aggregator/src/followers/topic-routes.t
 import { createEventText } from './load/event-text.ts';
 
 /**
- * The parts of an event's way that a choice was made for, each alone in one thread: what docs/performance.md and the
- * ADRs cite. `npm run bench:parts` prints the median of many rounds over the same 1000 events, nanoseconds an event.
+ * Measures alternatives for single steps of an event's way, each alone in one thread: the numbers that
+ * docs/performance.md and the ADRs cite. `npm run bench:parts` prints, for each, the median of many rounds over the same
+ * 1000 events, in nanoseconds per event.
  */
 const EVENTS = 1000;
 const ROUNDS = 200;

@@ -24,17 +24,17 @@ export function scenarioOf(batch: number, runs: readonly Measure[]): Scenario {
   };
 }
 
-/** What was seen of one server. Null is what it does not have or this machine does not tell. */
+/** The measures of one server. Null is what it does not have or this machine cannot tell. */
 export interface System {
   readonly name: string;
-  /** Keys that were stored when the first and after the last measure. */
+  /** Keys stored before the first measure and after the last. */
   readonly keys: readonly [number, number] | null;
   readonly scenarios: readonly Scenario[];
   /** After the measures. */
   readonly memory: Memory | null;
-  /** File and write-ahead log by stored events, after the measures. */
+  /** Size of the file and its write-ahead log per stored event, after the measures. */
   readonly diskBytesPerEvent: number | null;
-  /** From the start of the process to the first 200 of /ready, after each `kill -9`. */
+  /** Time from the start of the process to the first 200 of /ready, after each `kill -9`. */
   readonly readyMs: readonly number[] | null;
 }
 
@@ -53,7 +53,7 @@ export interface Reading {
   readonly bytesPerS: number;
   readonly runs: readonly number[];
   readonly bareEventsPerS: number;
-  /** By second of processor time, the server's and the bare loop's: what other work on the machine does not change. */
+  /** Per second of processor time, of server and bare loop; other work on the machine does not change it. */
   readonly eventsPerCpuS: number;
   readonly bareEventsPerCpuS: number;
   readonly memoryAfter: Memory | null;
@@ -68,7 +68,7 @@ export interface Machine {
   readonly pinned: { readonly server: number; readonly load: number } | null;
   readonly publishers: number;
   readonly eventBytes: number;
-  /** Of a body of 1000 events: how small zstd, level 1, makes it. */
+  /** To what share of its size zstd, level 1, packs a body of 1000 events. */
   readonly zstdShare: number;
 }
 
@@ -103,7 +103,7 @@ export interface GrowthResults {
   readonly diskBytesPerEventStopped: number;
 }
 
-/** One measure of events on their way to live followers; times are from commit to receipt. */
+/** One measure of events delivered to live followers; times are from commit to receipt. */
 export interface FanOutRun {
   readonly events: number;
   /** Events times followers. */
@@ -111,7 +111,7 @@ export interface FanOutRun {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  /** From the publisher's answer, which may come before or after the follower's event. */
+  /** Time since the publisher's answer, which may come before or after the follower's event. */
   readonly p99SinceAnswerMs: number;
   readonly serverCpuShare: number;
   readonly loadCpuShare: number;
@@ -131,13 +131,13 @@ export interface FanOutResults {
   readonly fanOut: FanOut;
 }
 
-/** Draining a group, so many events at a time; numbers are of all runs together or medians of them. */
+/** Draining a group, `batch` events at a time; numbers are over all runs, or their medians. */
 export interface DrainRun {
   readonly batch: number;
   readonly eventsPerS: number;
-  /** At which the events were published, in batches of as many. */
+  /** The rate at which the events were published, in batches of the same size. */
   readonly ingestEventsPerS: number;
-  /** By second of the server's processor time. */
+  /** Per second of the server's processor time. */
   readonly eventsPerCpuS: number;
   readonly ingestEventsPerCpuS: number;
   readonly p50PullMs: number;
@@ -160,7 +160,7 @@ export interface DrainResults {
   readonly drain: Drain;
 }
 
-/** So many commits of so many events each. */
+/** A number of commits of `batch` events each. */
 export interface StallLoad {
   readonly batch: number;
   readonly commits: number;
@@ -173,19 +173,19 @@ interface Spread {
   readonly max: number;
 }
 
-/** Some of the commits of a load: those that had this beside their own events. */
+/** Those commits of a load during which this went on. */
 export interface StallRow {
   readonly what: string;
   readonly commits: number;
   readonly tookMs: Spread;
-  /** How long the steps of sealing and merging took of that, and their processor time. */
+  /** The part of it that steps of sealing and merging took, and their processor time. */
   readonly heldMs: Spread;
   readonly heldCpuMs: Spread;
 }
 
 export interface StallSize {
   readonly batch: number;
-  /** The first is of all commits. */
+  /** The first row covers all commits. */
   readonly rows: readonly StallRow[];
 }
 
@@ -196,7 +196,7 @@ export interface StallsResults {
   readonly sizes: readonly StallSize[];
 }
 
-/** One line of the issue's bar. */
+/** One line of the bar that the project set itself. */
 export interface BarLine {
   readonly what: string;
   readonly bar: string;

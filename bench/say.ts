@@ -1,4 +1,4 @@
-/** Says on standard error what is being done. */
+/** Says on standard error what is going on. */
 export function say(text: string): void {
   process.stderr.write(`${text}\n`);
 }

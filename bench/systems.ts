@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import type { Cores } from './process/cores.ts';
 import type { ServerCommand } from './process/server-process.ts';
 
-/** As `npm start` and the image start it. */
+/** The flags that `npm start` and the image use. */
 const START_FLAGS = ['--max-semi-space-size=4'];
 
-/** The server that is measured, with a file of its own in the folder. */
+/** The server under test, with its own file in the folder. */
 export function chronicleWeaver(folder: string, cores: Cores, profileFolder: string | null): ServerCommand {
   return {
     name: 'ChronicleWeaver',

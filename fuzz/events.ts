@@ -6,11 +6,11 @@ import { hostileText, plainText } from './values.ts';
 /** A body for `POST /publish`. */
 export interface PublishBody {
   readonly text: string;
-  /** That it must be stored, as it stands here: an event each, in order. Null where it may be refused. */
+  /** The events that must be stored exactly as written here, in order. Null if the body may be refused. */
   readonly valid: readonly string[] | null;
 }
 
-/** Bodies of a step: valid ones, ones with a fault in an event, and ones that are broken as a whole. */
+/** A valid body, one with a faulty event, or one that is broken as a whole. */
 export function publishBody(random: SeededRandom, step: number): PublishBody {
   const count = random.of([0, 1, 1, 1, 2, 3, 20] as const);
   const isBare = count === 1 && random.chance(0.3);
@@ -24,7 +24,7 @@ export function publishBody(random: SeededRandom, step: number): PublishBody {
   return { text, valid: isFaulty && count > 0 ? null : events };
 }
 
-/** The text of one event; where it is faulty, one or two things are changed about it that it may not survive. */
+/** The text of one event. A faulty one has one or two changes that may make it invalid. */
 function eventText(random: SeededRandom, id: string, isFaulty: boolean, isLong: boolean): string {
   const name = (max: number): string =>
     isLong
@@ -33,7 +33,7 @@ function eventText(random: SeededRandom, id: string, isFaulty: boolean, isLong: 
         ? decent(random, max)
         : plainText(random);
   let members: [name: string, text: string][] = [
-    // The step's number keeps it from being an event of another step.
+    // The step's number keeps ids of different steps apart.
     ['event_id', stringText(random, `${id} ${random.chance(0.2) ? decent(random, 400) : ''}`)],
     ['topic', stringText(random, name(LIMITS.topicCharsMax))],
     ['source', stringText(random, name(LIMITS.sourceCharsMax))],
@@ -61,7 +61,7 @@ function eventText(random: SeededRandom, id: string, isFaulty: boolean, isLong: 
   return `{${members.map(([name, text]) => `${JSON.stringify(name)}:${text}`).join()}}`;
 }
 
-/** A hostile text that is a valid name all the same. */
+/** A hostile text that is still a valid name. */
 function decent(random: SeededRandom, charsMax: number): string {
   const text = hostileText(random).replaceAll('\0', '').toWellFormed();
   return Array.from(text).slice(0, charsMax).join('') || 'x';

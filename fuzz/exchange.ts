@@ -5,20 +5,19 @@ import type { Step } from './step.ts';
 export interface Exchange extends Received {
   /** From the last byte sent to the end of the exchange, milliseconds. */
   readonly tookMs: number;
-  /** The server was told that no more comes, upon which it may leave an answer where it is. */
+  /** We closed our side, so the server may have left an answer unfinished. */
   readonly isEnded: boolean;
 }
 
-/** How long a server may say nothing before it is told that no more comes, where it may be waiting for more. */
+/** How long to wait in silence before closing our side, in case the server expects more bytes. */
 const QUIET_MS = 150;
-/** How long all may take. */
+/** The longest that the whole exchange may take. */
 const END_MS = 10_000;
 
 /**
- * Sends a step's bytes on a connection of its own and reads until the server closes it, or until every request that is
- * known to be in it is answered. Where the bytes are not sure to be whole requests the server may wait for more: it is then
- * told that none come.
- * Throws a ResponseError where what comes back is not HTTP.
+ * Sends a step's bytes on a connection of its own and reads until the server closes it. Unless the bytes are sure to be
+ * whole requests, the server may wait for more, so after a short silence we close our side.
+ * Throws a ResponseError if what comes back is not HTTP.
  */
 export function exchange(port: number, { bytes, methods, isSure }: Step): Promise<Exchange> {
   return new Promise((resolve, reject) => {
@@ -50,11 +49,11 @@ export function exchange(port: number, { bytes, methods, isSure }: Step): Promis
     socket.on('connect', () => socket.write(bytes));
     socket.on('data', (piece: Buffer) => {
       pieces.push(piece);
-      // Answers that end are followed by the end of the connection; one that has none is not waited for.
+      // The connection closes after answers that end. A stream never ends, so there is nothing to wait for.
       if (isEventStream(pieces)) finish();
       else quiet.refresh();
     });
-    // A server that refuses early may close before it has read all.
+    // A server that refuses early may close before it has read everything.
     socket.on('error', () => undefined);
     socket.on('end', () => socket.end());
     socket.on('close', finish);

@@ -1,4 +1,4 @@
-/** A response as it came, or the part of one that an end without a length left. */
+/** A response as it arrived; one without a length ends with its connection. */
 export interface RawResponse {
   readonly status: number;
   readonly headers: readonly (readonly [name: string, value: string])[];
@@ -7,9 +7,9 @@ export interface RawResponse {
 
 export interface Received {
   readonly responses: readonly RawResponse[];
-  /** What stands behind the last whole response. */
+  /** The bytes after the last whole response. */
   readonly rest: Buffer;
-  /** A response without an end has begun: `text/event-stream`. */
+  /** The last response is a `text/event-stream`, which never ends. */
   readonly isStreaming: boolean;
 }
 
@@ -17,8 +17,8 @@ export interface Received {
 export class ResponseError extends Error {}
 
 /**
- * Takes what a server sent apart, as strictly as a client may that is afraid of responses that were split. `methods` are
- * those of the requests, where they are known: an answer to HEAD has no body.
+ * Parses what a server sent, strictly enough to notice if a request managed to split a response in two. `methods` are
+ * those of the requests, if they are known: an answer to HEAD has no body.
  */
 export function readResponses(bytes: Buffer, methods: readonly string[] | null): Received {
   const responses: RawResponse[] = [];
@@ -37,7 +37,7 @@ export function readResponses(bytes: Buffer, methods: readonly string[] | null):
       responses.push({ status, headers, body: Buffer.alloc(0) });
       return { responses, rest: Buffer.alloc(0), isStreaming: true };
     }
-    // What could not be read as a request is answered as if it were a GET.
+    // The server answers what it cannot parse as if it were a GET.
     const isHead = methods?.[responses.length] === 'HEAD' && bytes[bodyStart] !== OPEN_BRACE;
     const isBodiless = isHead || status === 204 || status === 304;
     const found = isBodiless

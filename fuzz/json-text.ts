@@ -1,19 +1,19 @@
 import type { SeededRandom } from '../lab/random.ts';
 import { hostileText, plainText } from './values.ts';
 
-/** JSON as text: what is to be sent is often no JSON, and what is must come back digit by digit. */
+/** JSON as text: much of what is sent is not valid JSON, and what is valid must come back digit for digit. */
 
-/** The text of a string, with escapes here and there that mean the same. */
+/** The JSON of a string, now and then with an escape where none is needed. */
 export function stringText(random: SeededRandom, value: string): string {
   const text = JSON.stringify(value);
   if (!random.chance(0.1)) return text;
   return text.replace(/[a-z]/i, (char) =>
-    // Not the letter of an escape.
+    // Never touch the letter of an existing escape.
     text.includes('\\') ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
 
-/** A valid value of any kind, no deeper than `depth`, in which no name stands twice. */
+/** A valid value of any kind, at most `depth` deep, in which no name is repeated. */
 function validValue(random: SeededRandom, depth: number): string {
   switch (random.whole(0, depth > 0 ? 7 : 5)) {
     case 0:
@@ -62,13 +62,13 @@ function memberName(random: SeededRandom): string {
   ]);
 }
 
-/** What stands where a value should: values of any kind, huge ones, and what is no JSON. */
+/** What to put where a value belongs: values of any kind, huge ones, and text that is not JSON. */
 export function hostileValue(random: SeededRandom): string {
   switch (random.whole(0, 9)) {
     case 0:
       return JSON.stringify(hostileText(random));
     case 1:
-      // As it is, without escapes: control characters, half pairs.
+      // Raw, without escapes: control characters, half surrogate pairs.
       return `"${hostileText(random).replaceAll('"', '')}"`;
     case 2:
       return random.of([
@@ -122,7 +122,7 @@ export function hostileValue(random: SeededRandom): string {
   }
 }
 
-/** Makes of a text one that is probably not what it was: what a broken or a wicked client sends. */
+/** Damages a text the way a broken or malicious client would. */
 export function brokenText(random: SeededRandom, text: string): string {
   const at = random.whole(0, text.length);
   switch (random.whole(0, 7)) {

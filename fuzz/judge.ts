@@ -4,10 +4,10 @@ import type { RawResponse } from './http-response.ts';
 import type { Step } from './step.ts';
 import { SECRET } from './target.ts';
 
-/** The longest that an answer may take where nothing else is wrong: a pattern that blows up takes longer. */
+/** The longest that an answer may take, milliseconds: catastrophic backtracking takes longer. */
 const TOOK_MS_MAX = 5_000;
 
-/** Every header that the service sends. Another one came from a request. */
+/** Every header that the service sends. Any other was injected by a request. */
 const HEADERS = new Set([
   'accept-ranges',
   'allow',
@@ -32,7 +32,7 @@ const HEADERS = new Set([
 
 const OWN_HEADERS = 'chronicle-';
 
-/** What is wrong with what was answered to a step; empty where nothing is. */
+/** What is wrong with the answers to a step; empty if nothing is. */
 export function faultsIn(
   step: Step,
   { responses, rest, isStreaming, tookMs, isEnded }: Exchange,
@@ -65,12 +65,12 @@ export function faultsIn(
       faults.push(`${valid.length} events were answered with ${excerpt(response.body)}`);
     }
     if (answer !== null && eventsIn(text) === null)
-      faults.push(`what is no JSON was taken: ${text.slice(0, 500)}`);
+      faults.push(`something that is not JSON was accepted: ${text.slice(0, 500)}`);
   }
   return faults;
 }
 
-/** What everybody may ask; to HEAD it is answered without a body. */
+/** Whether this is an answer that anybody may have. An answer to HEAD has no body. */
 function isOpen({ status, headers, body }: RawResponse): boolean {
   const length = Number(headerOf({ status, headers, body }, 'content-length'));
   return body.length === 0 ? length <= OPEN_BYTES_MAX : /^\{"message":"[^"]*"\}$/.test(body.toString());
@@ -111,7 +111,7 @@ function problemFaults(status: number, body: Buffer): string[] {
   return isRight ? [] : [`status ${status} with the problem ${excerpt(body)}`];
 }
 
-/** What a publish was answered with, if it was taken. */
+/** The answer to a publish, or null if it was not accepted. */
 export function publishAnswerIn({ status, body }: RawResponse): PublishAnswer | null {
   if (status !== 200 || !body.includes('"events_count"')) return null;
   const answer = parsed(body) as Partial<PublishAnswer> | undefined;
@@ -120,7 +120,7 @@ export function publishAnswerIn({ status, body }: RawResponse): PublishAnswer | 
     : null;
 }
 
-/** The events of a body, or null where it is no JSON. */
+/** The events of a body, or null if it is not JSON. */
 export function eventsIn(text: string): { readonly event_id: string; readonly topic: string }[] | null {
   const body = parsed(Buffer.from(text)) as { events?: { event_id: string; topic: string }[] } | undefined;
   if (body === undefined) return null;

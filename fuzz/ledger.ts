@@ -5,15 +5,15 @@ import { eventsIn, publishAnswerIn } from './judge.ts';
 import type { Step } from './step.ts';
 import type { Target } from './target.ts';
 
-/** What the answers say is stored, to be compared with the books and with what is read. */
+/** What the answers say is stored, to compare with the books and with what is read back. */
 export class Ledger {
   received = 0;
   accepted = 0;
-  /** Events that may be stored beside these: of publishes whose answer was lost, or whose bytes were broken. */
+  /** How many more events may be stored: from publishes whose answer was lost or whose bytes were broken. */
   unknown = 0;
-  /** What was taken for each key: what is stored is one of them. */
+  /** All events that were accepted under each key; the stored one must be among them. */
   readonly #taken = new Map<string, unknown[]>();
-  /** Those of valid events, which must be stored exactly as they are here. */
+  /** The texts of valid events, which must be stored exactly like this. */
   readonly #exact = new Map<string, string>();
 
   note({ methods, publishes }: Step, { responses }: Exchange): void {
@@ -36,7 +36,7 @@ export class Ledger {
     }
   }
 
-  /** Reads everything that is stored; returns what is wrong with it. */
+  /** Reads everything that is stored and returns what is wrong with it. */
   async faultsIn({ url, headers }: Target): Promise<string[]> {
     const faults: string[] = [];
     const missing = new Set(this.#taken.keys());

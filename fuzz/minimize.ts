@@ -1,6 +1,6 @@
 /**
- * Fewer bytes that still fail: pieces are left out as long as that does not make the failure go away, large ones first
- * (Zeller and Hildebrandt's delta debugging, the part that removes).
+ * Finds fewer bytes that still fail, by leaving out pieces, large ones first, as long as the failure stays (the removing
+ * half of Zeller and Hildebrandt's delta debugging).
  */
 export async function minimized(
   failing: Buffer,

@@ -1,10 +1,10 @@
-/** What the service says of itself in `/openapi.json`, as far as requests are made from it. */
+/** An operation in `/openapi.json`: the parts from which requests are made. */
 export interface Operation {
   readonly method: string;
   /** Like `/events/{topic}/{event_id}`. */
   readonly path: string;
   readonly parameters: readonly Parameter[];
-  /** Of a JSON body, or null where the operation takes none. */
+  /** The schema of the JSON body, or null if the operation takes none. */
   readonly body: Schema | null;
 }
 
@@ -34,7 +34,7 @@ interface DocumentedOperation {
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
 }
 
-/** What stands beside the documented operations: pages for people, and what is no address of ours. */
+/** Addresses that are not documented operations: pages for people, and some that do not exist. */
 const UNDOCUMENTED = [
   '/openapi.json',
   '/docs',

@@ -9,7 +9,7 @@ import type { Options } from './options.ts';
 import { type Step, stepOf } from './step.ts';
 import { Target, type TargetOptions } from './target.ts';
 
-/** Steps between two looks at the books. */
+/** How many steps lie between two checks of the books. */
 const GROUP_STEPS = 64;
 const CONNECTIONS = 32;
 
@@ -21,15 +21,15 @@ export interface Fuzzed {
   readonly findings: Finding[];
 }
 
-/** Something that must not be. */
+/** Something that must not happen. */
 export interface Finding {
   readonly steps: readonly number[];
   readonly faults: readonly string[];
-  /** The bytes that show it, as few as were found; null where no step shows it alone. */
+  /** The fewest bytes found that show it; null if no step shows it alone. */
   readonly bytes: Buffer | null;
 }
 
-/** Sends the steps of a seed, in groups, and looks after each at answers, books, log and process. */
+/** Sends the steps of a seed in groups, and checks answers, books, log and process after each. */
 export async function fuzz(
   options: Options,
   onGroup: (fuzzed: Fuzzed) => void,
@@ -54,7 +54,7 @@ export async function fuzz(
         const finding = await findingOf(steps, faults, options.triesMax, service);
         fuzzed.findings.push(finding);
         onFinding(finding);
-        // What it is now in is not what the ledger says.
+        // Its state no longer matches the ledger.
         await target.stop();
         target = await Target.start(service);
         ledger = new Ledger();
@@ -77,7 +77,7 @@ export async function fuzz(
   return fuzzed;
 }
 
-/** Sends the steps, some at once; returns all that is wrong. */
+/** Sends the steps, several at a time, and returns everything that is wrong. */
 async function runGroup(
   target: Target,
   steps: readonly Step[],
@@ -97,7 +97,7 @@ async function runGroup(
       for (const fault of faultsIn(step, answered, target.isGuarded))
         faults.push(`step ${step.index}: ${fault}`);
       ledger.note(step, answered);
-      // A publish may have been stored whose answer came too late.
+      // A publish may have been stored although its answer came too late.
       if (!step.isSure && answered.responses.length < (step.methods?.length ?? Infinity)) isUnsure = true;
       for (const { status } of answered.responses) {
         fuzzed?.answers.set(status, (fuzzed.answers.get(status) ?? 0) + 1);
@@ -135,7 +135,7 @@ async function sent(target: Target, step: Step): Promise<Exchange | ResponseErro
   }
 }
 
-/** Looks for the step of a group that shows the fault alone, and for the fewest bytes of it that do. */
+/** Looks for a step of the group that shows the fault alone, and for the fewest of its bytes that do. */
 async function findingOf(
   group: readonly Step[],
   faults: readonly string[],
@@ -158,7 +158,7 @@ async function findingOf(
     return { steps: steps.map(({ index }) => index), faults, bytes: null };
   }
   const bytes = await minimized(step.bytes, triesMax, (fewer) =>
-    // Without what is known of it, so that only what is always wrong counts.
+    // Without what we know of the request, so that only what is always wrong counts.
     fails([{ ...step, bytes: fewer, methods: null, isSure: false, publishes: [] }]),
   );
   return { steps: [step.index], faults: await faultsAlone(steps, service), bytes };
@@ -166,7 +166,7 @@ async function findingOf(
 
 const SUSPECTS_MAX = 5;
 
-/** The steps whose events faults are about: an id begins with the number of its request, of which a step has ten. */
+/** The steps that sent the faulty events: an id begins with its request's number, ten of which make a step. */
 function stepsIn(faults: readonly string[]): Set<number> {
   const numbers = faults.flatMap((fault) =>
     [...fault.matchAll(/"event_id":"(\d+)-/g)].map(([, number]) => number),
@@ -174,7 +174,7 @@ function stepsIn(faults: readonly string[]): Set<number> {
   return new Set(numbers.map((number) => Math.floor(Number(number) / 10)));
 }
 
-/** What is wrong where these steps are the only ones that a service ever got. */
+/** What is wrong when a fresh service gets only these steps. */
 export async function faultsAlone(steps: readonly Step[], service: TargetOptions): Promise<string[]> {
   const target = await Target.start(service);
   const ledger = new Ledger();

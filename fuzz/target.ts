@@ -13,13 +13,13 @@ import {
 import { tempFolder } from '../lab/lifetime.ts';
 
 export interface TargetOptions {
-  /** With keys in force. */
+  /** The service asks for keys. */
   readonly guarded: boolean;
-  /** A program in place of what `npm start` runs. */
+  /** A program to run instead of what `npm start` runs. */
   readonly command?: readonly string[];
 }
 
-/** The secret of the one key there is; it may do everything. */
+/** The secret of the only key, which may do everything. */
 export const SECRET = 'the-secret-of-the-fuzzer';
 const KEY_HEADERS = { authorization: `Bearer ${SECRET}` };
 
@@ -32,9 +32,9 @@ function keyFile(ending: Ending): string {
   return path;
 }
 
-/** A service that is fuzzed: a process and a file of its own, and what it says besides answering. */
+/** The service under test: its process, its file, and what it logs. */
 export class Target {
-  /** What a request that looks after it must have. */
+  /** Headers that our own requests need. */
   readonly headers: Readonly<Record<string, string>>;
   readonly #process: AggregatorProcess;
   readonly #endings: Endings;
@@ -74,7 +74,7 @@ export class Target {
     return (await (await fetch(`${this.url}/stats`, { headers: this.headers })).json()) as StatsAnswer;
   }
 
-  /** What it said since it was last asked, and whether it still runs; empty where all is well. */
+  /** Errors that it logged since the last call, and whether it died; empty if all is well. */
   async complaints(): Promise<string[]> {
     const { program, logs } = this.#process;
     if (program.hasExited) {
@@ -92,7 +92,7 @@ export class Target {
     return complaints;
   }
 
-  /** Ends it as an operator would, or with force where it does not; returns what was wrong with that. */
+  /** Stops it as an operator would, by force if need be; returns what went wrong. */
   async stop(): Promise<string[]> {
     try {
       await this.#process.stop();
@@ -104,7 +104,7 @@ export class Target {
     }
   }
 
-  /** Its log comes by another way than its answers. */
+  /** Gives its log, which takes another way than its answers, time to arrive. */
   async settle(): Promise<void> {
     await sleep(20);
   }

@@ -1,6 +1,6 @@
 import type { SeededRandom } from '../lab/random.ts';
 
-/** Texts that have broken something somewhere: paths, SQL, headers, prototypes, encodings, numbers, patterns, times. */
+/** Texts known to break programs: paths, SQL, headers, prototypes, encodings, numbers, patterns, times. */
 const TEXTS: readonly [string, ...string[]] = [
   '',
   ' ',
@@ -88,11 +88,11 @@ const TEXTS: readonly [string, ...string[]] = [
   'orders',
 ];
 
-/** Lengths at the bounds of names and of what a head may hold. */
+/** Lengths around the limits of names and of request heads. */
 const LENGTHS = [1, 127, 128, 129, 255, 256, 257, 511, 512, 513, 2048, 6145] as const;
 const CHARS = ['x', 'é', '漢', '😀', '.', '%', '"', '\\', 'a.'] as const;
 
-/** A text that may mean trouble. */
+/** A text that may cause trouble. */
 export function hostileText(random: SeededRandom): string {
   if (random.chance(0.2)) return random.of(CHARS).repeat(random.of(LENGTHS));
   if (random.chance(0.2)) return hostileText(random) + hostileText(random);
@@ -100,13 +100,13 @@ export function hostileText(random: SeededRandom): string {
   return random.of(TEXTS);
 }
 
-/** Characters from all over Unicode, now and then half a pair. */
+/** Characters from all of Unicode, now and then half a surrogate pair. */
 function randomText(random: SeededRandom, chars: number): string {
   const ceilings = [0x7f, 0xff, 0xffff, 0x10ffff] as const;
   return String.fromCodePoint(...Array.from({ length: chars }, () => random.whole(0, random.of(ceilings))));
 }
 
-/** A text that is fine in any name. */
+/** A text that is valid in any name. */
 export function plainText(random: SeededRandom): string {
   return random.of([
     'orders',
@@ -124,9 +124,9 @@ export function plainText(random: SeededRandom): string {
   ]);
 }
 
-/** Characters that a path or a query must write with percent signs, and some that it need not. */
+/** Percent-encodes what a path or a query must encode, and sometimes more. */
 export function escaped(random: SeededRandom, text: string): string {
-  // Half a pair has no UTF-8; the bytes that it would have are none.
+  // Half a surrogate pair has no UTF-8 and becomes U+FFFD.
   const percent = (char: string): string =>
     [...Buffer.from(char)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
   const written = (char: string): string =>

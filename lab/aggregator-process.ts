@@ -11,17 +11,17 @@ export interface LogLine {
   [name: string]: unknown;
 }
 
-/** pino's numbers. */
+/** The numbers that pino uses. */
 export const LEVEL = { debug: 20, info: 30, warn: 40, error: 50 } as const;
 
 export type Settings = Readonly<Record<string, string | undefined>>;
 
 export interface StartOptions {
-  /** Variables of the environment beside the file's path and a free port; undefined takes one away. */
+  /** Environment variables besides the file's path and a free port; undefined removes one. */
   readonly settings?: Settings;
-  /** A command that the service is run by, such as strace; it must leave the service its own child. */
+  /** A command that runs the service, such as strace; the service must stay a child of ours. */
   readonly under?: readonly string[];
-  /** A program in place of what `npm start` runs. */
+  /** A program to run instead of what `npm start` runs. */
   readonly command?: readonly string[];
 }
 
@@ -41,12 +41,12 @@ export interface StatsAnswer {
   commits: number;
 }
 
-/** What says when to clean up: a test, or whatever else has an end. */
+/** Something that says when to clean up, such as a test. */
 export interface Ending {
   after(work: () => unknown): void;
 }
 
-/** An end that is not a test's: of a block with `await using`. What came last is cleaned up first. */
+/** Cleans up at the end of a block with `await using`, in reverse order. */
 export class Endings implements Ending, AsyncDisposable {
   readonly #works: (() => unknown)[] = [];
 
@@ -62,8 +62,8 @@ export class Endings implements Ending, AsyncDisposable {
 const START_COMMAND = startCommand();
 
 /**
- * A folder of its own, with the service's file, in which a test starts processes, one after the other or at once. With
- * the test it goes away: first the processes, then the folder.
+ * A new folder for the service's file, in which a test starts processes, one after another or at the same time. When the
+ * test ends, the processes are killed and the folder is removed.
  */
 export class Site {
   readonly folder: string;
@@ -88,8 +88,8 @@ export class Site {
   }
 
   /**
-   * Starts the service on a port that a later one can have again. It is below those that the kernel gives to clients:
-   * one of these could be taken by any connection in the meantime.
+   * Starts the service on a port that a later one can use again. The port is below those that the kernel gives to clients,
+   * because any connection could take one of these in the meantime.
    */
   async startOnFixedPort(options: StartOptions = {}): Promise<AggregatorProcess> {
     for (let attempt = 1; ; attempt++) {
@@ -106,7 +106,7 @@ export class Site {
     }
   }
 
-  /** Starts the service where it is not to come up, and returns it after its end. */
+  /** Starts the service when it is expected to fail, and returns it after its end. */
   async fail(options: StartOptions = {}): Promise<Program> {
     const program = this.#aggregator(options);
     await program.exit(15_000);
@@ -152,7 +152,7 @@ export class AggregatorProcess {
       () => this.#listening.reject(new Error(`the service did not come up\n${this.program.printed()}`)),
       (error: unknown) => this.#listening.reject(error),
     );
-    // It is told to whoever waits for it.
+    // `listening` reports the error.
     this.#listening.promise.catch(() => {});
   }
 
@@ -165,7 +165,7 @@ export class AggregatorProcess {
     return this.#port;
   }
 
-  /** Resolves when the service's log says that it listens; rejects where it ends before, or takes longer. */
+  /** Resolves when the log says that the service listens; rejects if it ends first or takes longer. */
   async listening(withinMs = START_MS_MAX): Promise<void> {
     const timer = setTimeout(() => {
       const message = `the service does not listen after ${withinMs} ms\n${this.program.printed()}`;
@@ -180,14 +180,14 @@ export class AggregatorProcess {
     }
   }
 
-  /** Ends it as an operator does, and expects a clean end. */
+  /** Stops it as an operator does, and expects a clean end. */
   async stop(withinMs = STOP_MS_MAX): Promise<void> {
     this.program.signal('SIGTERM');
     const { code } = await this.program.exit(withinMs);
     assert.equal(code, 0, this.program.printed());
   }
 
-  /** As a crash ends it. */
+  /** Kills it, like a crash. */
   kill(): Promise<void> {
     return this.program.kill();
   }
@@ -202,7 +202,7 @@ export class AggregatorProcess {
     });
   }
 
-  /** Publishes a batch and returns the answer, with a verdict and an offset for each event. */
+  /** Publishes a batch and returns the answer, with verdict and offset for each event. */
   async publish(...events: Event[]): Promise<PublishAnswer> {
     const response = await this.post({ events }, '/publish?results=true');
     const text = await response.text();

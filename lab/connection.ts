@@ -5,12 +5,12 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Longer than any answer may take; a server that is stuck ends the run instead of holding it. */
+/** Longer than any answer may take, so that a stuck server fails the run instead of blocking it. */
 const SILENCE_MS_MAX = 60_000;
 
 /**
- * One keep-alive connection with one request under way at most. It writes prepared bytes and reads just as much HTTP
- * as our servers answer with (a status and a Content-Length), so that the load costs its core little.
+ * A keep-alive connection with at most one request under way. To keep the load cheap, it writes prepared bytes and
+ * understands only as much HTTP as our servers use: a status and a Content-Length.
  */
 export class Connection {
   readonly #socket: Socket;

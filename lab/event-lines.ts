@@ -1,8 +1,7 @@
 import { Readable } from 'node:stream';
 
 /**
- * What a `GET` answers as events, a line of JSON each, as they come. Throws where it is not answered with 200, or is cut
- * short.
+ * Reads events with a `GET`, a line of JSON each, as they arrive. Throws if the answer is not 200 or is cut short.
  */
 export async function* eventLines(
   url: string,

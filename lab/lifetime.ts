@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * What must not outlive this process: its children and its temporary folders. Whatever ends it short of SIGKILL, be it
- * an error, a signal or the last line of main, takes them along.
+ * What must not outlive this process: its children and its temporary folders. Unless it ends by SIGKILL, they end with it.
  */
 const children = new Map<ChildProcess, () => void>();
 const folders = new Set<string>();
 
 process.on('exit', () => {
-  // SIGKILL ends a child that is held by SIGSTOP, too.
+  // SIGKILL also ends a child that SIGSTOP has paused.
   for (const kill of children.values()) kill();
   for (const folder of folders) remove(folder);
 });
@@ -25,7 +24,7 @@ for (const [signal, code] of [
   process.on(signal, () => process.exit(code));
 }
 
-/** Takes care that the child ends with us. */
+/** Makes the child end with us. */
 export function own(child: ChildProcess): void {
   children.set(child, () => child.kill('SIGKILL'));
   child.once('exit', () => children.delete(child));
@@ -49,14 +48,14 @@ export function ownGroup(child: ChildProcess): () => void {
   return kill;
 }
 
-/** A folder that is removed with everything in it when it is disposed, at the latest when this process ends. */
+/** A folder that is removed when it is disposed, or at the latest when this process ends. */
 export interface TempFolder extends Disposable {
   readonly path: string;
-  /** Leaves it where it is, for somebody to look at. */
+  /** Keeps the folder, for somebody to look at. */
   keep(): void;
 }
 
-/** A new folder in `parent`, which is made where it is missing. */
+/** A new folder in `parent`, which is created if it is missing. */
 export function tempFolder(parent = tmpdir(), prefix = 'chronicleweaver-'): TempFolder {
   mkdirSync(parent, { recursive: true });
   const path = mkdtempSync(join(parent, prefix));

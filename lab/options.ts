@@ -7,12 +7,12 @@ import { newSeed } from './random.ts';
 
 const PATH: Kind<string> = { takes: '', read: (text) => resolve(text) };
 
-/** `--seed`; by default one that no run has had. */
+/** `--seed`; by default a new one. */
 export function seedOption(about: string) {
   return option('--seed <number>', about, wholeNumber(0, 0xffff_ffff)).default(newSeed(), 'a new one');
 }
 
-/** `--dir`: where the files of a run are written, and so the disk that is put to the test. */
+/** `--dir`: where the files of a run are written, and so the disk that is tested. */
 export function folderOption() {
   return option('--dir <folder>', 'the folder, and so the disk, for the files', PATH).default(
     tmpdir(),

@@ -11,25 +11,25 @@ export interface Exit {
 
 export interface ProgramOptions {
   readonly cwd: string;
-  /** The whole environment: nothing of the developer's own reaches the program, but the search path. */
+  /** The whole environment: of the developer's own, only the search path reaches the program. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Gets every whole line of stdout. */
   readonly onLine?: (line: string) => void;
-  /** What it says on stderr is also shown on ours. */
+  /** Its stderr is also shown on ours. */
   readonly showsErrors?: boolean;
 }
 
-/** Where Node.js keeps what it made of the sources, so that a start takes half the time. It goes with node_modules. */
+/** Where Node.js caches compiled sources, which halves the time of a start. It is removed with node_modules. */
 const COMPILE_CACHE = pathOf('node_modules/.cache/chronicleweaver-tests');
 
 /**
- * A process that a test or a tool started. It never outlives the run: whoever starts it ends it with `kill`, and what
- * still runs when the run itself ends, by a signal or otherwise, is killed on the way out.
+ * A process that a test or a tool started. Whoever starts it ends it with `kill`; if it still runs when the test run or
+ * tool ends, by a signal or otherwise, it is killed as well.
  */
 export class Program {
   stdout = '';
   stderr = '';
-  /** Resolves after the process has ended and all it printed was read. */
+  /** Resolves after the process has ended and all its output was read. */
   readonly exited: Promise<Exit>;
   readonly #child: ChildProcess;
   readonly #name: string;
@@ -60,7 +60,7 @@ export class Program {
       child.once('error', reject);
       child.once('close', (code, signal) => resolve({ code, signal }));
     });
-    // It is told to whoever waits; a test that ended before must not fail for it.
+    // Whoever waits gets the error; a test that has ended must not fail because of it.
     this.exited.catch(() => {});
   }
 
@@ -76,7 +76,7 @@ export class Program {
     this.#child.kill(name);
   }
 
-  /** Waits for its end; rejects, with what it printed, where it still runs after `withinMs`. */
+  /** Waits for its end; rejects, with its output, if it still runs after `withinMs`. */
   async exit(withinMs: number): Promise<Exit> {
     const late = new AbortController();
     const tooLate = sleep(withinMs, undefined, { signal: late.signal }).then(() => {
@@ -90,19 +90,19 @@ export class Program {
     }
   }
 
-  /** As a crash ends it: no handler runs, nothing is flushed. Returns after its end. */
+  /** Ends it like a crash: no handler runs, nothing is flushed. Returns after its end. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.exit(10_000);
   }
 
-  /** What it printed last, for the message of a failure. */
+  /** The end of its output, for the message of a failure. */
   printed(): string {
     return `stdout: ${this.stdout.slice(-2000)}\nstderr: ${this.stderr.slice(-2000)}`;
   }
 }
 
-/** Asks again until the probe says true; rejects with what was waited for. */
+/** Repeats the probe until it returns true; on time-out rejects with a message that says what was awaited. */
 export async function until(
   what: () => string,
   probe: () => boolean | Promise<boolean>,

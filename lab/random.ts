@@ -1,5 +1,5 @@
 /**
- * Choices that can be had again from their seed. The generator is Tommy Ettinger's mulberry32 (public domain).
+ * Random choices that the same seed repeats. The generator is Tommy Ettinger's mulberry32 (public domain).
  */
 export class SeededRandom {
   readonly seed: number;
@@ -20,7 +20,7 @@ export class SeededRandom {
     return min + (this.#next() / 2 ** 32) * (max - min);
   }
 
-  /** True that often: 0 is never, 1 always. */
+  /** True with this probability: 0 is never, 1 always. */
   chance(share: number): boolean {
     return this.#next() < share * 2 ** 32;
   }
@@ -29,7 +29,7 @@ export class SeededRandom {
     return choices[this.whole(0, choices.length - 1)]!;
   }
 
-  /** Choices of their own: what is drawn here does not move what is drawn there. The same numbers give the same ones. */
+  /** Independent choices: drawing from one does not affect the other. The same numbers give the same choices. */
   fork(...numbers: readonly number[]): SeededRandom {
     let seed = this.seed;
     for (const number of numbers) seed = new SeededRandom(seed ^ Math.imul(number + 1, 0x9e3779b1)).#next();
@@ -44,14 +44,14 @@ export class SeededRandom {
   }
 }
 
-/** A seed that was not used before. */
+/** A new seed. */
 export function newSeed(): number {
   return Math.floor(Math.random() * 2 ** 32);
 }
 
 /**
- * Does the work with the choices of the variable's seed, such as CRASH_SEED, or of a new one; where it fails, the
- * failure says which.
+ * Does the work with the seed in the environment variable, such as CRASH_SEED, or with a new one. If it fails, the error
+ * names the seed.
  */
 export async function withSeedOf<T>(
   variable: string,

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 
-/** The path of a file of the repository, given from its root. */
+/** The absolute path of a file of the repository. */
 export function pathOf(file: string): string {
   return join(ROOT, file);
 }
@@ -13,12 +13,12 @@ export function textOf(file: string): string {
   return readFileSync(pathOf(file), 'utf8');
 }
 
-/** The repository's own files that match, from its root, in order of their names. */
+/** The repository's own files that match, relative to its root, sorted by name. */
 export function filesOf(...patterns: string[]): string[] {
   return globSync(patterns, { cwd: ROOT, exclude: (name) => name === 'node_modules' }).toSorted();
 }
 
-/** The rows of every table of a Markdown text that holds the needle, each a list of its cells. */
+/** The rows, as lists of cells, of every table in a Markdown text that contains the needle. */
 export function tableRows(markdown: string, needle: string): string[][] {
   const tables = markdown.split('\n').reduce<string[][]>((tables, line) => {
     if (!line.startsWith('|')) tables.push([]);

@@ -1,17 +1,17 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** One system call, with the places of its begin and its end in the order of all that was traced. */
+/** A system call, with its begin and end as positions in the whole trace. */
 export interface SystemCall {
   readonly name: string;
   /** As strace writes it: `fsync(27</tmp/x/events.db-wal>) = 0`. */
   readonly text: string;
   readonly begin: number;
-  /** Infinity where the process was killed before the call came back. */
+  /** Infinity if the process was killed before the call returned. */
   readonly end: number;
 }
 
-/** Why strace cannot be used here, or null where it can. */
+/** Why strace cannot be used here, or null if it can. */
 export function straceMissing(): string | null {
   const { error, status, stderr } = spawnSync('strace', ['-f', '--seccomp-bpf', '-o', '/dev/null', 'true'], {
     encoding: 'utf8',
@@ -22,8 +22,8 @@ export function straceMissing(): string | null {
 }
 
 /**
- * The command that traces the program that follows it. `-D` leaves that program the caller's own child; `-y` tells
- * each file's path, and `--seccomp-bpf` lets all other calls run at full speed.
+ * The command that traces the program that follows it. `-D` keeps that program a direct child of the caller, `-y` shows
+ * the path of each file, and `--seccomp-bpf` lets all other calls run at full speed.
  */
 export function straceCommand(file: string, ...more: string[]): string[] {
   const calls = 'fsync,fdatasync,pwrite64,write,writev,sendto,sendmsg';
@@ -44,12 +44,12 @@ export function straceCommand(file: string, ...more: string[]): string[] {
   ];
 }
 
-/** Reads what was traced, but for calls that never came back; the traced program must have ended. */
+/** Reads a trace, except calls that never returned; the traced program must have ended. */
 export function readTrace(file: string): SystemCall[] {
   return readWholeTrace(file).filter(({ end }) => end !== Infinity);
 }
 
-/** The same, with calls that never came back. */
+/** The same, including calls that never returned. */
 export function readWholeTrace(file: string): SystemCall[] {
   const calls: SystemCall[] = [];
   const unfinished = new Map<string, { name: string; text: string; begin: number }>();

@@ -1,8 +1,8 @@
 import { SeededRandom } from '../lab/random.ts';
 
 /**
- * The bodies of a run: what they hold follows from the seed, the publisher and the number of the batch alone, so that a
- * retry is the same publish, and what is read back can be compared byte for byte.
+ * The bodies of a run. The same seed, publisher and batch number always give the same body, so a retry is the same
+ * publish, and what is read back can be compared byte for byte.
  */
 export class Batches {
   readonly eventsPerBatch: number;
@@ -11,7 +11,7 @@ export class Batches {
   constructor(seed: number, batchBytes: number) {
     this.eventsPerBatch = Math.max(1, Math.round(batchBytes / EVENT_BYTES));
     const random = new SeededRandom(seed);
-    // Hexadecimal digits pack to half: neither as well as logs nor as badly as pictures.
+    // Hexadecimal digits compress to half: worse than logs, better than pictures.
     this.#text = Array.from({ length: TEXT_CHARS / 8 }, () =>
       random.whole(0, 0xffff_ffff).toString(16).padStart(8, '0'),
     ).join('');
@@ -32,7 +32,7 @@ export class Batches {
   }
 }
 
-/** The three numbers of an event's id, or null where it has another form. */
+/** The three numbers in an event's id, or null if the id looks different. */
 export function eventNumbers(line: string): readonly [number, number, number] | null {
   const match = /^\{"event_id":"(\d+)-(\d+)-(\d+)"/.exec(line);
   return match === null ? null : [Number(match[1]), Number(match[2]), Number(match[3])];

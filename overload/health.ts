@@ -2,15 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { Connection, requestBytes } from '../lab/connection.ts';
 
-/** How long `GET /health` took, milliseconds, in the order asked. */
+/** How long each `GET /health` took, milliseconds, in order. */
 export interface HealthSeen {
   readonly keptMs: readonly number[];
-  /** On a connection of its own each time, its opening included. */
+  /** Each on a new connection, including the time to open it. */
   readonly freshMs: readonly number[];
 }
 
 /**
- * Asks `GET /health` all along, from a thread of its own: what the load keeps its thread from doing must not count.
+ * Keeps asking `GET /health` from a thread of its own, so that the time the load takes on its own thread does not count.
  */
 export class HealthWatch {
   readonly #worker: Worker;
@@ -22,11 +22,11 @@ export class HealthWatch {
       this.#worker.once('message', resolve);
       this.#worker.once('error', reject);
     });
-    // It is told to whoever asks for it in the end.
+    // `end` reports the error.
     this.#seen.catch(() => undefined);
   }
 
-  /** Asks no more and returns what was seen; rejects where an answer was not 200. */
+  /** Stops asking and returns what was seen; rejects if an answer was not 200. */
   async end(): Promise<HealthSeen> {
     this.#worker.postMessage('end' satisfies ToThread, []);
     return this.#seen;
@@ -36,7 +36,7 @@ export class HealthWatch {
 type ToThread = 'end';
 
 const EVERY_MS = 20;
-/** One of so many is asked on a connection of its own. */
+/** One in this many requests uses a new connection. */
 const FRESH_EACH = 5;
 
 if (!isMainThread && parentPort !== null) {

@@ -6,13 +6,13 @@ export interface Options {
   readonly seed: number;
   readonly seconds: number;
   readonly publishers: number;
-  /** Bytes of one publish, about. */
+  /** Approximate size of one publish. */
   readonly batchBytes: number;
   /** How long a sync of the disk takes, milliseconds. */
   readonly syncMs: number;
-  /** Of each kind: silent connections, slow headers, readers that do not read. */
+  /** How many of each kind: silent connections, slow headers, readers that do not read. */
   readonly strangers: number;
-  /** What is judged: the service's resident memory, and how long `/health` takes at most. */
+  /** The limits: the service's resident memory, and how long `/health` may take. */
   readonly memoryBytesMax: number;
   readonly healthMsMax: number;
 }
@@ -22,7 +22,7 @@ const KIB = 1024;
 export function overloadCommand(work: (options: Options) => Promise<void>) {
   return new Command('npm run overload --')
     .description(
-      'Publishes far more than a slow disk takes, and checks that the service refuses what it cannot hold, stays small, ' +
+      'Publishes far more than a slow disk can take, and checks that the service refuses what it cannot hold, stays small, ' +
         'stays alive, and has stored what it acknowledged and nothing else.',
     )
     .addOption(option('--seconds <number>', 'how long', wholeNumber(2, 86_400)).default(60))
@@ -47,7 +47,7 @@ export function overloadCommand(work: (options: Options) => Promise<void>) {
 }
 
 const ABOUT = {
-  strangers: 'silent connections, slow headers and readers that do not read, so many of each',
+  strangers: 'how many silent connections, slow headers and readers that do not read, each',
   memory: 'the resident memory that the service may reach',
-  health: 'how long GET /health may take; on a busy machine its waiting for a core counts, too',
+  health: 'how long GET /health may take; on a busy machine this includes waiting for a core',
 };

@@ -5,7 +5,7 @@ import type { Problem } from '@chronicleweaver/protocol';
 import type { SeededRandom } from '../lab/random.ts';
 import type { Batches } from './batch.ts';
 
-/** What became of a publisher's batches: those below `acknowledged` were answered with 200, and none behind them. */
+/** How far a publisher got: batches below `acknowledged` were answered with 200, and no others. */
 export interface Published {
   readonly publisher: number;
   readonly acknowledged: number;
@@ -21,8 +21,8 @@ export interface Answers {
 }
 
 /**
- * One publisher: a batch after the other, each sent again after the time that Retry-After says until it is taken. It
- * throws at the first answer that is neither a 200 for all of the batch nor a 503 as P-7 promises it.
+ * One publisher: sends one batch after another, each again after its Retry-After until it is accepted. Throws at the first
+ * answer that is neither a 200 for the whole batch nor a 503 as promised by P-7.
  */
 export async function publishUntil(
   done: AbortSignal,
@@ -55,7 +55,7 @@ export async function publishUntil(
   }
 }
 
-/** Of a refusal that is one; throws for any other answer. */
+/** How long a refusal asks to wait; throws for any other answer. */
 function retryAfterMs({ statusCode, headers }: IncomingMessage, answer: string): number {
   const seconds = Number(headers['retry-after']);
   const code = headers['content-type'] === 'application/problem+json' && (JSON.parse(answer) as Problem).code;

@@ -3,15 +3,15 @@ import { type Batches, eventNumbers } from './batch.ts';
 import type { Published } from './publisher.ts';
 
 /**
- * Reads everything that is stored and compares it, byte for byte, with what was acknowledged: every event of every
- * batch that was answered with 200, once, and none of a batch that was refused. Returns how many events that were.
+ * Reads everything that is stored and compares it, byte for byte, with what was acknowledged: every event of every batch
+ * answered with 200, exactly once, and none of a refused batch. Returns how many events there are.
  */
 export async function readBack(
   url: string,
   batches: Batches,
   published: readonly Published[],
 ): Promise<number> {
-  // Events of each batch that were found, by its publisher.
+  // For each publisher, the events found of each of its batches.
   const found = published.map(() => new Map<number, Set<number>>());
   let events = 0;
   for await (const line of eventLines(url)) {

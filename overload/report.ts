@@ -1,12 +1,12 @@
 import type { Options } from './options.ts';
 import type { OverloadSeen } from './run.ts';
 
-/** What did not hold, a line each. What is stored was judged while it was read back. */
+/** The limits that did not hold, a line each. What is stored was checked while it was read back. */
 export function faultsOf(seen: OverloadSeen, options: Options): string[] {
   const { answers, health, peakBytes } = seen;
   const slowestMs = Math.max(...health.keptMs, ...health.freshMs);
   return [
-    answers.refused === 0 ? 'nothing was refused, so this was no overload; use more publishers' : '',
+    answers.refused === 0 ? 'nothing was refused, so this was not an overload; use more publishers' : '',
     answers.acknowledged === 0 ? 'nothing was acknowledged' : '',
     peakBytes > options.memoryBytesMax
       ? `the service reached ${mib(peakBytes)}, it may reach ${mib(options.memoryBytesMax)}`
@@ -24,11 +24,11 @@ export function reportText(seen: OverloadSeen, options: Options): string {
     `${publishers} publishers of ${mib(batchBytes)}, ${seconds} s, a sync takes ${syncMs} ms, seed ${options.seed}`,
     `acknowledged  ${answers.acknowledged} publishes; ${times(answers.acknowledgedMs)}`,
     `refused       ${answers.refused} publishes, 503 with Retry-After each; ${times(answers.refusedMs)}`,
-    `read back     ${seen.eventsStored} events, those of the acknowledged publishes and no other, as they were sent`,
+    `read back     ${seen.eventsStored} events: all of the acknowledged publishes and no others, as they were sent`,
     `memory        at most ${mib(seen.peakBytes)}`,
     `GET /health   ${health.keptMs.length} asked on one connection; ${times(health.keptMs)}`,
     `              ${health.freshMs.length} on new ones; ${times(health.freshMs)}`,
-    `strangers     ${seen.strangersClosed} connections were closed on them`,
+    `strangers     ${seen.strangersClosed} of their connections were closed`,
     '',
   ].join('\n');
 }

@@ -15,16 +15,16 @@ import { Strangers } from './strangers.ts';
 export interface OverloadSeen {
   readonly answers: Answers;
   readonly health: HealthSeen;
-  /** Resident memory of the service, highest. */
+  /** The peak of the service's resident memory. */
   readonly peakBytes: number;
   readonly strangersClosed: number;
   readonly eventsStored: number;
 }
 
 /**
- * A real service on a disk whose syncs are slow, more publishers than it can serve, and strangers who only hold
- * connections. Resolves when all was read back and is what it must be; throws at the first answer that is not, and where
- * the service does not stop cleanly.
+ * Runs a real service on a disk with slow syncs, more publishers than it can serve, and strangers who only hold
+ * connections. Resolves when everything was read back and is right; throws at the first wrong answer, or if the service
+ * does not stop cleanly.
  */
 export async function runOverload(options: Options): Promise<OverloadSeen> {
   const missing = straceMissing();
@@ -39,7 +39,7 @@ export async function runOverload(options: Options): Promise<OverloadSeen> {
 /** https://man7.org/linux/man-pages/man7/sched.7.html, "The nice value". */
 const CROWD_PRIORITY = 10;
 
-/** Only the thread that syncs is stopped; every other call of the service runs at full speed. */
+/** Delays only the thread that syncs; all other calls of the service run at full speed. */
 function slowSyncs(syncMs: number): string[] {
   const inject = `inject=fsync,fdatasync:delay_exit=${syncMs * 1000}`;
   return [
@@ -66,8 +66,8 @@ async function overload(aggregator: AggregatorProcess, options: Options): Promis
   const strangers = new Strangers(port);
   const health = new HealthWatch(port);
   const random = new SeededRandom(options.seed);
-  // The crowd is meant to be on other machines: where cores are wanted, the service and whoever asks for its health, in a
-  // thread of its own, come first. On Linux this is of this thread alone.
+  // The crowd stands for other machines, so the service and the thread that asks for its health come first when cores are
+  // scarce. On Linux this sets the priority of this thread alone.
   if (process.platform === 'linux') setPriority(CROWD_PRIORITY);
   try {
     strangers.silent(options.strangers);

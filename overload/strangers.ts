@@ -1,8 +1,8 @@
 import { type Socket, connect } from 'node:net';
 
 /**
- * Those who take part without publishing: each holds a connection and gives nothing for it. When the server closes one,
- * another takes its place, until `leave`.
+ * Clients that hold connections and contribute nothing. When the server closes one, another takes its place, until
+ * `leave`.
  */
 export class Strangers {
   readonly #port: number;
@@ -16,7 +16,7 @@ export class Strangers {
     this.#port = port;
   }
 
-  /** Ask for everything and read nothing of it. */
+  /** They ask for everything and read none of it. */
   readersThatDoNotRead(count: number): void {
     for (let i = 0; i < count; i++) {
       this.#come((socket) => {
@@ -26,7 +26,7 @@ export class Strangers {
     }
   }
 
-  /** Send a header every second, and never the last one. */
+  /** They send a header every second, and never the last one. */
   slowHeaders(count: number): void {
     for (let i = 0; i < count; i++) {
       this.#come((socket) => {
@@ -36,7 +36,7 @@ export class Strangers {
     }
   }
 
-  /** Send half of a large body, and nothing more. */
+  /** They send half of a large body, and nothing more. */
   halfBodies(count: number, bodyBytes: number): void {
     const half = Buffer.alloc(bodyBytes / 2, ' ');
     for (let i = 0; i < count; i++) {
@@ -50,7 +50,7 @@ export class Strangers {
     }
   }
 
-  /** Open a connection and say nothing. */
+  /** They open a connection and say nothing. */
   silent(count: number): void {
     for (let i = 0; i < count; i++) this.#come(() => undefined);
   }
@@ -66,7 +66,7 @@ export class Strangers {
     this.#sockets.add(socket);
     socket.once('connect', () => begin(socket));
     socket.resume();
-    // How the server ends it does not matter.
+    // It does not matter how the server ends it.
     socket.on('error', () => undefined);
     socket.on('close', () => {
       this.#sockets.delete(socket);

@@ -3,30 +3,30 @@ import { BrokenPromise } from './broken-promise.ts';
 import { type Events, numberOf } from './events.ts';
 
 /**
- * One event of a publish. `new`: event `k`, which no other publish sends before this one is acknowledged; `again`: the
- * same event once more; `conflict`: another event under its id.
+ * One event of a publish. `new`: event `k`, which no other publish sends until this one is acknowledged; `again`: the
+ * same event once more; `conflict`: a different event under the same id.
  */
 export interface Sent {
   readonly k: number;
   readonly as: 'new' | 'again' | 'conflict';
 }
 
-/** Some events that are sent together, as often as it takes. */
+/** Events that are sent together, as many times as it takes. */
 export interface Publish {
   readonly events: readonly Sent[];
-  /** Has an event that is not one, so all of it must be refused. */
+  /** One of its events is invalid, so the whole publish must be refused. */
   readonly isInvalid: boolean;
   attempts: number;
-  /** Attempts of which the answer said that nothing was stored. */
+  /** Attempts whose answer said that nothing was stored. */
   refused: number;
   answered: number;
 }
 
-/** What answers said: of events the first three, of publishes the others. */
+/** What the answers said. The first three count events, the others publishes. */
 export interface Answers {
   accepted: number;
   duplicates: number;
-  /** Counted as duplicates, too. */
+  /** Also counted as duplicates. */
   conflicts: number;
   refused: number;
   invalid: number;
@@ -35,29 +35,28 @@ export interface Answers {
 
 /** What is known of an event. */
 const ACKNOWLEDGED = 1;
-/** An answer told `accepted`. */
+/** An answer said `accepted`. */
 const ACCEPTED = 2;
 /** It was read from the log after a restart. */
 const READ = 4;
-/** It went into a publish that can only be refused. */
+/** It was part of a publish that must be refused. */
 const INVALID = 8;
 
 /**
  * What publishers and readers were told, and so what must hold.
  *
- * In: every publish before each attempt and what came of it; every event that was read. Out: a BrokenPromise on the
- * first thing that cannot be. An event is *unknown*, then *acknowledged* (an answer told its offset), *read*, or both;
- * its offset never changes from the first time it was told. Between two checks the events that were acknowledged and
- * not yet read are kept as *owed*.
+ * In: every publish before each attempt, and its outcome; every event that was read. Out: a BrokenPromise on the first
+ * contradiction. An event is *unknown*, then *acknowledged* (an answer gave its offset), *read*, or both; its offset
+ * never changes once it was seen. Events acknowledged since the last check and not yet read are *owed*.
  */
 export class Account {
-  /** The events of all answered attempts; the books must say as much. */
+  /** Events of all answered attempts; the books must count at least these. */
   answeredEvents = 0;
-  /** The events of attempts that got no answer; the books may say so much more. */
+  /** Events of attempts without an answer; the books may count these as well. */
   unansweredEvents = 0;
-  /** The end of the log as it was read last. */
+  /** The end of the log when it was last read. */
   readTo = 0;
-  /** Events read, each once. */
+  /** Distinct events read. */
   stored = 0;
   readonly storedByTopic = new Map<string, number>();
 
@@ -70,18 +69,18 @@ export class Account {
   #owed: number[] = [];
   #unsettled: Publish[] = [];
 
-  /** @param answers what all answers said, counted on */
+  /** @param answers the counts to add to */
   constructor(events: Events, answers: Answers) {
     this.#events = events;
     this.#answers = answers;
   }
 
-  /** Numbers given out so far. */
+  /** How many numbers were given out. */
   get count(): number {
     return this.#count;
   }
 
-  /** The highest offset that an answer has told. */
+  /** The highest offset in any answer. */
   get lastOffset(): number {
     return this.#lastOffset;
   }
@@ -92,7 +91,7 @@ export class Account {
     return this.#count++;
   }
 
-  /** The offset of an event that was told or read, or 0. */
+  /** The offset at which an event was acknowledged or read, or 0. */
   offsetOf(k: number): number {
     return this.#offsets[k]!;
   }
@@ -107,7 +106,7 @@ export class Account {
     if (publish.isInvalid) for (const k of newOf(publish)) this.#flags[k]! |= INVALID;
   }
 
-  /** A publish that got no answer, or one that refused it, to be sent again. */
+  /** A publish without an answer, or with a refusal, to send again. */
   takeUnsettled(): Publish | undefined {
     return this.#unsettled.shift();
   }
@@ -122,7 +121,7 @@ export class Account {
     this.#leaveUnsettled(publish);
   }
 
-  /** The answer said that nothing of it was stored, and that it may be sent again. */
+  /** The answer said that nothing was stored and that the publish may be sent again. */
   refused(publish: Publish): void {
     this.#answers.refused += 1;
     publish.refused += 1;
@@ -139,7 +138,7 @@ export class Account {
   /**
    * Judges an answer.
    *
-   * @param sentAfter the highest offset that any answer had told when this attempt was sent
+   * @param sentAfter the highest offset that any answer had given when this attempt was sent
    */
   acknowledged(publish: Publish, answer: PublishAnswer, sentAfter: number): void {
     if (publish.isInvalid)
@@ -182,7 +181,7 @@ export class Account {
       throw new BrokenPromise(`offset ${known} for ${describe(result)}, as told or read before`, `${offset}`);
     if (as === 'conflict') expectVerdict(result, ['conflict']);
     else if (as === 'again' || (flags & (ACCEPTED | READ)) !== 0) expectVerdict(result, ['duplicate']);
-    // Where no attempt before this one can have stored it, it is a duplicate of nothing.
+    // If no earlier attempt can have stored it, it cannot be a duplicate.
     else if (attempts - refused === 1) expectVerdict(result, ['accepted']);
     else expectVerdict(result, ['accepted', 'duplicate']);
     if ((flags & (ACKNOWLEDGED | READ)) === 0) this.#owed.push(k);
@@ -192,7 +191,7 @@ export class Account {
   }
 
   /**
-   * An event as the log gives it, a line of JSON.
+   * Notes an event of the log, a line of JSON.
    *
    * @returns its number
    */
@@ -218,7 +217,7 @@ export class Account {
     return k;
   }
 
-  /** All that is stored was read: what is owed must be among it, and publishes are there whole or not at all. */
+  /** After everything was read: what is owed must be among it, and each publish must be whole or absent. */
   settle(): void {
     const lost = this.#owed.filter((k) => (this.#flags[k]! & READ) === 0);
     if (lost.length > 0) {
@@ -273,7 +272,7 @@ function expectVerdict(result: EventResult, verdicts: readonly string[]): void {
     );
 }
 
-/** Throws where the two differ. */
+/** Throws if the two differ. */
 export function expectSame(what: string, expected: unknown, found: unknown): void {
   if (expected !== found) throw new BrokenPromise(`${what} ${String(expected)}`, String(found));
 }

@@ -10,8 +10,8 @@ const SAMPLE_PAGE_EVENTS = 50;
 const SAMPLE_EVENTS = 20;
 
 /**
- * Holds a service on which nobody publishes to the account: reads all that is new, a sample of what was read before,
- * and the books. Throws a BrokenPromise.
+ * Compares a service to which nobody publishes with the account: everything that is new, a sample of the rest, and the
+ * books. Throws a BrokenPromise.
  */
 export async function checkService(
   service: AggregatorProcess,
@@ -26,7 +26,7 @@ export async function checkService(
   await readSample(service, account, events, random, oldTo);
 }
 
-/** The same with every event, whole and topic by topic, in place of a sample. */
+/** The same, but with every event, in one read and topic by topic, instead of a sample. */
 export async function checkWhole(service: AggregatorProcess, account: Account): Promise<void> {
   await readNew(service, account);
   account.settle();
@@ -44,7 +44,7 @@ async function readNew(service: AggregatorProcess, account: Account): Promise<vo
   expectSame('events behind what was read before that are new', count, account.stored - before);
 }
 
-/** Reads an answer to its end, in order; returns how many events it has. */
+/** Reads an answer to its end, checks its order, and returns how many events it has. */
 async function readInOrder(service: AggregatorProcess, account: Account, path: string): Promise<number> {
   let last = 0;
   let count = 0;

@@ -1,16 +1,16 @@
 import { createEventText } from '../bench/load/event-text.ts';
 import { SeededRandom } from '../lab/random.ts';
 
-/** The number in front of an event's id, which says all there is to know of it. */
+/** The number at the start of an event's id, from which the whole event can be made. */
 const NUMBER_IN_ID = /^(\d+)\./;
 
-/** Shares of events with a payload of up to so many characters more, most of it beyond ASCII. */
+/** The share of events with extra characters in their payload, mostly not ASCII, and how many at most. */
 const LONG = { share: 1 / 32, charsMax: 2_000 };
 const VERY_LONG = { share: 1 / 1024, charsMax: 60_000 };
 
 /**
- * The events of a run. Event `k` follows from the seed and `k` alone, so what must be stored is made again, to the
- * byte, and not kept.
+ * The events of a run. The same seed and `k` always give the same event, so what must be stored is made again, byte for
+ * byte, instead of being kept.
  */
 export class Events {
   readonly #base: (k: number) => string;
@@ -31,7 +31,7 @@ export class Events {
     return `${text.slice(0, end)},"more":"${more(k, chars)}"${text.slice(end)}`;
   }
 
-  /** Another event under the id of event `k`: its source, its payload or its timestamp differs. */
+  /** A different event under the id of event `k`, with another source, payload or timestamp. */
   conflicting(k: number): string {
     const text = this.text(k);
     switch (k % 3) {
@@ -44,7 +44,7 @@ export class Events {
     }
   }
 
-  /** Event `k` as nobody may send it: one field too many. */
+  /** Event `k` made invalid by one field too many. */
   invalid(k: number): string {
     return `${this.text(k).slice(0, -1)},"severity":"high"}`;
   }
@@ -61,7 +61,7 @@ export class Events {
   }
 }
 
-/** The number of the event with this id, or null where no event of a run has it. */
+/** The number of the event with this id, or null if no event of a run has it. */
 export function numberOf(eventId: string): number | null {
   const digits = NUMBER_IN_ID.exec(eventId)?.[1];
   return digits === undefined ? null : Number(digits);

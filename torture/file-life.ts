@@ -15,10 +15,10 @@ import { publish, publishUnsettled } from './publisher.ts';
 import type { KilledWhile, Report } from './report.ts';
 
 interface Setting {
-  /** Its own, empty. */
+  /** An empty folder for this file alone. */
   readonly folder: string;
   readonly source: Source;
-  /** Buckets of a run of level 0 in this source. */
+  /** How many buckets a run of level 0 has in this source. */
   readonly runBuckets: number;
   readonly random: SeededRandom;
   readonly report: Report;
@@ -32,9 +32,9 @@ const STOP_MS_MAX = 60_000;
 /**
  * One file, from its first start through many kills to a check of everything.
  *
- * At any time there is one process at most: none, one that starts, serves or stops. After every kill the files are
- * copied, if the walk through the copy before is over, and the copy is walked from end to end while the next process
- * already runs on the files themselves.
+ * There is at most one process at a time: starting, serving or stopping. After a kill the files are copied, unless the
+ * previous copy is still being walked, and the copy is walked from end to end while the next process runs on the files
+ * themselves.
  */
 export class FileLife implements AsyncDisposable {
   readonly #setting: Setting;
@@ -58,7 +58,7 @@ export class FileLife implements AsyncDisposable {
     return this.#account.stored;
   }
 
-  /** Rounds until `isOver`, then everything is published, read and walked. Throws a BrokenPromise. */
+  /** Runs rounds until `isOver`, then publishes, reads and walks everything. Throws a BrokenPromise. */
   async live(isOver: () => boolean): Promise<void> {
     while (!isOver()) await this.#round(planRound(this.#setting.random, ++this.#setting.report.rounds));
     await this.#verifying;
@@ -70,7 +70,7 @@ export class FileLife implements AsyncDisposable {
     await this.#verify(this.#databasePath);
   }
 
-  /** Ends what still runs, which is something only where a promise was broken. */
+  /** Ends what still runs; that is only the case after a broken promise. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#programs].map((program) => program.kill()));
   }
@@ -164,10 +164,10 @@ export class FileLife implements AsyncDisposable {
     await this.#verifyCopy();
   }
 
-  /** Walks a copy of the files, unless the one before is still being walked. */
+  /** Walks a copy of the files, unless the previous one is still being walked. */
   async #verifyCopy(): Promise<void> {
     if (this.#verifying !== null) {
-      // A walk that found something rejects here.
+      // This rejects if the walk found a problem.
       const isOver = await Promise.race([this.#verifying.then(() => true), sleep(0, false)]);
       if (!isOver) return;
     }
@@ -210,7 +210,7 @@ export class FileLife implements AsyncDisposable {
   }
 }
 
-/** No disk is full and none is broken here, so the service has nothing to complain of. */
+/** The disk is neither full nor broken, so the service must not complain. */
 function expectNoComplaint({ logs, program }: AggregatorProcess): void {
   const errors = logs.filter(({ level }) => level >= LEVEL.warn);
   if (errors.length > 0)
@@ -218,14 +218,14 @@ function expectNoComplaint({ logs, program }: AggregatorProcess): void {
   if (program.stderr !== '') throw new BrokenPromise('nothing on stderr', program.printed());
 }
 
-/** Whether a process has a file open; false where there is no /proc. */
+/** Whether a process has a file open; false without /proc. */
 function hasOpen(pid: number, path: string): boolean {
   try {
     return readdirSync(`/proc/${pid}/fd`).some((fd) => {
       try {
         return readlinkSync(`/proc/${pid}/fd/${fd}`) === path;
       } catch {
-        // It was closed meanwhile.
+        // It was closed in the meantime.
         return false;
       }
     });

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
-/** What a kill fell into, as the file tells afterwards. */
+/** What a kill interrupted, as the file shows afterwards. */
 export const WORKS = [
   'seal',
   'key merge',
@@ -12,21 +12,21 @@ export const WORKS = [
 
 export type Work = (typeof WORKS)[number];
 
-/** Events of fresh blocks that fill a merged one (store/sqlite/blocks/block-log.ts). */
+/** How many events of fresh blocks make a merged one (store/sqlite/blocks/block-log.ts). */
 const MERGEABLE_EVENTS = 4096;
 
 /**
- * What was under way in the files of a process that is dead. Looking leaves file and log as they are: a connection that
- * may not write folds nothing back.
+ * What a dead process had under way in its files. Looking changes neither file nor log: a read-only connection runs no
+ * checkpoint.
  *
- * @param runBuckets buckets of a whole run of level 0
- * @param before the checkpoint that was the last when the process had started; null where it never had
+ * @param runBuckets how many buckets a full run of level 0 has
+ * @param before the last checkpoint when the process had started; null if it never did
  */
 export function worksUnderWay(databasePath: string, runBuckets: number, before: Checkpoint | null): Work[] {
   const now = lastCheckpoint(databasePath);
   const isHalfWritten = isTransactionHalfWritten(databasePath);
   const works = worksInTables(databasePath, runBuckets);
-  // What a start recovers looks like a checkpoint that was begun, so only another one is one.
+  // What a start recovers looks like a checkpoint in progress, so only a different one counts.
   if (before !== null && now.attempted > now.done && now.attempted !== before.attempted)
     works.push('checkpoint');
   if (isHalfWritten) works.push('half-written transaction');
@@ -51,7 +51,7 @@ function worksInTables(path: string, runBuckets: number): Work[] {
   }
 }
 
-/** How many frames of the log a checkpoint was to bring into the file, and how many are there for certain. */
+/** How many frames a checkpoint meant to copy into the file, and how many are certainly there. */
 export interface Checkpoint {
   readonly attempted: number;
   readonly done: number;
@@ -64,7 +64,7 @@ export function lastCheckpoint(databasePath: string): Checkpoint {
   return { attempted: index.readUInt32LE(128), done: index.readUInt32LE(96) };
 }
 
-/** Frames behind the last commit: https://sqlite.org/fileformat2.html#walformat */
+/** Whether frames follow the last commit: https://sqlite.org/fileformat2.html#walformat */
 function isTransactionHalfWritten(databasePath: string): boolean {
   const log = readAll(`${databasePath}-wal`);
   if (log.length < 32) return false;

@@ -17,7 +17,7 @@ async function torture(options: Options, jsonPath?: string): Promise<void> {
     unit: isTimed ? 'minutes' : 'kills',
     hasRate: false,
   });
-  // Also on the way out after a signal: hours of a run are not for nothing.
+  // Also after a signal, so that hours of a run are not wasted.
   process.once('exit', () => {
     progress.stop();
     writeSync(process.stdout.fd, reportText(report));

@@ -4,11 +4,11 @@ import { folderOption, jsonFileOption, seedOption } from '../lab/options.ts';
 /** What one run is to do. */
 export interface Options {
   readonly seed: number;
-  /** Ends after so many minutes, */
+  /** The run ends after this many minutes, */
   readonly minutes: number;
-  /** or after so many kills, whichever is first. */
+  /** or after this many kills, whichever comes first. */
   readonly kills: number;
-  /** Where the files are written, which is the disk that is put to the test. */
+  /** Where the files are written; this disk is tested. */
   readonly folder: string;
 }
 
@@ -25,7 +25,7 @@ export function tortureCommand(work: (options: Options, jsonPath?: string) => Pr
     .addOption(
       option(
         '--kills <number>',
-        'end after so many kills, if that comes first; without --minutes, only then',
+        'end after this many kills, if that comes first; without --minutes, end only then',
         wholeNumber(1, 1_000_000),
       ),
     )

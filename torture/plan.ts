@@ -4,38 +4,38 @@ import type { Runs } from './runs-of-keys.ts';
 /** How large the publishes of a round are. */
 export type Batches = 'single' | 'few' | 'small' | 'mixed' | 'bulk';
 
-/** Where in its life the service is to be killed. */
+/** What the service is doing when it is killed. */
 type Moment = 'serving' | 'idle' | 'shutdown';
 
 /**
- * One round: the service starts, perhaps is killed on the way and starts again, is checked, is published to, and is
- * killed. Times that depend on the machine are shares of what the same took before.
+ * One round: the service starts (perhaps it is killed while it does, and starts again), is checked, gets publishes, and is
+ * killed. Times that depend on the machine are fractions of what the same step took before.
  */
 export interface Round {
-  /** Kills before it listens: when, as shares of a usual start. */
+  /** When to kill it before it listens, as fractions of a usual start. */
   readonly startKills: readonly number[];
   readonly publishers: number;
   readonly batches: Batches;
   readonly loadMs: number;
   readonly moment: Moment;
-  /** `idle`: how long nobody publishes before the kill. */
+  /** For `idle`: how long nobody publishes before the kill. */
   readonly idleMs: number;
-  /** `shutdown`: when after SIGTERM, as a share of a usual stop. */
+  /** For `shutdown`: how long after SIGTERM, as a fraction of a usual stop. */
   readonly stopShare: number;
 }
 
-/** What a round does follows from the seed and its number alone. */
+/** The same seed and number always give the same round. */
 export function planRound(random: SeededRandom, round: number): Round {
   const draw = random.fork(ROUNDS, round);
   const startKills = draw.chance(0.5) ? draw.whole(1, 2) : 0;
   return {
-    // The file is opened late in a start.
+    // The service opens its file late in a start.
     startKills: Array.from({ length: startKills }, () => draw.between(0.3, 1.05)),
     publishers: draw.of([1, 2, 4, 8, 12]),
     batches: draw.of(['single', 'small', 'mixed', 'mixed', 'bulk', 'bulk']),
     loadMs: draw.chance(0.3) ? draw.whole(10, 200) : draw.whole(200, 1000),
     moment: draw.of(['serving', 'serving', 'idle', 'shutdown']),
-    // Work in the background begins after 100 ms and takes what is left of sealing and merging.
+    // Background work begins after 100 ms and finishes sealing and merging.
     idleMs: draw.whole(90, 500),
     stopShare: draw.between(0, 1.1),
   };
@@ -44,7 +44,7 @@ export function planRound(random: SeededRandom, round: number): Round {
 /** One file from its first start to the check of everything. */
 export interface Life {
   readonly runs: Runs;
-  /** Past so many events the file is checked from end to end, and another one begins. */
+  /** After this many events the file is checked from end to end, and a new one begins. */
   readonly eventsMax: number;
 }
 
@@ -65,7 +65,7 @@ export function publisherChoices(random: SeededRandom, round: number, publisher:
   return random.fork(PUBLISHERS, round, publisher);
 }
 
-/** What of a round is looked at beside what is new. */
+/** The choices of what to read again in a round, besides what is new. */
 export function sampleChoices(random: SeededRandom, round: number): SeededRandom {
   return random.fork(SAMPLES, round);
 }

@@ -6,28 +6,27 @@ import { BrokenPromise } from './broken-promise.ts';
 import type { Events } from './events.ts';
 import type { Batches } from './plan.ts';
 
-/** Share of publishes that are sent twice at once, as by a client that gave up waiting too early. */
+/** The share of publishes sent twice at the same time, as by a client that stopped waiting too early. */
 const TWIN_SHARE = 0.02;
 const INVALID_SHARE = 0.02;
 
-/** A duplicate is recent where its first is one of so many newest events. */
+/** A duplicate is recent if the original is among this many newest events. */
 const RECENT_EVENTS = 2_000;
 
-/** Whose publishes, and where to. */
+/** What one publisher works with. */
 interface Work {
   readonly account: Account;
   readonly events: Events;
   readonly port: number;
   readonly batches: Batches;
   readonly random: SeededRandom;
-  /** Says that no other publish is to begin. */
+  /** When it fires, no further publish begins. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Publishes one batch after the other, first those that were not acknowledged before, and tells the account of every
- * attempt and every answer. Returns when it was told to stop or when the service does not answer any more; throws a
- * BrokenPromise on an answer that cannot be.
+ * Publishes one batch after another, unacknowledged ones first, and tells the account about every attempt and answer.
+ * Returns when told to stop or when the service no longer answers; throws a BrokenPromise on an impossible answer.
  */
 export async function publish(work: Work): Promise<void> {
   const { account, random, signal } = work;
@@ -45,7 +44,7 @@ export async function publish(work: Work): Promise<void> {
   }
 }
 
-/** Sends everything again that was not acknowledged, until all of it is. */
+/** Sends everything unacknowledged again until all of it is acknowledged. */
 export async function publishUnsettled(to: Pick<Work, 'account' | 'events' | 'port'>): Promise<void> {
   const sender = new Sender(to);
   for (let next = to.account.takeUnsettled(); next !== undefined; next = to.account.takeUnsettled()) {
@@ -54,7 +53,7 @@ export async function publishUnsettled(to: Pick<Work, 'account' | 'events' | 'po
   sender.close();
 }
 
-/** A connection that is opened when it is first needed. */
+/** Sends over a connection that it opens when it first needs one. */
 class Sender {
   readonly #to: Pick<Work, 'account' | 'events' | 'port'>;
   #connection: Connection | null = null;
@@ -63,7 +62,7 @@ class Sender {
     this.#to = to;
   }
 
-  /** Makes one attempt; returns whether it was answered. */
+  /** Makes one attempt and returns whether it was answered. */
   async send(next: Publish): Promise<boolean> {
     const { account, events, port } = this.#to;
     const request = requestOf(next, events);
@@ -74,7 +73,7 @@ class Sender {
       this.#connection ??= await Connection.open(port);
       answer = await this.#connection.request(request);
     } catch {
-      // A killed service's connections end in many ways, all of which mean that there is no answer.
+      // Connections of a killed service end in many ways, which all mean that there is no answer.
       account.noAnswer(next);
       return false;
     }
@@ -96,7 +95,7 @@ class Sender {
   }
 }
 
-/** No answer but these may be had under load, and with each nothing was stored. */
+/** The only refusals allowed under load; after each of them nothing was stored. */
 function isRefusal({ status, body }: Answer): boolean {
   const { code } = JSON.parse(body) as Problem;
   return status === 503 && (code === 'shutting_down' || code === 'queue_full');
@@ -113,7 +112,7 @@ function drawPublish({ account, random, batches }: Work): Publish {
   const isInvalid = random.chance(INVALID_SHARE);
   const fresh: number[] = [];
   const events = Array.from({ length: size }, (_, place): Sent => {
-    // The last of a publish that is not valid is the one that is at fault.
+    // In an invalid publish the last event is the invalid one.
     const kind = isInvalid && place === size - 1 ? 1 : random.between(0, 1);
     const known = kind < 0.22 ? drawKnown(account, random, kind < 0.12 ? RECENT_EVENTS : Infinity) : null;
     if (known !== null) return { k: known, as: kind % 0.05 < 0.015 ? 'conflict' : 'again' };
@@ -142,7 +141,7 @@ function drawSize(random: SeededRandom, batches: Batches): number {
   }
 }
 
-/** An event that is stored for certain: one of the newest, or any. */
+/** An event that is certainly stored, among the newest or any. */
 function drawKnown(account: Account, random: SeededRandom, newest: number): number | null {
   if (account.count === 0) return null;
   const k = random.whole(Math.max(0, account.count - newest), account.count - 1);

@@ -1,12 +1,12 @@
 import type { Answers } from './account.ts';
 import { WORKS, type Work } from './file-state.ts';
 
-/** Where in its life the service was killed, as seen from outside. */
+/** What the service was doing when it was killed, seen from outside. */
 const MOMENTS = ['start, file not open yet', 'start, file open', 'serving', 'idle', 'shutdown'] as const;
 
 export type KilledWhile = (typeof MOMENTS)[number];
 
-/** A run so far: what was done and, at the end of it, what was found. */
+/** What a run has done so far and, at its end, what it found. */
 export interface Report {
   readonly seed: number;
   minutes: number;
@@ -14,9 +14,9 @@ export interface Report {
   files: number;
   kills: number;
   readonly killedWhile: Record<KilledWhile, number>;
-  /** Kills that fell into this; one may have fallen into several. */
+  /** How many kills interrupted each kind of work; one kill may interrupt several. */
   readonly killedAmid: Record<Work, number>;
-  /** Stops that were over before the kill came. */
+  /** Stops that finished before the kill came. */
   cleanStops: number;
   readonly answers: Answers;
   /** Files of killed processes that were walked from end to end. */
@@ -28,7 +28,7 @@ export interface Report {
 interface Failure {
   readonly round: number;
   readonly message: string;
-  /** Kept as it was found. */
+  /** The files, kept as they were found. */
   readonly folder: string;
 }
 
@@ -53,18 +53,18 @@ export function reportText(report: Report): string {
   const { answers, failure } = report;
   const lines = [
     `seed ${report.seed}, ${report.minutes.toFixed(1)} minutes, ${report.rounds} rounds on ${report.files} files`,
-    `${report.kills} kills: ${listOf(report.killedWhile)}; ${report.cleanStops} stops were over before the kill`,
+    `${report.kills} kills: ${listOf(report.killedWhile)}; ${report.cleanStops} stops finished before the kill`,
     `  amid: ${listOf(report.killedAmid)}`,
     `${answers.accepted} events accepted, ${answers.duplicates} duplicates, ${answers.conflicts} of them conflicts`,
-    `${answers.none} publishes without an answer, ${answers.refused} refused, ${answers.invalid} told invalid`,
+    `${answers.none} publishes without an answer, ${answers.refused} refused, ${answers.invalid} rejected as invalid`,
     `${report.verified} files of killed processes walked from end to end`,
   ];
   switch (report.outcome) {
     case 'kept':
-      lines.push('PASS: every acknowledged event is there once, unchanged, where its answer said');
+      lines.push('PASS: every acknowledged event is there once, unchanged, at the offset of its answer');
       break;
     case 'interrupted':
-      lines.push('INTERRUPTED: nothing wrong was found until here');
+      lines.push('INTERRUPTED: nothing wrong was found so far');
       break;
     case 'broken':
       lines.push(

@@ -11,10 +11,10 @@ import type { Report } from './report.ts';
 import { RUNS, type Runs, shapeChange } from './runs-of-keys.ts';
 
 /**
- * Lives of files, one after the other, until the time is over or there were enough kills. Fills in the report, and says
- * `advanced` after every kill. Rejects on nothing that the service does: that is in the report.
+ * Runs the lives of files, one after another, until time is up or there were enough kills. Fills in the report and calls
+ * `advanced` after every kill. It never rejects because of the service: that is in the report.
  *
- * @param changes of the service's sources, by which a test breaks it
+ * @param changes to the service's sources, with which a test breaks it
  */
 export async function runTorture(
   options: Options,

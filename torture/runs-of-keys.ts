@@ -2,8 +2,8 @@ import type { Change } from '../lab/breakages/breakage.ts';
 import { INDEX_SHAPE, type IndexShape } from '../packages/aggregator/src/store/sqlite/keys/key-index.ts';
 
 /**
- * Runs of keys as they are shipped, and smaller ones. A kill meets the sealing of `small` ones often, which takes some
- * commits, and the merging of `tiny` ones, of which each round has many.
+ * Runs of keys as shipped, and smaller ones. Kills often interrupt the sealing of `small` runs, which takes several
+ * commits, and the merging of `tiny` ones, which happens many times a round.
  */
 export const RUNS: Readonly<Record<Runs, IndexShape>> = {
   'as shipped': INDEX_SHAPE,
@@ -13,7 +13,7 @@ export const RUNS: Readonly<Record<Runs, IndexShape>> = {
 
 export type Runs = 'as shipped' | 'small' | 'tiny';
 
-/** The program with runs of another shape. A file that it made is for no program with another. */
+/** A change to runs of another shape. Only a program with the same shape can use the file that this one makes. */
 export function shapeChange({ hotKeysMax, baseBits }: IndexShape): Change {
   return {
     file: 'packages/aggregator/src/store/sqlite/keys/key-index.ts',

@@ -9,22 +9,22 @@ import { createEventText } from './event-text.ts';
 import { Plan } from './plan.ts';
 
 /**
- * Appends as the writer's thread does, alone in this process, and tells of the commits how long they took, for how long
- * of that sealing and merging held them up, and what went on beside their own events.
+ * Appends as the writer's thread does, alone in this process, and reports how long commits took, how much of that was
+ * sealing and merging, and what else went on during them.
  *
  * usage: node appends.ts FILE SEED LOADS
  *
- * LOADS is JSON, `[{"batch": events of a commit, "commits": how many}, …]`: one after the other on one file.
+ * LOADS is JSON, `[{"batch": events per commit, "commits": how many}, …]`; they run one after another on one file.
  */
 const [path = '', seed = '', loads = ''] = process.argv.slice(2);
 
-/** Events whose batches are made ahead of the clock at once. */
+/** How many events are prepared at once, outside the measured time. */
 const PREPARED_EVENTS = 50_000;
 
 interface Commit {
   readonly tookMs: number;
   readonly heldMs: number;
-  /** The thread's processor time of that: what other work on the machine does not change. */
+  /** The thread's processor time for it, which other work on the machine does not change. */
   readonly heldCpuMs: number;
   readonly beside: readonly string[];
 }
@@ -39,7 +39,7 @@ let heldCpuMs = 0;
 index.step = timed(index.step.bind(index));
 log.step = timed(log.step.bind(log));
 
-/** The index of the write-ahead log, which tells how much of it a checkpoint has brought into the file. */
+/** The index of the write-ahead log, which shows how much of it checkpoints have copied into the file. */
 const walIndex = openSync(`${path}-shm`, 'r');
 const backfill = Buffer.alloc(4);
 
@@ -76,7 +76,7 @@ function commit({ batch, fresh }: { batch: EventBatch; fresh: number }): Commit 
   if (accepted !== fresh) throw new Error(`${accepted} events were accepted, ${fresh} are new`);
   const after = checkpointed();
   const checkpoint = after > 0 && after !== checkpointedBefore ? ['a checkpoint'] : [];
-  // What a commit begins is not under way before it, what it ends not after it.
+  // Before the commit we miss what it begins, and after it what it ends.
   const beside = [...new Set([...before, ...underWay(), ...checkpoint])];
   return { tookMs, heldMs, heldCpuMs, beside };
 }
@@ -100,13 +100,13 @@ function timed<A extends unknown[]>(step: (...args: A) => void): (...args: A) =>
   };
 }
 
-/** Frames that are in the file since the log began anew. https://sqlite.org/walformat.html, nBackfill */
+/** Frames copied into the file since the log last restarted: https://sqlite.org/walformat.html, nBackfill */
 function checkpointed(): number {
   readSync(walIndex, backfill, 0, 4, 96);
   return backfill.readUInt32LE(0);
 }
 
-/** All commits, those with nothing beside them, and those with each thing; one with two things is in both rows. */
+/** Rows for all commits, for undisturbed ones, and for each thing that went on; a commit can be in several rows. */
 function rowsOf(commits: readonly Commit[]): StallRow[] {
   const plain = commits.filter((one) => one.beside.length === 0);
   const things = [...new Set(commits.flatMap((one) => one.beside))].toSorted();

@@ -1,16 +1,16 @@
 import { type Answer, Connection } from '../../lab/connection.ts';
 import type { Requests } from './requests.ts';
 
-/** Publishers that send side by side, each its next request as soon as its answer came. */
+/** How many publishers send side by side, each its next request as soon as it has an answer. */
 export const PUBLISHERS = 16;
 
-/** What a load did and was told. */
+/** What a load did, and what the answers said. */
 export interface LoadResult {
   /** From the first byte sent to the last answer. */
   readonly seconds: number;
-  /** Of each answer, in the order of the requests. */
+  /** One latency per request, in order. */
   readonly latenciesMs: Float64Array;
-  /** The sums of all answers. */
+  /** The counts of all answers, added up. */
   readonly told: Told;
 }
 
@@ -21,7 +21,7 @@ export interface Told {
   conflicts: number;
 }
 
-/** Sends all requests, each once. Rejects on the first that is not answered with 200. */
+/** Sends every request once. Rejects at the first answer that is not 200. */
 export async function publishAll(
   port: number,
   { wire }: Requests,
@@ -50,7 +50,7 @@ export async function publishAll(
   }
 }
 
-/** Open connections; where one fails, none stays open. */
+/** Opens connections; if one fails, none stays open. */
 export async function openAll(port: number, count: number): Promise<Connection[]> {
   const opened = await Promise.allSettled(Array.from({ length: count }, () => Connection.open(port)));
   const connections = opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
@@ -60,7 +60,7 @@ export async function openAll(port: number, count: number): Promise<Connection[]
   throw failed.reason;
 }
 
-/** Adds what a publish was told to the sums. */
+/** Adds the counts of one answer. */
 export function addTold(told: Told, { status, body }: Answer): void {
   if (status !== 200) throw new Error(`a publish was answered with ${status}: ${body.slice(0, 500)}`);
   const answer = JSON.parse(body) as Record<string, number>;

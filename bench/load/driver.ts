@@ -7,17 +7,17 @@ import { publishOnSchedule } from './open-loop.ts';
 import { Plan, type Segment } from './plan.ts';
 import { type Requests, publishRequests } from './requests.ts';
 
-/** The server's counts are not what was sent: the worst that a run can find. */
+/** The server's counts do not match what was sent: the worst that a run can find. */
 class CountMismatch extends Error {}
 
 const FILL_BATCH = 1000;
 
-/** Keys whose bodies are in memory at once. */
+/** How many keys' bodies are in memory at once. */
 const FILL_PART_KEYS = 100_000;
 
 /**
- * Sends a server what the plan says and holds it to the counts: after each part the sums of the answers must be the
- * plan's, and `checkBooks` compares `GET /stats` with everything sent since the file was made.
+ * Sends a server what the plan says and checks its counts: after each part the sums of the answers must match the plan,
+ * and `checkBooks` compares `GET /stats` with everything sent since the file was made.
  */
 export class Driver {
   server: ServerProcess;
@@ -37,7 +37,7 @@ export class Driver {
     return this.#keys;
   }
 
-  /** Fills it up to so many keys. */
+  /** Fills it up to this many keys. */
   async fill(what: string, keys: number): Promise<void> {
     const progress = createProgress({ what, total: keys, unit: 'keys' });
     try {
@@ -54,24 +54,24 @@ export class Driver {
     }
   }
 
-  /** Makes the bodies of what comes next, each segment with its batch size, while the server stands still. */
+  /** Makes the bodies of the next segments, each with its batch size, while the server is paused. */
   prepare(segments: (plan: Plan) => readonly (readonly [Segment, number])[]): Promise<Requests[]> {
     return this.server.whileHeld(() =>
       segments(this.#plan).map(([segment, batch]) => publishRequests(segment, batch, this.#eventText)),
     );
   }
 
-  /** Sends what was prepared as fast as answers come. */
+  /** Sends prepared requests as fast as answers come. */
   publish(requests: Requests, answered?: (requests: number) => void): Promise<Measure> {
     return this.#measured(requests, () => publishAll(this.server.port, requests, answered));
   }
 
-  /** Sends what was prepared at fixed times. */
+  /** Sends prepared requests at fixed times. */
   publishOnSchedule(requests: Requests, perSecond: number): Promise<Measure> {
     return this.#measured(requests, () => publishOnSchedule(this.server.port, requests, perSecond));
   }
 
-  /** Throws where `GET /stats` does not say what was sent. */
+  /** Throws if `GET /stats` does not match what was sent. */
   async checkBooks(): Promise<void> {
     const { status, body } = await get(this.server.port, '/stats');
     if (status !== 200) throw new Error(`GET /stats was answered with ${status}: ${body}`);

@@ -1,6 +1,6 @@
 /**
  * The events of the benchmark: JSON of about 290 bytes that looks, and packs, like the log of a shop's services. Event
- * `k` follows from the seed and `k` alone, so an earlier one is made again, to the byte, instead of being kept.
+ * `k` depends only on the seed and `k`, so an earlier one can be made again, byte for byte, instead of being kept.
  *
  * What repeats in real logs repeats here (message templates, hosts, paths, a few busy users, a user's address) and
  * what does not is random (ids, durations, amounts). The text is ASCII: its length is its bytes.
@@ -22,11 +22,11 @@ export function createEventText(seed: number): (k: number) => string {
       cents: 99 + (words[8]! % 25_000),
     };
     const [level, message] = MESSAGES[words[9]! % MESSAGES.length]!(draw);
-    // The address is the user's own, as in the log of a real service.
+    // Each user has one address, as in the log of a real service.
     const home = mix(user ^ salts[0]!);
     const ip = `10.${home & 31}.${(home >>> 8) & 255}.${(home >>> 16) & 255}`;
     const request = hex(words[10]!) + hex(words[11]!);
-    // A thousand events a second that come up to 300 ms late.
+    // A thousand events a second that arrive up to 300 ms late.
     const time = new Date(START_MS + k + (words[12]! % 300)).toISOString();
     return (
       `{"event_id":"${uuid(words)}","topic":"${topic}","source":"${topic}-${host}","payload":{` +
@@ -92,7 +92,7 @@ const GOLDEN = 0x9e3779b9;
 
 /**
  * Austin Appleby's finaliser of MurmurHash3 (public domain). It maps 32 bits one to one, so the first word of an id,
- * which holds no fixed bits, is another for every `k` below 2^32.
+ * which has no fixed bits, differs for every `k` below 2^32.
  */
 function mix(number: number): number {
   let mixed = number | 0;

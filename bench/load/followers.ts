@@ -1,18 +1,17 @@
 import { type Socket, connect } from 'node:net';
 
-/** Nothing for so long, though heartbeats come every 15 s: the server is stuck, and so would the run be. */
+/** Heartbeats come every 15 s, so after this much silence the server is stuck. */
 const SILENCE_MS_MAX = 60_000;
 
 /**
- * Live streams that are read as they come: each must give every offset from the first on, none missing, none twice, none
- * out of order. When each event came is noted by the piece of the stream that completed it, since that is how a program
- * gets it.
+ * Live streams that are read as they arrive. Each must deliver every offset from its first on: none missing, repeated or
+ * out of order. An event's time of receipt is that of the piece that completed it, which is when a program gets it.
  */
 export class LiveFollowers {
   readonly count: number;
   readonly #sockets: Socket[] = [];
   readonly #offsets: Float64Array;
-  /** Of each piece that held events: the offsets that it completed, and when, three numbers a piece. */
+  /** Three numbers for each piece with events: the first and last offset that it completed, and when. */
   readonly #receipts: number[] = [];
   #failure: Error | null = null;
 
@@ -21,7 +20,7 @@ export class LiveFollowers {
     this.#offsets = new Float64Array(count);
   }
 
-  /** Opens so many, each from the end of the log; resolves when all have been told where that is. */
+  /** Opens streams from the end of the log; resolves when all know where that is. */
   static async open(port: number, path: string, count: number): Promise<LiveFollowers> {
     const followers = new LiveFollowers(count);
     try {
@@ -33,7 +32,7 @@ export class LiveFollowers {
     return followers;
   }
 
-  /** The offset up to which all have got everything. Throws what one of them found wrong. */
+  /** The offset up to which all have received everything. Throws if one of them found a fault. */
   reached(): number {
     if (this.#failure !== null) throw this.#failure;
     return this.#offsets.reduce((a, b) => Math.min(a, b));
@@ -69,7 +68,7 @@ export class LiveFollowers {
         const chunk = Buffer.from(buffer.buffer, buffer.byteOffset, length);
         const piece = rest === null ? chunk : Buffer.concat([rest, chunk]);
         const end = piece.lastIndexOf('\n\n');
-        // A copy: the memory is read into again.
+        // A copy, because the buffer is reused.
         rest = end + 2 === piece.length ? null : Buffer.from(piece.subarray(end < 0 ? 0 : end + 2));
         if (end < 0) return true;
         try {
@@ -97,9 +96,9 @@ export class LiveFollowers {
   #take(place: number, piece: Buffer, end: number): void {
     const first = this.#offsets[place]! + 1;
     let next = first;
-    // What stands in `data` is JSON, which has no line breaks.
-    for (let at = piece.indexOf(EVENT); at >= 0 && at < end; at = piece.indexOf(EVENT, at + EVENT.length)) {
-      const offset = numberBefore(piece, at);
+    // `data` is JSON, which has no line breaks.
+    for (let at = piece.indexOf(DATA); at >= 0 && at < end; at = piece.indexOf(DATA, at + DATA.length)) {
+      const offset = numberAt(piece, piece.lastIndexOf(ID, at) + ID.length);
       if (offset !== next) throw new Error(`a follower got offset ${offset} where ${next} comes next`);
       next += 1;
     }
@@ -109,24 +108,22 @@ export class LiveFollowers {
   }
 }
 
-const EVENT = Buffer.from('\nevent: event\n');
+const ID = Buffer.from('id: ');
+const DATA = Buffer.from('\ndata: ');
 
-/** All sockets are read into the same memory, one after the other, so that the load costs its core little. */
+/** All sockets share one read buffer, which keeps the load cheap. */
 const READ_BUFFER = Buffer.alloc(256 * 1024);
 
-/** The head, and the block that tells where the stream begins. */
+/** Reads the head and the first block, which says where the stream begins. */
 function cursorIn(text: string): number {
   const cursor = /^HTTP\/1\.1 200 [\s\S]*\nid: (\d+)$/.exec(text)?.[1];
   if (cursor === undefined) throw new Error(`a stream began with ${JSON.stringify(text)}`);
   return Number(cursor);
 }
 
-function numberBefore(bytes: Buffer, end: number): number {
+function numberAt(bytes: Buffer, start: number): number {
   let number = 0;
-  let unit = 1;
-  for (let at = end - 1; bytes[at]! >= 0x30 && bytes[at]! <= 0x39; at--) {
-    number += (bytes[at]! - 0x30) * unit;
-    unit *= 10;
-  }
+  for (let at = start; bytes[at]! >= 0x30 && bytes[at]! <= 0x39; at++)
+    number = number * 10 + bytes[at]! - 0x30;
   return number;
 }

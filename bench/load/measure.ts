@@ -9,14 +9,14 @@ export interface Measure {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly maxMs: number;
-  /** Processor time by wall time: near 1 the load itself was the limit, and the measure says little of the server. */
+  /** Processor time per wall time. Near 1 the load was the limit, and the measure says little about the server. */
   readonly loadCpuShare: number;
   readonly serverCpuShare: number;
-  /** By second of the server's processor time: what is left to compare where other work takes the core away. */
+  /** Per second of the server's processor time, which can be compared even while other work takes its core. */
   readonly eventsPerCpuS: number;
 }
 
-/** Runs a load of so many events and measures it from both sides. */
+/** Runs a load and measures it from both sides. */
 export async function measureLoad(
   server: ServerProcess,
   events: number,

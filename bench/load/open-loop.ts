@@ -2,12 +2,12 @@ import { type LoadResult, type Told, addTold, openAll } from './closed-loop.ts';
 import type { Connection } from '../../lab/connection.ts';
 import type { Requests } from './requests.ts';
 
-/** Enough that a request waits for a free one only where the server stalls for longer than this many intervals. */
+/** Enough that a request has to wait for a free one only if the server stalls for longer than this many intervals. */
 const CONNECTIONS = 64;
 
 /**
- * Sends the requests at fixed times, `perSecond` of them, whatever the answers do. A latency counts from the time at
- * which the request was due, so a stall of the server shows in every request that it held up.
+ * Sends requests at fixed times, `perSecond` of them, regardless of answers. A latency counts from when the request was
+ * due, so a stall of the server shows in every request that it delayed.
  */
 export async function publishOnSchedule(
   port: number,
@@ -31,7 +31,7 @@ export async function publishOnSchedule(
       let next = 0;
       let answered = 0;
       let failed = false;
-      // It spins: a timer's millisecond is as long as what is measured.
+      // Spins, because a timer's resolution of a millisecond is too coarse for what is measured.
       const tick = (): void => {
         if (failed) return;
         const nowMs = performance.now();

@@ -10,12 +10,12 @@ export interface Segment {
 
 const DUPLICATE_SHARE = 0.2;
 
-/** Half of the duplicates repeat one of so many newest events, the other half any event. */
+/** Half of the duplicates repeat one of this many newest events, the other half any event. */
 const RECENT_EVENTS = 10_000;
 
 /**
- * Which event is sent when. It follows from the seed alone. Publishers run side by side, so a duplicate may overtake
- * its first; which of the two is accepted then differs, how many are accepted does not.
+ * Which event is sent when; it depends only on the seed. Publishers run side by side, so a duplicate may overtake its
+ * original: which of the two is accepted may then vary, but not how many are accepted.
  */
 export class Plan {
   readonly #random: SeededRandom;
@@ -30,7 +30,7 @@ export class Plan {
     return this.#keys;
   }
 
-  /** The next so many events. */
+  /** The next `count` events. */
   next(count: number): Segment {
     const keysBefore = this.#keys;
     const events = new Uint32Array(count);
@@ -38,7 +38,7 @@ export class Plan {
     return { events, fresh: this.#keys - keysBefore };
   }
 
-  /** The next events until there are so many keys. */
+  /** The next events, until there are this many keys. */
   untilKeys(keys: number): Segment {
     const keysBefore = this.#keys;
     const events: number[] = [];
@@ -53,7 +53,7 @@ export class Plan {
   }
 }
 
-/** About how many new keys so many planned events bring. */
+/** About how many new keys this many planned events bring. */
 export function expectedKeys(events: number): number {
   return Math.round(events * (1 - DUPLICATE_SHARE));
 }

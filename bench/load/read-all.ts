@@ -1,6 +1,6 @@
 import { get } from 'node:http';
 
-/** A whole `GET /events` is over within this. */
+/** The longest that a whole `GET /events` may take. */
 const READ_MS_MAX = 10 * 60_000;
 
 export interface ReadResult {
@@ -9,7 +9,7 @@ export interface ReadResult {
   readonly seconds: number;
 }
 
-/** Reads every event, one a line, counts events and bytes, and keeps nothing. */
+/** Reads every event, one a line, and only counts events and bytes. */
 export function readAll(port: number): Promise<ReadResult> {
   return new Promise((resolve, reject) => {
     const startMs = performance.now();

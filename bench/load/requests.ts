@@ -1,14 +1,14 @@
 import { requestBytes } from '../../lab/connection.ts';
 import type { Segment } from './plan.ts';
 
-/** Whole requests, head and body, as they go over the wire: made before a clock starts. */
+/** Whole requests, ready for the wire, made before the clock starts. */
 export interface Requests {
   readonly batch: number;
   readonly segment: Segment;
   readonly wire: readonly Buffer[];
 }
 
-/** The events of the segment in publishes of `batch` events each; the last may hold fewer. */
+/** The segment's events as publishes of `batch` events each; the last may have fewer. */
 export function publishRequests(segment: Segment, batch: number, eventText: (k: number) => string): Requests {
   const { events } = segment;
   const wire: Buffer[] = [];

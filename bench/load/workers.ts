@@ -1,19 +1,19 @@
 import { openAll } from './closed-loop.ts';
 import { type Answer, type Connection, requestBytes } from '../../lab/connection.ts';
 
-/** Workers of a group side by side: each pulls, and acknowledges all it was given before it pulls again. */
+/** How many workers share the group; each acknowledges everything that it pulled before it pulls again. */
 const WORKERS = 16;
 
-/** What draining a group came to. */
+/** The measures of draining a group. */
 export interface Drained {
   /** From the first pull to the last acknowledgement's answer. */
   readonly seconds: number;
-  /** Of each pull that gave events, and of each acknowledgement. */
+  /** One time for each pull that returned events, and for each acknowledgement. */
   readonly pullMs: readonly number[];
   readonly acknowledgeMs: readonly number[];
 }
 
-/** Drains the group of all events from 1 to `events`. Rejects where one is missing, comes twice, or is not the first delivery. */
+/** Drains offsets 1 to `events`. Rejects if one is missing, comes twice, or is not a first delivery. */
 export async function drainGroup(
   port: number,
   name: string,

@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
-/** Which core the servers have and which the load has, or null where nothing is held to a core. */
+/** The cores of the servers and of the load, or null if nothing is pinned. */
 export type Cores = { readonly server: number; readonly load: number } | null;
 
-/** Holds this process, the load, to the second core that it may use, and keeps the first for the servers. */
+/** Pins this process, the load, to the second core that it may use, and keeps the first for the servers. */
 export function claimCores(): Cores {
   const [server, load] = allowedCores();
   if (server === undefined || load === undefined) return null;
@@ -18,7 +18,7 @@ export function nodeCommand(cores: Cores): readonly [string, ...string[]] {
   return cores === null ? [process.execPath] : ['taskset', '-c', String(cores.server), process.execPath];
 }
 
-/** Linux says it like "0-3,8"; elsewhere there is no taskset either. */
+/** Linux lists them like "0-3,8"; other systems have no taskset anyway. */
 function allowedCores(): number[] {
   let status: string;
   try {

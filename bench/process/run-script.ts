@@ -4,7 +4,7 @@ import { type Cores, nodeCommand } from './cores.ts';
 
 const SCRIPT_MS_MAX = 10 * 60_000;
 
-/** Runs a script that measures by itself, on the servers' core, and returns the JSON that it writes. */
+/** Runs a script that does its own measuring, on the servers' core, and returns the JSON that it prints. */
 export async function runScript(script: string, args: readonly string[], cores: Cores): Promise<unknown> {
   const program = new Program([...nodeCommand(cores), script, ...args], {
     cwd: dirname(script),

@@ -7,12 +7,12 @@ import { Program } from '../../lab/program.ts';
 import { type Memory, cpuSecondsOf, memoryOf } from '../../lab/proc.ts';
 import { type Cores, nodeCommand } from './cores.ts';
 
-/** A server to start: ours or a reference. It says in a line of JSON, as the service's log does, where it listens. */
+/** A server to start: ours or a reference. It logs where it listens in a line of JSON, as the service does. */
 export interface ServerCommand {
   readonly name: string;
   readonly script: string;
   readonly nodeArgs?: readonly string[];
-  /** Its file, in a folder that is there. */
+  /** Its file, in an existing folder. */
   readonly databasePath: string;
   readonly cores: Cores;
 }
@@ -22,7 +22,7 @@ const READY_MS_MAX = 120_000;
 const STOP_MS_MAX = 60_000;
 const READY_POLL_MS = 5;
 
-/** A server in a process of its own. States: listening, held or not, then ended, by `stop` or by `kill`. */
+/** A server as a process. States: listening, perhaps paused; then ended, by `stop` or by `kill`. */
 export class ServerProcess implements AsyncDisposable {
   readonly #command: ServerCommand;
   readonly #process: AggregatorProcess;
@@ -48,7 +48,7 @@ export class ServerProcess implements AsyncDisposable {
     return this.#process.port;
   }
 
-  /** Starts it and asks until it is ready; `readyMs` is from the start of the process to the first 200. */
+  /** Starts it and asks until it is ready; `readyMs` counts from the start of the process to the first 200. */
   static async startReady(command: ServerCommand): Promise<{ server: ServerProcess; readyMs: number }> {
     const startMs = performance.now();
     const server = await ServerProcess.start(command);
@@ -62,8 +62,8 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /**
-   * Does something while the process stands still. A server that is idle while bodies are made would do ahead of the
-   * clock the work that it put off.
+   * Does something while the process is paused. Otherwise an idle server would use the time to catch up on work that it
+   * had put off, outside the measure.
    */
   async whileHeld<T>(work: () => T | Promise<T>): Promise<T> {
     this.#process.program.signal('SIGSTOP');
@@ -107,7 +107,7 @@ function launch({ name, script, nodeArgs = [], databasePath, cores }: ServerComm
     APP_PORT: '0',
     DEDUPLICATION_DB_PATH: databasePath,
     LOG_LEVEL: 'info',
-    // Where the service itself puts it, as for its users.
+    // The service's own default, as for its users.
     NODE_COMPILE_CACHE: undefined,
   };
   const server = new AggregatorProcess(

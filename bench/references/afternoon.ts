@@ -5,7 +5,7 @@ import { listen } from './listen.ts';
 
 /**
  * Reference (b): the aggregator that anyone would write in an afternoon. JSON.parse, a unique constraint, INSERT OR
- * IGNORE, one transaction a request, synced as ours are. It checks nothing and reports no conflicts.
+ * IGNORE, one transaction per request, synced like ours. It validates nothing and reports no conflicts.
  */
 const db = new DatabaseSync(process.env['DEDUPLICATION_DB_PATH'] ?? '');
 db.exec(`

@@ -5,8 +5,8 @@ import { createEventText } from '../load/event-text.ts';
 import { Plan } from '../load/plan.ts';
 
 /**
- * Reference (a): what SQLite takes when nobody asks whether an event is new. The rows of the plain store without its
- * indexes, 1000 a transaction, synced as ours are, from events that are parsed before the clock starts.
+ * Reference (a): what SQLite can do when nobody asks whether an event is new. It writes the rows of the plain store
+ * without its indexes, 1000 per transaction, synced like ours, from events parsed before the clock starts.
  *
  * usage: node append-only.ts FILE EVENTS SEED
  */

@@ -2,8 +2,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { Block, type BlockRow } from '../../packages/aggregator/src/store/sqlite/blocks/block-format.ts';
 
 /**
- * The reference of `GET /events`: how fast the blocks of a file decompress when nothing is done with their events but
- * to touch each text. The first pass is not counted.
+ * The reference for `GET /events`: how fast the blocks of a file decompress if nothing is done with their events except to
+ * touch each text. The first pass does not count.
  *
  * usage: node bare-unpack.ts FILE PASSES
  */

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** Listens on any port, says so as the service's log does, and stops on SIGTERM; then `close` is called. */
+/** Listens on any port, logs it as the service does, and on SIGTERM stops and calls `close`. */
 export function listen(server: Server, close: () => void = () => {}): void {
   server.listen(0, '127.0.0.1', () => {
     const { port } = server.address() as AddressInfo;

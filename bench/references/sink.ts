@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { listen } from './listen.ts';
 
-/** Reference (c): what node:http takes when nothing is done with it. It reads the body and answers a constant. */
+/** Reference (c): what node:http itself can do. It reads the body and answers with a constant. */
 const ANSWER =
   '{"status":"success","message":"Published 0 events","events_count":0,"accepted":0,"duplicates":0,"conflicts":0}';
 

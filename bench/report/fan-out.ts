@@ -25,7 +25,7 @@ export function fanOutLines({ followers, perSecond, batch, runs, memory }: FanOu
   ];
 }
 
-/** The bar for the fan-out run. */
+/** The bar for the fan-out run. */
 export function fanOutBar({ runs }: FanOut): BarLine[] {
   const p99Ms = median(runs.map((run) => run.p99Ms));
   return [{ what: 'p99 from commit to receipt, ms', bar: '< 50', seen: fine(p99Ms), met: p99Ms < 50 }];

@@ -3,7 +3,7 @@ import { NONE, fine, megabytes, whole } from './table.ts';
 
 const COLUMNS = [12, 10, 9, 9, 11, 9, 14, 7, 7, 14];
 
-/** A line of the growth table. Its columns have fixed widths: each line is shown when its step is reached. */
+/** A line of the growth table. Columns have fixed widths, because each line is shown as soon as its step is done. */
 function line(cells: readonly string[]): string {
   return cells.map((cell, column) => cell.padStart(COLUMNS[column]!)).join('');
 }
@@ -38,7 +38,7 @@ export function growthLine({ keys, measure, memory, diskBytesPerEvent }: GrowthS
   ]);
 }
 
-/** What stands below the table. */
+/** The lines below the table. */
 export function growthLines({ steps, readyMs, diskBytesPerEventStopped }: GrowthResults): string[] {
   return [
     `last step ÷ first step: ${fine(lastByFirst(steps))}`,
@@ -47,7 +47,7 @@ export function growthLines({ steps, readyMs, diskBytesPerEventStopped }: Growth
   ];
 }
 
-/** The issue's bar for the growth run; of several kills the worst counts. */
+/** The bar for the growth run; of several kills the worst counts. */
 export function growthBar({ steps, readyMs, diskBytesPerEventStopped }: GrowthResults): BarLine[] {
   const { keys, memory } = steps.at(-1)!;
   const memoryMax = 250e6 + 2 * keys;

@@ -1,7 +1,7 @@
 import type { BarLine, StallRow, StallsResults } from '../results.ts';
 import { fine, tableLines, whole } from './table.ts';
 
-/** The bar, milliseconds at the 99.9th percentile. */
+/** The bar, milliseconds at the 99.9th percentile. */
 const HELD_MS_MAX = 50;
 
 const SPREAD = ['p50', 'p99', 'p99.9', 'max'];

@@ -30,8 +30,8 @@ export function standardLines(results: StandardResults): string[] {
         system.scenarios.map((scenario) => scenarioRow(results, system, scenario)),
       ),
     ]),
-    "CPU and load: cores that the server and the load kept busy. events/CPU s: by the server's processor time, which",
-    'waiting for the disk and for other work on the machine are not part of.',
+    "CPU and load: cores that the server and the load kept busy. events/CPU s: per second of the server's processor",
+    'time, which does not include waiting for the disk or for other work on the machine.',
     '',
     ...tableLines([
       ['', 'keys', 'memory MB', 'peak MB', 'disk B/event', 'ready after kill -9, ms'],
@@ -123,7 +123,7 @@ function otherLines({ openLoop, reading, diskBytesPerEventStopped }: StandardRes
   ];
 }
 
-/** The bar for the standard run. */
+/** The bar for the standard run. */
 export function standardBar(results: StandardResults): BarLine[] {
   const { server, afternoon, sink, appendOnly, openLoop, reading } = results;
   const rate = (system: System, batch: number): number => atBatch(system, batch).eventsPerS;

@@ -1,4 +1,4 @@
-/** Lines of a table: the first column flush left, the others flush right, two spaces between them. */
+/** Lines of a table: the first column aligned left, the others right, with two spaces between them. */
 export function tableLines(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = [];
   for (const row of rows) {
@@ -12,12 +12,12 @@ export function tableLines(rows: readonly (readonly string[])[]): string[] {
   );
 }
 
-/** A whole number with its thousands apart, like "123,456". */
+/** A whole number with thousands separators, like "123,456". */
 export function whole(number: number): string {
   return Math.round(number).toLocaleString('en-US');
 }
 
-/** With digits that tell something, like "0.183", "1.42", "18.3", "183". */
+/** Three significant digits, like "0.183", "1.42", "18.3", "183". */
 export function fine(number: number): string {
   const decimals = number >= 99.5 ? 0 : number >= 9.95 ? 1 : number >= 0.995 ? 2 : 3;
   return number.toFixed(decimals);
@@ -28,5 +28,5 @@ export function megabytes(bytes: number): string {
   return fine(bytes / 1e6);
 }
 
-/** What is missing on this machine or for this system. */
+/** Stands for a value that this machine or system does not have. */
 export const NONE = '-';

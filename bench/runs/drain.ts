@@ -16,9 +16,9 @@ const QUICK_EVENTS = 20_000;
 const BATCHES = [1000, 100];
 
 /**
- * The drain run: a log of so many events, published in the batches of the run and measured on the way, then drained by
- * workers of a group that acknowledge all they get, as many at a time. Every event must be delivered once, and the
- * group's books say so.
+ * The drain run: publishes a log in batches of each size and measures that, then drains it with the workers of a group,
+ * in batches of the same size, everything acknowledged. Every event must be delivered once, and the group's books must
+ * say so.
  */
 export async function drainRun(
   setting: Setting,
@@ -29,46 +29,15 @@ export async function drainRun(
   const command = chronicleWeaver(folder.path, setting.cores, profileFolder);
   const { server } = await ServerProcess.startReady(command);
   try {
-    const driver = new Driver(server, setting.seed, setting.eventText);
-    const ingest = new Map<number, Measure>();
-    for (const [i, batch] of BATCHES.entries()) {
-      say(`publishing to ${(events * (i + 1)) / BATCHES.length} events, batches of ${batch}`);
-      const upTo = (events * (i + 1)) / BATCHES.length;
-      const [requests] = await driver.prepare((plan) => [[plan.untilKeys(upTo), batch]]);
-      ingest.set(batch, await driver.publish(requests!));
-    }
-    await driver.checkBooks();
+    const ingest = await publishAll(new Driver(server, setting.seed, setting.eventText), events);
     const runs: DrainRun[] = [];
-    for (const batch of BATCHES) {
-      const drained: (Drained & { serverCpuShare: number; loadCpuShare: number })[] = [];
+    for (const [batch, published] of ingest) {
+      const drained: MeasuredDrain[] = [];
       for (let run = 0; run < setting.runs; run++) {
         say(`run ${run + 1} of ${setting.runs}: draining ${events} events, ${batch} at a time`);
-        const name = `drain-${batch}-${run}`;
-        await makeGroup(server.port, name);
-        drained.push(await measured(server, () => drainGroup(server.port, name, events, batch)));
-        await checkGroup(server.port, name, events);
+        drained.push(await drain(server, `drain-${batch}-${run}`, events, batch));
       }
-      runs.push({
-        batch,
-        ingestEventsPerS: ingest.get(batch)!.eventsPerS,
-        ingestEventsPerCpuS: ingest.get(batch)!.eventsPerCpuS,
-        eventsPerCpuS: median(
-          drained.map(({ seconds, serverCpuShare }) => events / (seconds * serverCpuShare)),
-        ),
-        eventsPerS: median(drained.map(({ seconds }) => events / seconds)),
-        p50PullMs: percentile(Float64Array.from(drained.flatMap(({ pullMs }) => pullMs)), 0.5),
-        p99PullMs: percentile(Float64Array.from(drained.flatMap(({ pullMs }) => pullMs)), 0.99),
-        p50AcknowledgeMs: percentile(
-          Float64Array.from(drained.flatMap(({ acknowledgeMs }) => acknowledgeMs)),
-          0.5,
-        ),
-        p99AcknowledgeMs: percentile(
-          Float64Array.from(drained.flatMap(({ acknowledgeMs }) => acknowledgeMs)),
-          0.99,
-        ),
-        serverCpuShare: median(drained.map(({ serverCpuShare }) => serverCpuShare)),
-        loadCpuShare: median(drained.map(({ loadCpuShare }) => loadCpuShare)),
-      });
+      runs.push(drainRunOf(batch, events, published, drained));
     }
     const memory = server.memory();
     await server.stop();
@@ -76,6 +45,56 @@ export async function drainRun(
   } finally {
     await server.kill();
   }
+}
+
+/** Publishes the events, an equal part in batches of each size; returns the measure of each part. */
+async function publishAll(driver: Driver, events: number): Promise<Map<number, Measure>> {
+  const ingest = new Map<number, Measure>();
+  for (const [i, batch] of BATCHES.entries()) {
+    const upTo = (events * (i + 1)) / BATCHES.length;
+    say(`publishing to ${upTo} events, batches of ${batch}`);
+    const [requests] = await driver.prepare((plan) => [[plan.untilKeys(upTo), batch]]);
+    ingest.set(batch, await driver.publish(requests!));
+  }
+  await driver.checkBooks();
+  return ingest;
+}
+
+type MeasuredDrain = Drained & { readonly serverCpuShare: number; readonly loadCpuShare: number };
+
+async function drain(
+  server: ServerProcess,
+  group: string,
+  events: number,
+  batch: number,
+): Promise<MeasuredDrain> {
+  await makeGroup(server.port, group);
+  const drained = await measured(server, () => drainGroup(server.port, group, events, batch));
+  await checkGroup(server.port, group, events);
+  return drained;
+}
+
+function drainRunOf(
+  batch: number,
+  events: number,
+  published: Measure,
+  drained: readonly MeasuredDrain[],
+): DrainRun {
+  const pullMs = Float64Array.from(drained.flatMap((one) => one.pullMs));
+  const acknowledgeMs = Float64Array.from(drained.flatMap((one) => one.acknowledgeMs));
+  return {
+    batch,
+    ingestEventsPerS: published.eventsPerS,
+    ingestEventsPerCpuS: published.eventsPerCpuS,
+    eventsPerCpuS: median(drained.map(({ seconds, serverCpuShare }) => events / (seconds * serverCpuShare))),
+    eventsPerS: median(drained.map(({ seconds }) => events / seconds)),
+    p50PullMs: percentile(pullMs, 0.5),
+    p99PullMs: percentile(pullMs, 0.99),
+    p50AcknowledgeMs: percentile(acknowledgeMs, 0.5),
+    p99AcknowledgeMs: percentile(acknowledgeMs, 0.99),
+    serverCpuShare: median(drained.map(({ serverCpuShare }) => serverCpuShare)),
+    loadCpuShare: median(drained.map(({ loadCpuShare }) => loadCpuShare)),
+  };
 }
 
 async function measured<T>(

@@ -15,18 +15,18 @@ const QUICK = { followers: 200, perSecond: 500, seconds: 2 };
 
 const TOPIC = 'fan-out';
 const BATCH = 10;
-/** Enough that a publish waits for a free one only where the server stalls for half a second. */
+/** Enough that a publish has to wait for a free one only if the server stalls for half a second. */
 const CONNECTIONS = 64;
 
-/** What is sent before the clock starts, so that both sides are warm. */
+/** How long to send before the clock starts, so that both sides are warm. */
 const WARM_UP_SECONDS = 2;
 
-/** How long after the last answer the last follower may get the last event. */
+/** How long after the last answer the last follower may receive the last event. */
 const SETTLE_MS_MAX = 30_000;
 
 /**
- * The fan-out run: so many live followers on one topic while events are published at a fixed rate, ten at a time, on a
- * schedule that no answer holds up. Each follower is held to every offset.
+ * The fan-out run: many live followers on one topic, while events are published at a fixed rate, ten at a time, regardless
+ * of answers. Every follower must receive every offset.
  */
 export async function fanOutRun(
   setting: Setting,
@@ -59,7 +59,7 @@ class Load {
   readonly #followers: LiveFollowers;
   readonly #eventText: (k: number) => string;
   #sent = 0;
-  /** By offset, when the answer to its publish came. */
+  /** When the answer to its publish came, by offset. */
   readonly #answeredMs: number[] = [];
 
   constructor(server: ServerProcess, followers: LiveFollowers, eventText: (k: number) => string) {
@@ -101,7 +101,7 @@ class Load {
     };
   }
 
-  /** Sends so many events on schedule and returns when every follower has all of them. */
+  /** Sends the events on schedule and returns when every follower has all of them. */
   async publish(events: number, perSecond: number): Promise<void> {
     const requests = Array.from({ length: events / BATCH }, (_, i) => this.#request(this.#sent + i * BATCH));
     this.#sent += events;
@@ -151,7 +151,7 @@ class Load {
     for (const { offset } of results) this.#answeredMs[offset] = nowMs;
   }
 
-  /** Of each event from the offset on, its `received_at` as a time of `performance.now`. */
+  /** The `received_at` of each event from the offset on, as a time of `performance.now`. */
   async #committedMs(first: number): Promise<number[]> {
     const nowAtZero = Date.now() - performance.now();
     const times: number[] = [];

@@ -13,8 +13,8 @@ const STEPS_MIN = 10;
 const BATCH = 1000;
 
 /**
- * The growth run: batches of 1000 from an empty file to so many keys, then `kill -9`. `reached` is told each step as
- * it is reached.
+ * The growth run: batches of 1000 from an empty file to this many keys, then `kill -9`. `reached` is called after each
+ * step.
  */
 export async function growthRun(
   setting: Setting,

@@ -1,12 +1,12 @@
 import type { Driver } from '../load/driver.ts';
 import { type ServerCommand, ServerProcess } from '../process/server-process.ts';
 
-/** Sent before each kill, so that each finds work that was only just answered for. */
+/** How much is sent before each kill, so that each kill comes right after an acknowledgement. */
 const BURST_EVENTS = 20_000;
 
 /**
- * `kill -9` right after the last answer of a burst, then a start on the same file, so many times over; after each,
- * everything that was answered is there. Returns the times to ready and leaves the last server running.
+ * Several times: `kill -9` right after the last answer of a burst, then a start on the same file, which must still have
+ * everything that was acknowledged. Returns the times to ready and leaves the last server running.
  */
 export async function killAndReturn(
   driver: Driver,

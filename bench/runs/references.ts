@@ -25,7 +25,7 @@ export interface Setting {
 /** One measure's batch size and events. */
 export type Load = readonly [batch: number, events: number];
 
-/** Reference (a), a run at a time, so that its runs can lie before, between and after ours. */
+/** Reference (a), one run at a time, so that its runs can take place before, between and after ours. */
 export class AppendOnlyRuns {
   readonly #setting: Setting;
   readonly #events: number;
@@ -63,7 +63,7 @@ export class AppendOnlyRuns {
   }
 }
 
-/** Reference (b): each measure on an empty file, or all of them one after another on one filled to so many keys. */
+/** Reference (b): each measure on an empty file, or all of them in turn on one file filled to `fillKeys`. */
 export async function measureAfternoon(
   setting: Setting,
   loads: readonly Load[],
@@ -85,7 +85,7 @@ export async function measureAfternoon(
       measures.filter((one) => one.batch === batch).map((one) => one.measure),
     ),
   );
-  // Of several files the fullest tells the most of memory and disk.
+  // The fullest file says the most about memory and disk.
   const { measures: _, ...fullest } = rounds.toSorted((a, b) => a.keys[1] - b.keys[1]).at(-1)!;
   return { name: '(b) afternoon', scenarios, ...fullest };
 }
@@ -124,7 +124,7 @@ async function afternoonOnOneFile(
   return { keys: [keysBefore, driver.keys], measures, memory, diskBytesPerEvent, readyMs: [readyMs] };
 }
 
-/** Reference (c). A first pass, uncounted, lets it warm up: its measures are the shortest. */
+/** Reference (c). A first pass, which does not count, warms it up, because its measures are the shortest. */
 export async function measureSink(setting: Setting, loads: readonly Load[]): Promise<System> {
   using folder = tempFolder(setting.folder);
   await using server = await ServerProcess.start(sink(folder.path, setting.cores));

@@ -6,7 +6,7 @@ import type { Machine, StallLoad, StallSize, StallsResults } from '../results.ts
 import { APPENDS_SCRIPT } from '../systems.ts';
 import type { Setting } from './references.ts';
 
-/** Commits of single publishers, of some, and of many with full batches; enough of each for a 99.9th percentile. */
+/** Commits of one publisher, of several, and of many with full batches; enough of each for a 99.9th percentile. */
 const LOADS: readonly StallLoad[] = [
   { batch: 16, commits: 20_000 },
   { batch: 1000, commits: 1000 },
@@ -15,7 +15,7 @@ const LOADS: readonly StallLoad[] = [
 
 const QUICK_SHARE = 0.1;
 
-/** How long commits take and what holds them up, in the store itself: without HTTP, and without a second thread. */
+/** How long commits take in the store itself, and what delays them: without HTTP, and without a second thread. */
 export async function stallsRun(
   { folder: parent, cores, seed }: Setting,
   { quick, machine }: { quick: boolean; machine: Machine },

@@ -15,7 +15,7 @@ import { killAndReturn } from './kill-and-return.ts';
 import { AppendOnlyRuns, type Load, type Setting, measureAfternoon, measureSink } from './references.ts';
 
 interface Sizes {
-  /** Keys that the server holds after the first run of its measures. */
+  /** Keys that the server has after the first round of measures. */
   readonly keys: number;
   readonly loads: readonly Load[];
   readonly appendOnlyEvents: number;
@@ -69,9 +69,9 @@ const QUICK: Sizes = {
 const OPEN_LOOP_PER_S = 1000;
 
 /**
- * The standard run: the server filled to about a million keys, measured at every batch size, read, stopped, killed,
- * and its references beside it. The bodies of all measures of a round are made before its first, so that the measures
- * follow upon one another and the server cannot do in a pause what it put off.
+ * The standard run: the server is filled to about a million keys, measured at every batch size, read, stopped and killed;
+ * its references are measured as well. All bodies of a round are made before its first measure, so that the server gets no
+ * pause in which to catch up on work that it put off.
  */
 export async function standardRun(
   setting: Setting,
@@ -175,7 +175,7 @@ async function measureRounds(
   return loads.map(([batch], i) => scenarioOf(batch, measures[i]!));
 }
 
-/** `GET /events` of everything, so many times. */
+/** Reads everything with `GET /events`, `runs` times. */
 async function measureReading(driver: Driver, runs: number): Promise<Omit<Reading, keyof BareRates>> {
   say('GET /events, everything');
   const rates: number[] = [];

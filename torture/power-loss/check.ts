@@ -7,19 +7,19 @@ import type { Publish } from '../account.ts';
 import { BrokenPromise } from '../broken-promise.ts';
 import { type Events, numberOf } from '../events.ts';
 
-/** What must hold of a file that is found after a loss of power. */
+/** What must be true of a file after a loss of power. */
 export interface Expectation {
   readonly events: Events;
-  /** Offsets of what was answered before it, by number. */
+  /** Offsets of the events acknowledged before, by the events' numbers. */
   readonly promised: ReadonlyMap<number, number>;
-  /** All that was ever sent. */
+  /** Everything that was ever sent. */
   readonly publishes: Iterable<Publish>;
   readonly shape?: FileShape;
 }
 
 /**
- * Opens the file as the service does, walks it from end to end, and reads all of it: every promised event must be there
- * at its offset, every event as it was sent, and every publish whole or not at all. Throws a BrokenPromise.
+ * Opens the file as the service does, walks it from end to end, and reads all of it: every promised event must be at its
+ * offset, every event as it was sent, and every publish whole or absent. Throws a BrokenPromise.
  */
 export function checkFile(
   path: string,
@@ -50,7 +50,7 @@ export function checkFile(
   }
 }
 
-/** The offset of each event by its number, each checked to be as it was sent. */
+/** The offset of each event by its number, after a check that it is as it was sent. */
 function offsetsIn(path: string, events: Events): Map<number, number> {
   const offsets = new Map<number, number>();
   const db = openForReading(path);

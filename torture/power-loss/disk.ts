@@ -2,22 +2,22 @@ import type { SeededRandom } from '../../lab/random.ts';
 import type { Deed } from './recording.ts';
 
 /**
- * What is left of what was not synced when the power goes: nothing; some of it, in any order; some sectors of it; all.
+ * What survives of unsynced data when the power goes: nothing; some writes, in any order; some sectors; everything.
  */
 export const REMAINS = ['nothing', 'some writes', 'some sectors', 'all'] as const;
 export type Remains = (typeof REMAINS)[number];
 
-/** A write of one sector is done or not done; a larger one may be done in part. */
+/** A sector is written whole or not at all; a larger write may be cut short. */
 const SECTOR_BYTES = 512;
 
-/** A change of a file's bytes that no sync has covered yet. */
+/** A change to a file's bytes that no sync has covered yet. */
 interface Pending {
   readonly deed: Extract<Deed, { kind: 'write' | 'truncate' }>;
-  /** Where in the recording it was done. */
+  /** Where in the recording it ended. */
   readonly end: number;
 }
 
-/** Bytes that grow and shrink. */
+/** The bytes of a file, which grow and shrink. */
 class Content {
   #memory = Buffer.from(new ArrayBuffer(4096));
   #length = 0;
@@ -46,13 +46,13 @@ class Content {
       this.bytes.copy(memory);
       this.#memory = memory;
     }
-    // What was cut off must not come back.
+    // Bytes that were cut off must not come back.
     this.#memory.fill(0, length, this.#length);
     this.#length = length;
   }
 }
 
-/** Something that has bytes, under whatever name, or without one. */
+/** A file's content, whatever its name, or without one. */
 class Inode {
   readonly synced = new Content();
   pending: Pending[] = [];
@@ -76,11 +76,11 @@ class Inode {
 }
 
 /**
- * A folder on a disk that keeps for certain only what was synced.
+ * A folder on a disk that keeps only synced data for certain.
  *
- * In: what a process did, in order. Out: the files as they may be found after a loss of power. A write or truncation is
- * *pending* until a sync of its file that began after it was done has ended; that a name is there, or gone, is pending
- * until such a sync of the folder. Pending changes are lost or kept each by itself, those of a name in their order.
+ * In: what a process did, in order. Out: the files as they may look after a loss of power. A write or truncation is
+ * *pending* until a later sync of its file has ended; a new or removed name is pending until a later sync of the folder.
+ * Each pending change is lost or kept on its own, except that changes to one name keep their order.
  */
 export class Disk {
   readonly #folder: string;
@@ -92,7 +92,7 @@ export class Disk {
     this.#folder = folder;
   }
 
-  /** A write, a truncation or an unlinking has begun. */
+  /** A write, truncation or unlink has begun. */
   change(deed: Exclude<Deed, { kind: 'sync' | 'answer' }>, end: number): void {
     const { path } = deed;
     if (deed.kind === 'unlink') {
@@ -109,7 +109,7 @@ export class Disk {
     inode.pending.push({ deed, end });
   }
 
-  /** A sync that began then has ended. */
+  /** A sync that began at `begin` has ended. */
   synced(path: string, begin: number): void {
     if (path === this.#folder) {
       for (const { path, inode, end } of this.#pendingNames) {
@@ -126,13 +126,13 @@ export class Disk {
     inode.pending = inode.pending.filter(({ end }) => end >= begin);
   }
 
-  /** The files that are found when the power comes back. */
+  /** The files when the power comes back. */
   afterLoss(remains: Remains, random: SeededRandom): Map<string, Buffer> {
     const names = new Map(this.#syncedNames);
     const lost = new Set<string>();
     for (const { path, inode } of this.#pendingNames) {
       if (remains === 'nothing' || (remains !== 'all' && random.chance(0.5))) lost.add(path);
-      // What became of a name later cannot be there without what came before.
+      // A later change to a name cannot survive without the earlier ones.
       if (lost.has(path)) continue;
       if (inode === null) names.delete(path);
       else names.set(path, inode);

@@ -22,10 +22,10 @@ function reportText(report: PowerLossReport): string {
   const remains = Object.entries(report.remains).map(([name, count]) => `${name} ${count}`);
   const lines = [
     `seed ${report.seed}, ${report.processes} processes: ${report.writes} writes, ${report.syncs} syncs, ${report.answers} answers`,
-    `${report.losses} losses of power; what was left of what was not synced: ${remains.join(' | ')}`,
-    `${report.promisesChecked} promises were held to what was left`,
+    `${report.losses} losses of power; what survived of unsynced data: ${remains.join(' | ')}`,
+    `${report.promisesChecked} promises were checked against what survived`,
     report.failure === null
-      ? 'PASS: every file was sound and held every event that was acknowledged before, unchanged, where its answer said'
+      ? 'PASS: every file was sound and had every event acknowledged before, unchanged, at the offset of its answer'
       : `FAIL\n${report.failure.message}\nthe files are kept in ${report.failure.folder}`,
   ];
   return `${lines.join('\n')}\n`;

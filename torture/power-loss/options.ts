@@ -4,7 +4,7 @@ import { folderOption, jsonFileOption, seedOption } from '../../lab/options.ts';
 /** What one run is to do. */
 export interface PowerLossOptions {
   readonly seed: number;
-  /** Losses of power to look at. */
+  /** How many losses of power to examine. */
   readonly losses: number;
   readonly folder: string;
 }
@@ -12,9 +12,9 @@ export interface PowerLossOptions {
 export function powerLossCommand(work: (options: PowerLossOptions, jsonPath?: string) => Promise<void>) {
   return new Command('npm run power-loss --')
     .description(
-      'Records with strace all that the service writes, syncs and answers, and makes from it the files as a loss of ' +
-        'power would leave them: what was synced, and of the rest nothing, some writes, some sectors, or all. Each is ' +
-        'opened, walked from end to end and held to every answer that was sent before.',
+      'Records with strace everything that the service writes, syncs and answers, and builds the files as a loss of power ' +
+        'would leave them: what was synced, and of the rest nothing, some writes, some sectors, or everything. Each is ' +
+        'opened, walked from end to end, and compared with every answer that was sent before.',
     )
     .addOption(
       option('--losses <number>', 'how many losses of power', wholeNumber(1, 1_000_000)).default(400),

@@ -3,7 +3,7 @@ import { numberOf } from '../events.ts';
 import type { Disk } from './disk.ts';
 import type { Recorded } from './recording.ts';
 
-/** A place in a recording where a deed begins or has ended. */
+/** A place in a recording where a deed begins or ends. */
 interface Mark {
   readonly line: number;
   readonly isEnd: boolean;
@@ -11,8 +11,8 @@ interface Mark {
 }
 
 /**
- * Plays what was recorded onto a disk, step by step, and notes what was promised on the way: the events of every answer
- * that has begun to be sent, with their offsets.
+ * Plays a recording onto a disk, step by step, and notes the promises made on the way: the events, with offsets, of every
+ * answer that the service has begun to send.
  */
 export class Playback {
   /** Offsets by the events' numbers. */
@@ -36,7 +36,7 @@ export class Playback {
     return this.#marks.length;
   }
 
-  /** Places at which the power may go, ascending: half of them where an answer has just begun to be sent. */
+  /** Places where the power goes, ascending; half of them right after an answer begins. */
   places(count: number, random: SeededRandom): number[] {
     const answers = this.#marks.flatMap(({ recorded, isEnd }, place) =>
       recorded.deed.kind === 'answer' && !isEnd ? [place + 1] : [],
@@ -54,7 +54,7 @@ export class Playback {
     return this.#marks.at(-1)!.line;
   }
 
-  /** Plays on until so many marks are behind. */
+  /** Plays on until this many marks are done. */
   playTo(place: number): void {
     while (this.#next < place) this.#play(this.#marks[this.#next++]!);
   }
@@ -64,10 +64,10 @@ export class Playback {
       if (isEnd) return;
       for (const { event_id: eventId, offset } of deed.results) this.promised.set(numberOf(eventId)!, offset);
     } else if (deed.kind === 'sync') {
-      // Only when it has come back is it certain.
+      // A sync is certain only after it has returned.
       if (isEnd) this.#disk.synced(deed.path, begin);
     } else if (!isEnd) {
-      // It may be done from its begin on.
+      // A change may take effect as soon as it begins.
       this.#disk.change(deed, end);
     }
   }

@@ -12,22 +12,23 @@ import { SeededRandom } from '../../lab/random.ts';
 import { Account, type Publish } from '../account.ts';
 import { Events } from '../events.ts';
 import { publish } from '../publisher.ts';
+import { newReport } from '../report.ts';
 import { shapeChange } from '../runs-of-keys.ts';
 import { checkFile } from './check.ts';
 import { Disk, REMAINS, type Remains } from './disk.ts';
 import type { PowerLossOptions } from './options.ts';
 import { Playback } from './playback.ts';
-import { type Recorded, isRecorded, readRecording, recordCommand } from './recording.ts';
+import { type Deed, type Recorded, isRecorded, readRecording, recordCommand } from './recording.ts';
 
-/** Small runs of keys, so that some thousand events see them sealed and merged. */
+/** Small runs of keys, so that a few thousand events are enough to seal and merge them. */
 const SHAPE: FileShape = { index: { hotKeysMax: 512, baseBits: 3 }, log: LOG_SHAPE, keyBits: 128 };
 
-/** How each process of the file ends; the last one after a clean stop and another start. */
+/** How each process on the file ends. */
 const ENDS = ['kill', 'stop', 'kill', 'kill', 'stop'] as const;
 
 const PUBLISHERS = 3;
 const LOAD_MS = 1500;
-/** Amid it nobody publishes for so long, and there is work in the background. */
+/** How long nobody publishes in between, so that background work is recorded as well. */
 const IDLE_MS = 400;
 
 export interface PowerLossReport {
@@ -36,17 +37,17 @@ export interface PowerLossReport {
   processes: number;
   writes: number;
   syncs: number;
-  /** Publishes of which the answer was recorded. */
+  /** Publishes whose answer was recorded. */
   answers: number;
   losses: number;
   readonly remains: Record<Remains, number>;
-  /** Acknowledged events that had to be there, summed over the losses. */
+  /** Acknowledged events that had to be there, added up over all losses. */
   promisesChecked: number;
   outcome: 'kept' | 'broken';
   failure: { readonly message: string; readonly folder: string } | null;
 }
 
-/** All that was sent, beside what is known of it. */
+/** The account, with everything that was sent. */
 class Ledger extends Account {
   readonly publishes = new Set<Publish>();
 
@@ -57,10 +58,10 @@ class Ledger extends Account {
 }
 
 /**
- * Records processes on one file, one after the other, and after each looks at some losses of power that could have come
- * while it ran. Rejects on nothing that the service does: that is in the report.
+ * Records several processes on one file, one after another, and after each examines losses of power that could have
+ * happened while it ran. It never rejects because of the service: that is in the report.
  *
- * @param changes of the service's sources, by which a test breaks it
+ * @param changes to the service's sources, with which a test breaks it
  */
 export async function runPowerLoss(
   options: PowerLossOptions,
@@ -102,54 +103,45 @@ async function loseOften(
 ): Promise<void> {
   const random = new SeededRandom(seed);
   const events = new Events(seed);
-  const account = new Ledger(events, {
-    accepted: 0,
-    duplicates: 0,
-    conflicts: 0,
-    refused: 0,
-    invalid: 0,
-    none: 0,
-  });
+  const account = new Ledger(events, newReport(seed).answers);
   const databasePath = join(folder, 'data', 'events.db');
   mkdirSync(join(folder, 'data'));
   const disk = new Disk(join(folder, 'data'));
   const promised = new Map<number, number>();
   let lastLine = -1;
-
   for (const [process, end] of ENDS.entries()) {
     const setting = { folder, source, databasePath, random: random.fork(process), account, events };
     const recorded = await record(setting, end, lastLine);
-    report.processes += 1;
-    for (const { deed } of recorded) {
-      if (deed.kind === 'write') report.writes += 1;
-      if (deed.kind === 'sync') report.syncs += 1;
-      if (deed.kind === 'answer') report.answers += 1;
-    }
+    count(recorded, report);
     const playback = new Playback(recorded, disk, promised);
     const draw = random.fork(process, 1);
     for (const place of playback.places(Math.ceil(losses / ENDS.length), draw)) {
       playback.playTo(place);
       const remains = draw.of<Remains>(['nothing', ...REMAINS]);
       const left = join(folder, 'left');
-      const files = disk.afterLoss(remains, draw);
-      writeFiles(left, files);
-      checkFile(join(left, basename(databasePath)), {
-        events,
-        promised,
-        publishes: account.publishes,
-        shape: SHAPE,
-      });
+      writeFiles(left, disk.afterLoss(remains, draw));
+      const { publishes } = account;
+      checkFile(join(left, basename(databasePath)), { events, promised, publishes, shape: SHAPE });
       report.losses += 1;
       report.remains[remains] += 1;
       report.promisesChecked += promised.size;
       advanced();
-      // So that a signal is heard.
+      // Lets signals be handled.
       await sleep(0);
     }
     playback.playTo(playback.length);
     lastLine = playback.lastLine;
     expectRecorded(disk.now(), account, promised);
   }
+}
+
+/** Adds what a process did to the report. */
+function count(recorded: readonly Recorded[], report: PowerLossReport): void {
+  const of = (kind: Deed['kind']): number => recorded.filter(({ deed }) => deed.kind === kind).length;
+  report.processes += 1;
+  report.writes += of('write');
+  report.syncs += of('sync');
+  report.answers += of('answer');
 }
 
 interface Setting {
@@ -208,7 +200,7 @@ async function record(setting: Setting, end: 'kill' | 'stop', after: number): Pr
   return recorded;
 }
 
-/** Throws where the recording is not all: the files must be as it says, and every answer must be in it. */
+/** Throws if the recording is incomplete: the files must match it, and every answer must be in it. */
 function expectRecorded(
   files: ReadonlyMap<string, Buffer>,
   account: Account,
@@ -223,7 +215,7 @@ function expectRecorded(
   }
 }
 
-/** Makes a folder that holds these files and no other. */
+/** Makes a folder with these files and no others. */
 function writeFiles(folder: string, files: ReadonlyMap<string, Buffer>): void {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder);

@@ -1,10 +1,10 @@
 import cliProgress from 'cli-progress';
 
-/** Shows how far some work is. Each call says how things stand in all, not what has changed. */
+/** Shows how far some work is. Each call gives the total so far, not the change. */
 export interface Progress {
-  /** @param note more to say about it, in a few words */
+  /** @param note a few more words about it */
   advance(done: number, note?: string): void;
-  /** Says something that happened on the way, such as a retry. */
+  /** Shows something that happened on the way, such as a retry. */
   note(text: string): void;
   /** Leaves the terminal as it was; nothing is shown after. */
   stop(): void;
@@ -15,7 +15,7 @@ export interface Work {
   readonly what: string;
   readonly total: number;
   readonly unit: string;
-  /** Whether it is worth telling how many units are done in a second. */
+  /** Whether to show how many units are done per second. */
   readonly hasRate?: boolean;
 }
 
@@ -37,7 +37,7 @@ function createBar({ what, total, unit, hasRate = true }: Work, stream: Stream):
     barCompleteChar: '█',
     barIncompleteChar: '░',
     barsize: 25,
-    // Signals are for the program, and where they end it at once there is nothing to put right.
+    // The program handles signals, and if one ends it at once, there is nothing to restore on the terminal.
     hideCursor: false,
     gracefulExit: false,
     stream,
