@@ -9,6 +9,12 @@ export {
   encodingFault,
   isUtf16,
 } from './text.ts';
-export { TIMESTAMP_EXPECTED, parseTimestamp } from './timestamp.ts';
+export {
+  type Instant,
+  TIMESTAMP_EXPECTED,
+  compareInstants,
+  firstMsFrom,
+  parseTimestamp,
+} from './timestamp.ts';
 export { compileTopicPatterns, hasWildcard, topicPatternCovers, topicPatternFault } from './topic-pattern.ts';
 export { type EventResult, type PublishAnswer, VERDICTS, type Verdict } from './verdict.ts';

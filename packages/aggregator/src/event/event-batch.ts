@@ -12,7 +12,10 @@ export interface EventBatch {
   readonly count: number;
   readonly bytes: Uint8Array;
   readonly spans: Int32Array;
-  /** The events' own timestamps, milliseconds since 1970. */
+  /**
+   * The events' own timestamps, whole milliseconds since 1970 as `Instant.epochMs` has them: a hint, which leaves times of
+   * the same millisecond to the text.
+   */
   readonly timesMs: Float64Array;
 }
 

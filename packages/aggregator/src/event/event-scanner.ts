@@ -211,9 +211,10 @@ export class EventScanner extends JsonScanner {
     if (end - start > LIMITS.timestampCharsMax * 6) return undefined;
     const commonMs = this.escaped ? NaN : commonTimeMs(this.bytes, start, end);
     if (!Number.isNaN(commonMs)) return commonMs;
-    return parseTimestamp(
+    const instant = parseTimestamp(
       this.escaped ? this.decoded(start, end) : this.bytes.toString('latin1', start, end),
     );
+    return instant?.epochMs;
   }
 
   /** Reads a value that stands where it may not. */

@@ -1,3 +1,4 @@
+import type { Instant } from '@chronicleweaver/protocol';
 import type { EventBatch } from '../event/event-batch.ts';
 import type { Framing } from './stored-event.ts';
 import type { GroupStore } from './group-store.ts';
@@ -102,11 +103,11 @@ export interface TopicFilter {
   readonly topicPatterns?: readonly (readonly string[])[] | undefined;
 }
 
-/** What an event must be to be given out. Times are those of the event, in milliseconds: from inclusive, to exclusive. */
+/** What an event must be to be given out. Times are those of the event, with all their digits: `from` inclusive, `to` exclusive. */
 export interface EventFilter extends TopicFilter {
   readonly source?: string | undefined;
-  readonly fromMs?: number | undefined;
-  readonly toMs?: number | undefined;
+  readonly from?: Instant | undefined;
+  readonly to?: Instant | undefined;
 }
 
 export interface Snapshot {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { StoredEvent } from '@chronicleweaver/protocol';
+import { type StoredEvent, parseTimestamp } from '@chronicleweaver/protocol';
 import {
   ACCEPTED,
   CONFLICT,
@@ -181,22 +181,22 @@ for (const [name, open] of Object.entries(STORES)) {
       timestamp: new Date(Date.UTC(2025, 0, 1 + i)).toISOString(),
     }));
     await store.append([batchOf(...events)]);
-    const fromMs = Date.UTC(2025, 0, 11);
-    const toMs = Date.UTC(2025, 1, 20);
+    const from = parseTimestamp('2025-01-11')!;
+    const to = parseTimestamp('2025-02-20')!;
     for (const filter of [
       {},
       { topic: 'rare' },
       { source: 'odd' },
-      { fromMs, toMs },
-      { topic: 'rare', source: 'even', fromMs },
+      { from, to },
+      { topic: 'rare', source: 'even', from },
     ]) {
       const expected = events.flatMap((event, i) => {
         const time = Date.parse(event.timestamp);
         const matches =
           (filter.topic ?? event.topic) === event.topic &&
           (filter.source ?? event.source) === event.source &&
-          time >= (filter.fromMs ?? 0) &&
-          time < (filter.toMs ?? Infinity);
+          time >= (filter.from?.epochMs ?? 0) &&
+          time < (filter.to?.epochMs ?? Infinity);
         return matches ? [i + 1] : [];
       });
       for (const order of ['asc', 'desc'] as const) {

@@ -2,6 +2,7 @@ import {
   type FieldError,
   LIMITS,
   TIMESTAMP_EXPECTED,
+  firstMsFrom,
   parseTimestamp,
   topicPatternFault,
 } from '@chronicleweaver/protocol';
@@ -81,8 +82,9 @@ export function placeOf(field: string, place: string | number): Start {
 }
 
 export function timeOf(field: string, text: string): Start {
-  const timeMs = parseTimestamp(text);
-  if (timeMs !== undefined) return { timeMs };
+  const instant = parseTimestamp(text);
+  // `received_at` has whole milliseconds: a finer time means the next one.
+  if (instant !== undefined) return { timeMs: firstMsFrom(instant) };
   const others = field === 'start' ? 'earliest, latest, an offset or ' : '';
   const message = `takes ${others}${TIMESTAMP_EXPECTED}, not ${JSON.stringify(text)}`;
   throw invalid([{ index: null, field, message }]);

@@ -122,8 +122,8 @@ function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
   return {
     topic: query.topic,
     source: query.source,
-    fromMs: query.from === undefined ? undefined : parseTimestamp(query.from),
-    toMs: query.to === undefined ? undefined : parseTimestamp(query.to),
+    from: query.from === undefined ? undefined : parseTimestamp(query.from),
+    to: query.to === undefined ? undefined : parseTimestamp(query.to),
     order,
     after: query.after ?? START[order],
     upTo: Number.MAX_SAFE_INTEGER,

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { compileTopicPatterns } from '@chronicleweaver/protocol';
+import {
+  type Instant,
+  compareInstants,
+  compileTopicPatterns,
+  parseTimestamp,
+} from '@chronicleweaver/protocol';
 import {
   EVENT_ID,
   type EventBatch,
@@ -42,7 +47,7 @@ interface KeptEvent {
   readonly topic: string;
   readonly source: string;
   readonly timestamp: string;
-  readonly timeMs: number;
+  readonly time: Instant;
   readonly payload: string;
   readonly text: string;
 }
@@ -187,7 +192,7 @@ export class MemoryStore implements EventStore {
         topic: partText(batch, i, TOPIC),
         source: partText(batch, i, SOURCE),
         timestamp: partText(batch, i, TIMESTAMP),
-        timeMs: batch.timesMs[i]!,
+        time: parseTimestamp(partText(batch, i, TIMESTAMP))!,
         payload: partText(batch, i, PAYLOAD),
         text: partText(batch, i, TEXT),
       };
@@ -240,10 +245,10 @@ function sameContent(a: KeptEvent, b: KeptEvent): boolean {
   return a.source === b.source && a.timestamp === b.timestamp && a.payload === b.payload;
 }
 
-function matches(event: KeptEvent, { source, fromMs, toMs }: EventFilter): boolean {
+function matches(event: KeptEvent, { source, from, to }: EventFilter): boolean {
   return (
     (source === undefined || event.source === source) &&
-    (fromMs === undefined || event.timeMs >= fromMs) &&
-    (toMs === undefined || event.timeMs < toMs)
+    (from === undefined || compareInstants(event.time, from) >= 0) &&
+    (to === undefined || compareInstants(event.time, to) < 0)
   );
 }

@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { SOURCE, partText } from '../../event/event-batch.ts';
+import { type Instant, compareInstants, parseTimestamp } from '@chronicleweaver/protocol';
+import { type EventBatch, SOURCE, TIMESTAMP, partText } from '../../event/event-batch.ts';
 import { readStoredEvents } from '../../event/event-reader.ts';
 import type {
   EventFilter,
@@ -175,7 +176,7 @@ export class Reader {
       const topicIds = this.#topicIds.of(query);
       if (topicIds?.size === 0) return null;
       const ascending = query.order === 'asc';
-      const needsText = query.source !== undefined || query.fromMs !== undefined || query.toMs !== undefined;
+      const needsText = query.source !== undefined || query.from !== undefined || query.to !== undefined;
       let looked = 0;
       let lookedTo = query.after;
       for (const block of this.#blocks(query, topicIds)) {
@@ -305,12 +306,18 @@ interface BlockPlace {
 }
 
 /** What the directory does not know is read from the event's text. */
-function matches(text: Uint8Array, { source, fromMs, toMs }: EventFilter): boolean {
+function matches(text: Uint8Array, { source, from, to }: EventFilter): boolean {
   const event = readStoredEvents(Buffer.from(text), 1);
-  const timeMs = event.timesMs[0]!;
   return (
     (source === undefined || partText(event, 0, SOURCE) === source) &&
-    (fromMs === undefined || timeMs >= fromMs) &&
-    (toMs === undefined || timeMs < toMs)
+    (from === undefined || compareTime(event, from) >= 0) &&
+    (to === undefined || compareTime(event, to) < 0)
   );
+}
+
+/** Compares the time of a batch's only event; its text is parsed only where the milliseconds do not decide. */
+function compareTime(event: EventBatch, other: Instant): number {
+  const timeMs = event.timesMs[0]!;
+  if (timeMs !== other.epochMs) return timeMs - other.epochMs;
+  return compareInstants(parseTimestamp(partText(event, 0, TIMESTAMP))!, other);
 }

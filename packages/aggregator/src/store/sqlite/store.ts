@@ -114,9 +114,9 @@ export class SqliteStore implements EventStore {
   }
 
   async snapshot(query: SnapshotQuery): Promise<Snapshot> {
-    const { topic, topicPatterns, order, after: start, source, fromMs, toMs } = query;
+    const { topic, topicPatterns, order, after: start, source, from, to } = query;
     const { lastOffset, count } = await this.#reader.call('snapshot', [{ topic, topicPatterns }]);
-    const needsText = source !== undefined || fromMs !== undefined || toMs !== undefined;
+    const needsText = source !== undefined || from !== undefined || to !== undefined;
     if (start === START[order] && !needsText) return { lastOffset, count };
     let matched = 0;
     let after: number | null = start;

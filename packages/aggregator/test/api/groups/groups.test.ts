@@ -161,8 +161,8 @@ test('a group begins where it is asked to, and not beyond the end [GRP-3]', asyn
     await group.make({ start });
     assert.equal((await group.pull({ max: 1 }))[0]!.offset, first, `${start}`);
   }
-  for (const start of ['latest', 11]) {
-    const group = new Group(server.url, `end-${start}`);
+  for (const start of ['latest', 11, events[6]!.received_at.replace('Z', '0001Z')]) {
+    const group = new Group(server.url, `end-${start}`.replaceAll(/[^\w-]/g, '_'));
     await group.make({ start });
     assert.equal((await group.view()).cursor, 10);
   }
@@ -468,6 +468,10 @@ test('a seek goes on from an offset, a time or an end, and ends the leases [GRP-
   await sleep(2);
   const now = new Date().toISOString();
   await sleep(2);
+  // All six were committed in one millisecond; any digit below it is after them.
+  const committedAt = events[0]!.received_at;
+  assert.equal(await group.seek({ time: committedAt.replace('Z', '000Z') }), 0);
+  assert.equal(await group.seek({ time: committedAt.replace('Z', '0001Z') }), 6);
   await server.publish(eventWith({ event_id: 'later' }));
   assert.equal(await group.seek({ time: now }), 6);
   const waiting = group.pull({ max: 2, wait_ms: 20_000 });

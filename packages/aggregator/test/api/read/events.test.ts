@@ -31,16 +31,16 @@ const ids = (events: readonly Event[]) => events.map(({ event_id: id }) => id);
 /** Events that differ in all that a reader can ask for. Their ids tell the order in which they are sent. */
 const TOPICS = ['orders', 'Orders', 'a/b?c=d&e', 'größe 😀'];
 const SOURCES = ['web', 'app', '+', ' '];
-/** Each with the milliseconds that it means, written down here and not computed by what is tested. */
+/** Each with the milliseconds that it means, written down here and not computed by what is tested; a leap second is between. */
 const TIMES = new Map([
   ['2025-10-28', Date.UTC(2025, 9, 28)],
   ['2025-10-28T00:00:00.001Z', Date.UTC(2025, 9, 28) + 1],
-  ['2025-10-28T00:00:00.0019Z', Date.UTC(2025, 9, 28) + 1],
+  ['2025-10-28T00:00:00.0019Z', Date.UTC(2025, 9, 28) + 1.9],
   ['2025-10-28T07:00:00+07:00', Date.UTC(2025, 9, 28)],
-  ['2025-10-27T21:00:00,0005-0300', Date.UTC(2025, 9, 28)],
+  ['2025-10-27T21:00:00,0005-0300', Date.UTC(2025, 9, 28) + 0.5],
   ['2025-10-27T23:59:59,999Z', Date.UTC(2025, 9, 28) - 1],
   ['2025-10-28 10:00', Date.UTC(2025, 9, 28, 10)],
-  ['1969-12-31T23:59:60Z', -1],
+  ['1969-12-31T23:59:60Z', -0.5],
   ['1970-01-01t05:30z', 19_800_000],
   ['0000-01-01', -62_167_219_200_000],
   ['9999-12-31T23:59:59-23:59', Date.UTC(9999, 11, 31, 47, 58, 59)],
@@ -48,7 +48,9 @@ const TIMES = new Map([
 /** Besides them bounds that no event has. */
 const BOUNDS = new Map([
   ...TIMES,
-  ['2025-10-28T00:00:00.0015Z', Date.UTC(2025, 9, 28) + 1],
+  ['2025-10-28T00:00:00.0015Z', Date.UTC(2025, 9, 28) + 1.5],
+  ['1969-12-31T23:59:59.999999Z', -0.6],
+  ['1969-12-31T23:59:60.1Z', -0.4],
   ['2025-10-28T03:00:00-07', Date.UTC(2025, 9, 28, 10)],
   ['2000-01-01', Date.UTC(2000, 0, 1)],
   ['2100-01-01', Date.UTC(2100, 0, 1)],
@@ -126,6 +128,32 @@ test('any question is answered as a plain filter over the published events does,
     }),
     { numRuns: 300 },
   );
+});
+
+test('times are compared by all digits that were sent, beyond the millisecond too [READ-3, EVT-7]', async (t) => {
+  const server = await TestServer.start(t);
+  const at = (decimals: string) => `2025-10-28T10:00:00.${decimals}Z`;
+  await server.publish(
+    eventWith({ event_id: 't1', timestamp: at('123456788') }),
+    eventWith({ event_id: 't2', timestamp: at('123456789') }),
+  );
+  const cases: [Query, string[]][] = [
+    [{ from: at('123456788'), to: at('123456790') }, ['t1', 't2']],
+    [{ from: at('123456789') }, ['t2']],
+    [{ to: at('123456789') }, ['t1']],
+    [{ from: at('1239') }, []],
+    [{ to: at('1239') }, ['t1', 't2']],
+    [{ from: at('12345678900000000000000000001') }, []],
+    [{ from: at('123'), to: at('123456788') }, []],
+    [{ from: at('123456788').replace('T10', 'T17').replace('Z', '+07:00') }, ['t1', 't2']],
+  ];
+  for (const [query, expected] of cases) {
+    for (const limit of [undefined, 10]) {
+      const asked = limit === undefined ? query : { ...query, limit };
+      const { events } = await server.get<EventsAnswer>(`/events${queryText(asked)}`);
+      assert.deepEqual(ids(events), expected, JSON.stringify(asked));
+    }
+  }
 });
 
 test('pages followed by next, and by Link, are together the unlimited answer, both ways [READ-5, READ-4]', async (t) => {
