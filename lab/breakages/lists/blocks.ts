@@ -1,6 +1,7 @@
 import type { Area } from '../breakage.ts';
 
 const BLOCK_STORE = ['store/sqlite/block-store.test.ts'];
+const BLOCK_LOG = ['store/sqlite/blocks/block-log.test.ts'];
 const STORES = ['store/event-store.test.ts', ...BLOCK_STORE];
 
 /** The log. */
@@ -35,7 +36,7 @@ export const blocks: Area = {
       breaks: 'A flipped bit in a block is handed out as it is.',
       find: 'isChecked ? this.#checked(row) : row.directory',
       replace: 'isChecked ? row.directory.subarray(0, row.directory.length - 4) : row.directory',
-      tests: BLOCK_STORE,
+      tests: ['api/read/damaged.test.ts'],
     },
     {
       file: 'block-format.ts',
@@ -49,14 +50,14 @@ export const blocks: Area = {
       breaks: 'A block holds more than a reader should unpack.',
       find: 'to - from < eventsMax',
       replace: 'to - from <= eventsMax',
-      tests: BLOCK_STORE,
+      tests: BLOCK_LOG,
     },
     {
       file: 'block-log.ts',
       breaks: 'What was merged still counts as fresh, so that every later commit is merged by itself.',
       find: 'this.#freshEvents -= events;',
       replace: '',
-      tests: BLOCK_STORE,
+      tests: BLOCK_LOG,
     },
     {
       file: 'block-log.ts',
@@ -66,7 +67,7 @@ export const blocks: Area = {
       replace: `rolledBack(): void {
     for (const block of this.#added) this.#keep(block);
     this.#begin();`,
-      tests: BLOCK_STORE,
+      tests: BLOCK_LOG,
     },
     {
       file: 'block-log.ts',
@@ -103,7 +104,7 @@ export const blocks: Area = {
       breaks: 'A merged block has more events than a reader should unpack.',
       find: 'this.#events + block.count <= this.#eventsMax &&',
       replace: '',
-      tests: BLOCK_STORE,
+      tests: BLOCK_LOG,
     },
     {
       file: 'block-merge.ts',
@@ -117,7 +118,7 @@ export const blocks: Area = {
       breaks: 'A group that begins at a time misses the events of that millisecond.',
       find: 'if (receivedMs >= timeMs) {',
       replace: 'if (receivedMs > timeMs) {',
-      tests: STORES,
+      tests: BLOCK_LOG,
     },
     {
       file: 'numbers.ts',
@@ -125,6 +126,7 @@ export const blocks: Area = {
       find: 'if (at > bytes.length) throw damaged(ENDS_TOO_EARLY);',
       replace: '',
       tests: BLOCK_STORE,
+      survives: 'behind what is filled stands at least one more number, and reading that one fails',
     },
   ],
 };

@@ -58,8 +58,8 @@ export const written: Area = {
     {
       file: 'cli/src/json-lines.ts',
       breaks: 'A byte order mark makes a line of the command something else than JSON.',
-      find: 'const unmarked = text.startsWith(BYTE_ORDER_MARK) ? text.slice(BYTE_ORDER_MARK.length) : text;',
-      replace: 'const unmarked = text;',
+      find: 'return isMarked ? text.slice(BYTE_ORDER_MARK.length) : text;',
+      replace: 'return isMarked ? text : text;',
       tests: ['cli/test/commands.test.ts'],
     },
     {

@@ -396,6 +396,8 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
   }
   for (const [encoding, pack] of Object.entries(COMPRESSIONS)) {
     const packed = pack(body);
+    // Hexadecimal digits pack to half of their size: it is not unpacked at once as small ones are.
+    const large = JSON.stringify(eventWith({ payload: { message: randomBytes(50_000).toString('hex') } }));
     const bodies = {
       plain: body,
       empty: Buffer.alloc(0),
@@ -404,7 +406,7 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
       'with a byte behind it': Buffer.concat([packed, Buffer.from(' ')]),
       'with zeros behind it': Buffer.concat([packed, Buffer.alloc(4)]),
       'with another body behind it': Buffer.concat([packed, body]),
-      'large, with a byte behind it': Buffer.concat([pack(randomBytes(100_000)), Buffer.from('}')]),
+      'large, with a byte behind it': Buffer.concat([pack(large), Buffer.from(' ')]),
       'packed otherwise': encoding === 'gzip' ? zstdCompressSync(body) : gzipSync(body),
     };
     for (const [what, sent] of Object.entries(bodies)) {

@@ -33,7 +33,7 @@ test('what fits is taken in order and answered when it is settled', async () => 
 });
 
 test('past the bound in events a publish is refused whole, and taken again when there is room [P-7]', async () => {
-  const queue = new PublishQueue({ ...ROOMY, eventsMax: 7 });
+  const queue = new PublishQueue({ ...ROOMY, eventsMax: 6 });
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
   assert.equal(queue.events, 6);
@@ -45,12 +45,13 @@ test('past the bound in events a publish is refused whole, and taken again when 
 });
 
 test('past the bound in bytes a publish is refused, taken or not [P-7]', async () => {
-  const queue = new PublishQueue({ ...ROOMY, bytesMax: batchBytes(three) + 1 });
-  const first = queue.publish(three);
+  const queue = new PublishQueue({ ...ROOMY, bytesMax: 2 * batchBytes(three) });
+  const waiting = [queue.publish(three), queue.publish(three)];
+  await assert.rejects(queue.publish(three), QueueFull);
   const taken = await queue.take(1000, 1_000_000);
   await assert.rejects(queue.publish(three), QueueFull);
-  taken[0]!.resolve(RESULT);
-  await first;
+  for (const publish of taken) publish.resolve(RESULT);
+  await Promise.all(waiting);
 });
 
 test('an empty queue takes a batch that is larger than its bounds: refusing it for ever would help nobody', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type IncomingHttpHeaders, type RequestListener, createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
 import { isPublicAddress } from '../../src/webhooks/public-address.ts';
@@ -72,6 +72,45 @@ test('an endless answer is cut off and counts, one that does not come ends in ti
   });
 });
 
+test('a message under way ends at once where its sender stops', async (t) => {
+  const stopped = new AbortController();
+  const url = await receiver(t, (request) => {
+    request.resume();
+    stopped.abort();
+  });
+  const sender = new WebhookSender({ allowPrivate: true, timeoutMs: 2000 });
+  t.after(() => sender.close());
+  const outcome = await sender.send({ url, secrets: [SECRET] }, MESSAGE, stopped.signal);
+  assert.ok('fault' in outcome);
+  assert.doesNotMatch(outcome.fault, /no answer within/);
+});
+
+test('a kept connection that its other end closes in the moment of use is no failure: another one is made', async (t) => {
+  let connections = 0;
+  const server = createTcpServer((socket) => {
+    connections += 1;
+    const isFirst = connections === 1;
+    let requests = 0;
+    socket.on('error', () => undefined);
+    socket.on('data', (bytes: Buffer) => {
+      if (!bytes.includes('POST ')) return;
+      requests += 1;
+      if (isFirst && requests === 2) socket.resetAndDestroy();
+      else socket.write('HTTP/1.1 204 No Content\r\n\r\n');
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const sender = new WebhookSender({ allowPrivate: true, timeoutMs: 5000 });
+  t.after(() => sender.close());
+  for (let i = 0; i < 2; i++) {
+    const outcome = await sender.send({ url, secrets: [SECRET] }, MESSAGE, new AbortController().signal);
+    assert.deepEqual(outcome, { status: 204, retryAfter: undefined });
+  }
+  assert.equal(connections, 2);
+});
+
 test('nobody is connected to at an address that is not public, by number or by name', async (t) => {
   let asked = 0;
   const url = await receiver(t, (_request, response) => {
@@ -100,7 +139,8 @@ test('a target and a secret that cannot be used are refused with what is wrong',
   for (const url of ['ftp://example.org', 'example.org', `https://example.org/${'x'.repeat(2048)}`]) {
     assert.match(webhookUrlFault(url, true) ?? '', /http or https URL/);
   }
-  assert.match(webhookUrlFault('https://user:word@example.org', true) ?? '', /without user/);
+  for (const secret of ['user:word', 'user', ':word'])
+    assert.match(webhookUrlFault(`https://${secret}@example.org`, true) ?? '', /without user/);
   assert.match(webhookUrlFault('http://0x7f.1/', false) ?? '', /not public/);
   assert.equal(webhookUrlFault('http://0x7f.1/', true), undefined);
   assert.equal(webhookSecretFault(SECRET), undefined);

@@ -7,7 +7,7 @@ import { SCOPES, type Scope } from '../../../src/access/principal.ts';
 import { guardRoutes } from '../../../src/api/request/access.ts';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { TestKeys, withKey } from '../../support/keys.ts';
-import { requestText } from '../../support/raw-http.ts';
+import { RawConnection, requestText } from '../../support/raw-http.ts';
 import { StreamReader } from '../../support/stream-reader.ts';
 import { type EventsAnswer, type StatsAnswer, TestServer, problemIn } from '../../support/server.ts';
 
@@ -303,6 +303,22 @@ test('keys that are read anew count at once: a new one is let in, a revoked one 
   keys.write({ kept: { scopes: [] } });
   await assert.rejects(server.reload(), /\/keys\/0\/scopes/);
   assert.equal((await server.post({ events: [] }, withKey('kept'))).status, 200);
+});
+
+test('a publish that was let in is answered, though its key is revoked while its body comes [KEY-8]', async (t) => {
+  const { server, keys } = await withKeys(t, { old: { scopes: ['publish'] } });
+  const body = JSON.stringify(eventWith());
+  const connection = await RawConnection.open(t, server.url);
+  const headers = { ...withKey('old'), 'content-type': 'application/json', expect: '100-continue' };
+  connection.send(
+    requestText('POST /publish', { ...headers, 'content-length': `${Buffer.byteLength(body)}` }),
+  );
+  await connection.received('HTTP/1.1 100 Continue\r\n\r\n');
+  keys.write({ new: { scopes: ['read'] } });
+  await server.reload();
+  connection.send(body);
+  assert.equal((await connection.response()).status, 200);
+  assert.equal((await ask(server, '/events', 'old')).status, 401);
 });
 
 test('without a file of keys everyone may do everything, and a key that is sent is not looked at [KEY-1]', async (t) => {

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'node:test';
+import { pino } from 'pino';
+import { connectionsAllowed } from '../../../src/api/request/connections.ts';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { RawConnection, exchange, requestText } from '../../support/raw-http.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../../support/server.ts';
@@ -141,6 +144,23 @@ test(
     assert.equal(((await large!.json()) as EventsAnswer).count, 5);
     await problemIn(told!, 400, 'invalid_request');
 
+    // Also where it comes piece by piece: it is refused once, and nothing is kept of the rest.
+    const warnings: Error[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', warn);
+    t.after(() => process.off('warning', warn));
+    const slow = await RawConnection.open(t, server.url);
+    slow.pause();
+    slow.send(`${requestText('GET /events?limit=10')}RUBBISH`);
+    for (let i = 0; i < 20; i++) {
+      slow.send('RUBBISH');
+      await delay(5);
+    }
+    slow.resume();
+    const answered = await slow.closed();
+    assert.equal(answered.split('HTTP/1.1 400').length, 2);
+    assert.deepEqual(warnings, []);
+
     // The body of the second breaks off in a chunk: the first is told of its own success.
     const broken = requestText('POST /publish', { ...JSON_TYPE, 'transfer-encoding': 'chunked' });
     const [first, second] = await exchange(server.url, `${publishText('d')}${broken}5\r\n{"eve\r\nzz\r\n`);
@@ -186,6 +206,13 @@ test(
       'CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n',
     );
     await problemIn(connect!, 405, 'method_not_allowed');
+    // What follows is read past, for its client to come to read the refusal.
+    const eager = await exchange(
+      server.url,
+      'CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n',
+      Buffer.alloc(8_000_000),
+    );
+    await problemIn(eager[0]!, 405, 'method_not_allowed');
     const tunnel = 'CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n';
     const [published, refused] = await exchange(server.url, publishText('e') + tunnel);
     assert.equal(published!.status, 200, 'what came before it is answered first');
@@ -201,6 +228,17 @@ test(
     assert.equal(old!.status, 200);
   },
 );
+
+test('as many connections are taken as leave the files that the store needs [SYS-7]', () => {
+  const limit = spawnSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).stdout.trim();
+  // Elsewhere it is not asked for.
+  const isKnown = process.platform === 'linux' && limit !== 'unlimited';
+  const filesMax = isKnown ? Number(limit) : Infinity;
+  const silent = pino({ level: 'silent' });
+  assert.equal(connectionsAllowed(1000, silent), Math.min(1000, filesMax - 64));
+  assert.equal(connectionsAllowed(filesMax - 64, silent), filesMax - 64);
+  assert.equal(connectionsAllowed(filesMax - 63, silent), filesMax - 64);
+});
 
 test('connections beyond the bound are closed at once, and others go on [SYS-7]', TIMEOUT, async (t) => {
   const server = await TestServer.start(t, { CONNECTIONS_MAX: '3' });

@@ -30,6 +30,15 @@ test('those who wait begin in their order, a turn’s worth in each turn, and no
   assert.equal(turns.take(1), true, 'of the last turn half is left');
 });
 
+test('one that begins while others wait does not take their share of the turn', async () => {
+  const turns = new LoopTurns(10);
+  const begun: string[] = [];
+  turns.later(2, () => begun.push('first', turns.take(2) ? 'more of the first' : 'the first waits'));
+  turns.later(5, () => begun.push('second'));
+  await turnEnds();
+  assert.deepEqual(begun, ['first', 'the first waits', 'second']);
+});
+
 test('what is larger than a turn has one of its own', async () => {
   const turns = new LoopTurns(10);
   const begun: string[] = [];

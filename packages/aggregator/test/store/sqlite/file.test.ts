@@ -5,6 +5,7 @@ import {
   linkSync,
   readFileSync,
   readdirSync,
+  rmSync,
   statSync,
   symlinkSync,
   unlinkSync,
@@ -15,6 +16,9 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { StoreError } from '../../../src/store/event-store.ts';
 import { openForReading, openForWriting, refuseOldSqlite } from '../../../src/store/sqlite/file/database.ts';
+import { refuseCutLog } from '../../../src/store/sqlite/file/ledger.ts';
+import { FileLock } from '../../../src/store/sqlite/file/lock.ts';
+import { MIGRATIONS } from '../../../src/store/sqlite/file/migrations.ts';
 import { backup } from '../../../src/store/sqlite/upkeep/backup.ts';
 import { openFile } from '../../../src/store/sqlite/open-file.ts';
 import { SqliteStore } from '../../../src/store/sqlite/store.ts';
@@ -76,13 +80,13 @@ test('a file that is not ours is refused, told what to do, and left as it was', 
   other.close();
   const newer = join(folder, 'newer.db');
   const ours = openForWriting(newer);
-  ours.db.exec('PRAGMA user_version = 999');
+  ours.db.exec(`PRAGMA user_version = ${MIGRATIONS.length + 1}`);
   ours.db.close();
   ours.lock.release();
   for (const [path, message] of [
     [text, /is not an SQLite file: move it away/],
     [foreign, /of another program: move it away/],
-    [newer, /format 999.*newer version/],
+    [newer, /of format \d+, this program knows up to \d+.*newer version/],
     [folder, /is a folder: name a file in it/],
   ] as const) {
     const before = path === folder ? '' : readFileSync(path, 'latin1');
@@ -176,6 +180,52 @@ test('a file whose log was taken away is refused, and taken again with it [P-1]'
   const store = await SqliteStore.open(path);
   assert.equal((await store.stats()).lastOffset, 1);
   await store.close();
+});
+
+test('a file that is opened without a lock is marked at once, so that it is missed when it goes', async (t) => {
+  const folder = tempFolder(t);
+  const path = leaveKilled(folder);
+  unlinkSync(`${path}-lock`);
+  const store = await SqliteStore.open(path);
+  const lock = readFileSync(`${path}-lock`);
+  await store.close();
+  for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
+  writeFileSync(`${path}-lock`, lock);
+  await assert.rejects(SqliteStore.open(path), unusable(/held events up to offset 1/));
+});
+
+test('a mark never goes back, but where the file is another one', (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const lock = FileLock.take(path);
+  lock.raise(2 ** 33);
+  lock.raise(5);
+  assert.equal(lock.mark, 2 ** 33);
+  lock.release();
+  const again = FileLock.take(path);
+  assert.equal(again.mark, 2 ** 33);
+  again.lower(5);
+  assert.equal(again.mark, 5);
+  again.release();
+});
+
+test('a file whose log and books end at different offsets is refused, whichever is ahead [P-4]', (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const file = openFile(path);
+  for (const id of ['a', 'b']) file.appender.append(batchOf(eventWith({ event_id: id })));
+  file.close();
+  const change = (sql: string): void => {
+    const db = new DatabaseSync(path);
+    db.exec(sql);
+    db.close();
+  };
+  // Not the other way round: the file would be marked with more than it holds.
+  for (const lastOffset of [1, 3]) {
+    change(`UPDATE ledger SET last_offset = ${lastOffset}`);
+    assert.throws(
+      () => openFile(path, { before: refuseCutLog }),
+      unusable(/the books end at offset \d, the log at 2/),
+    );
+  }
 });
 
 test('a copy that a backup put in the place of a longer file is taken', async (t) => {

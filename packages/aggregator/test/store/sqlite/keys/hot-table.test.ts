@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { ENTRY_WORDS, HotTable } from '../../../../src/store/sqlite/keys/hot-table.ts';
-import { compareKeys, sortedEntries } from '../../../../src/store/sqlite/keys/key-block.ts';
+import { compareKeys, findInBlock, sortedEntries } from '../../../../src/store/sqlite/keys/key-block.ts';
 
 type Key = readonly [number, number, number, number];
 
@@ -60,13 +60,33 @@ test('the table of recent keys holds what was added and not taken back, however 
   );
 });
 
-test('entries are sorted by all words of their keys, as numbers without a sign', () => {
+test('an offset of 40 bits comes back with its digest of 24, and a larger one is refused', () => {
+  const table = new HotTable(8);
+  const offsets = [1, 2 ** 32 - 1, 2 ** 32, 2 ** 40 - 1];
+  for (const [i, offset] of offsets.entries()) {
+    assert.equal(table.find(i, 0, 0, 0), false);
+    table.add(i, 0, 0, 0, offset, 0xff_ffff);
+  }
+  for (const [i, offset] of offsets.entries()) {
+    assert.ok(table.find(i, 0, 0, 0));
+    assert.deepEqual([table.offset, table.digest], [offset, 0xff_ffff]);
+  }
+  table.find(7, 7, 7, 7);
+  assert.throws(() => table.add(7, 7, 7, 7, 2 ** 40, 0), /the last one that the index holds/);
+});
+
+test('entries are sorted by all words of their keys, as numbers without a sign, and each is found', () => {
   fc.assert(
     fc.property(fc.array(key, { maxLength: 60 }), (keys) => {
       const entries = Int32Array.from(keys.flatMap((one, i) => [...one, i + 1, i]));
       const sorted = sortedEntries(entries);
       for (let at = ENTRY_WORDS; at < sorted.length; at += ENTRY_WORDS)
         assert.ok(compareKeys(sorted, at - ENTRY_WORDS, at) <= 0);
+      for (const one of keys) {
+        const at = findInBlock(sorted, ...one);
+        assert.deepEqual([...sorted.subarray(at, at + 4)], [...one]);
+      }
+      assert.equal(findInBlock(sorted, 7, 7, 7, 7), -1);
       const rows = (words: Int32Array): string[] =>
         Array.from({ length: keys.length }, (_, i) =>
           words.slice(i * ENTRY_WORDS, (i + 1) * ENTRY_WORDS).join(),
