@@ -1,5 +1,6 @@
 import { ProblemError } from './errors.ts';
 import type { DeliveredEvent, Groups } from './groups.ts';
+import { LoopWatch } from './loop-watch.ts';
 import type { CallOptions } from './transport.ts';
 
 /**
@@ -9,7 +10,7 @@ import type { CallOptions } from './transport.ts';
 export type Handler = (event: DeliveredEvent, context: { signal: AbortSignal }) => unknown;
 
 export interface ConsumeOptions extends CallOptions {
-  /** Events that are dealt with at once (1). With 1 they are begun in the order of their offsets. */
+  /** Events that are dealt with at once, at most (1): fewer where handlers block the event loop. With 1 they are begun in the order of their offsets. */
   concurrency?: number;
   /** After how long an event that was given back comes again, by its deliveries so far (1 s, doubled up to 60 s). */
   nackDelayMs?: (delivery: number) => number;
@@ -22,12 +23,17 @@ const PULL_WAIT_MS = 20_000;
 const PULL_EVENTS_MAX = 1000;
 const ACK_LEASES_MAX = 10_000;
 
+/** A handler that held the loop for so long is followed by turns in which sockets are written and read. */
+const BLOCKED_MS = 10;
+
+/** An event's lease. `endsAtMs` is the earliest time at which it may end, by the client's own clock. */
+interface Lease {
+  readonly lost: AbortController;
+  endsAtMs: number;
+}
+
 /**
  * Works on the events of a group until the signal fires; then takes no more, and resolves when those at hand are done.
- *
- * An event is *working* while its handler runs, then *done* until its acknowledgement is sent; its lease is held, and
- * extended every third of its time, through both. Those that are done are acknowledged together, while the next ones are
- * worked on. A lease that is lost is told, and nothing else: its event is delivered again.
  */
 export async function consume(
   groups: Groups,
@@ -36,85 +42,153 @@ export async function consume(
   options: ConsumeOptions,
   stop: AbortSignal,
 ): Promise<void> {
-  // oxlint-disable-next-line no-console
-  const { concurrency = 1, nackDelayMs = doubling, onError = console.error } = options;
-  const held = new Map<string, AbortController>();
-  const working = new Set<Promise<void>>();
-  const done: string[] = [];
-  let acknowledging: Promise<void> | undefined;
-  let freed = (): void => {};
-
-  const acknowledge = async (retryMs: number): Promise<void> => {
-    while (done.length > 0) {
-      const leaseIds = done.splice(0, ACK_LEASES_MAX);
-      for (const leaseId of leaseIds) held.delete(leaseId);
-      await groups.ack(group, leaseIds, { retryMs }).catch((error: unknown) => onError(error));
-    }
-    acknowledging = undefined;
-  };
-
-  const extend = async (retryMs: number): Promise<void> => {
-    const leaseIds = [...held.keys()];
-    if (leaseIds.length === 0) return;
-    try {
-      await groups.extend(group, leaseIds, { retryMs });
-    } catch (error) {
-      const faults = error instanceof ProblemError ? error.errors : [];
-      // What was acknowledged or given back meanwhile is no loss.
-      const lost = faults.flatMap(({ index }) => held.get(leaseIds[index ?? -1]!) ?? []);
-      if (lost.length > 0 || faults.length === 0) onError(error);
-      for (const lease of lost) lease.abort(error);
-    }
-  };
-
-  const work = async (event: DeliveredEvent, leaseMs: number): Promise<void> => {
-    const { lease_id: leaseId, delivery } = event;
-    const lease = new AbortController();
-    held.set(leaseId, lease);
-    try {
-      await handler(event, { signal: lease.signal });
-      done.push(leaseId);
-      acknowledging ??= acknowledge(leaseMs);
-    } catch (error) {
-      held.delete(leaseId);
-      onError(error, event);
-      if (lease.signal.aborted) return;
-      await groups
-        .nack(group, [leaseId], { delayMs: nackDelayMs(delivery), retryMs: leaseMs })
-        .catch((error: unknown) => onError(error, event));
-    }
-  };
-
-  let extending: ReturnType<typeof setInterval> | undefined;
   try {
     const { lease_ms: leaseMs } = await groups.get(group, { signal: stop, retryMs: Infinity });
-    extending = setInterval(() => void extend(leaseMs / 3), leaseMs / 3);
-    while (!stop.aborted) {
-      if (working.size >= concurrency) {
-        await new Promise<void>((resolve) => (freed = resolve));
-        continue;
-      }
-      const events = await groups.pull(group, {
-        max: Math.min(concurrency - working.size, PULL_EVENTS_MAX),
-        waitMs: PULL_WAIT_MS,
-        signal: stop,
-        retryMs: Infinity,
-      });
-      for (const event of events) {
-        const one = work(event, leaseMs).finally(() => {
-          working.delete(one);
-          freed();
-        });
-        working.add(one);
-      }
-    }
+    await new Consumer(groups, group, handler, options, leaseMs).run(stop);
   } catch (error) {
     if (!stop.aborted) throw error;
-  } finally {
-    await Promise.all(working);
-    await acknowledging;
-    clearInterval(extending);
   }
+}
+
+/**
+ * An event is *working* while its handler runs, then *done* until its acknowledgement is sent; its lease is held, and
+ * extended every third of its time, from the pull until then. Those that are done are acknowledged together, while the
+ * next ones are worked on. An event whose lease ended before its handler could begin is dropped: it is delivered again.
+ */
+class Consumer {
+  readonly #groups: Groups;
+  readonly #group: string;
+  readonly #handler: Handler;
+  readonly #options: Required<Pick<ConsumeOptions, 'concurrency' | 'nackDelayMs' | 'onError'>>;
+  readonly #leaseMs: number;
+  readonly #held = new Map<string, Lease>();
+  readonly #working = new Set<Promise<void>>();
+  readonly #done: string[] = [];
+  readonly #loop: LoopWatch;
+  #acknowledging: Promise<void> | undefined;
+  #freed = (): void => {};
+
+  constructor(groups: Groups, group: string, handler: Handler, options: ConsumeOptions, leaseMs: number) {
+    // oxlint-disable-next-line no-console
+    const { concurrency = 1, nackDelayMs = doubling, onError = console.error } = options;
+    this.#groups = groups;
+    this.#group = group;
+    this.#handler = handler;
+    this.#options = { concurrency, nackDelayMs, onError };
+    this.#leaseMs = leaseMs;
+    this.#loop = new LoopWatch(leaseMs, () => this.#freed());
+  }
+
+  async run(stop: AbortSignal): Promise<void> {
+    const extending = setInterval(() => void this.#extend(), this.#leaseMs / 3);
+    try {
+      while (!stop.aborted) {
+        const room = Math.min(this.#options.concurrency, this.#loop.room) - this.#working.size;
+        if (room < 1) await new Promise<void>((resolve) => (this.#freed = resolve));
+        else await this.#begin(await this.#pull(room, stop));
+      }
+    } finally {
+      await Promise.all(this.#working);
+      await this.#acknowledging;
+      clearInterval(extending);
+      this.#loop.stop();
+    }
+  }
+
+  async #pull(room: number, stop: AbortSignal): Promise<DeliveredEvent[]> {
+    const sentAtMs = performance.now();
+    const events = await this.#groups.pull(this.#group, {
+      max: Math.min(room, PULL_EVENTS_MAX),
+      waitMs: PULL_WAIT_MS,
+      signal: stop,
+      retryMs: Infinity,
+    });
+    // A tenth is for the way of the answer: the lease began when the service sent it.
+    const endsAtMs = Math.max(sentAtMs, this.#loop.arrivedAfterMs) + this.#leaseMs * 0.9;
+    for (const { lease_id } of events) this.#held.set(lease_id, { lost: new AbortController(), endsAtMs });
+    return events;
+  }
+
+  async #begin(events: readonly DeliveredEvent[]): Promise<void> {
+    let turnedAtMs = performance.now();
+    for (const event of events) {
+      if (performance.now() - turnedAtMs > BLOCKED_MS) {
+        await this.#breathe();
+        turnedAtMs = performance.now();
+      }
+      const lease = this.#held.get(event.lease_id)!;
+      if (lease.lost.signal.aborted || performance.now() >= lease.endsAtMs) {
+        this.#held.delete(event.lease_id);
+        continue;
+      }
+      const one = this.#work(event, lease).finally(() => {
+        this.#working.delete(one);
+        this.#loop.look();
+        this.#freed();
+      });
+      this.#working.add(one);
+    }
+  }
+
+  /** Lets acknowledgements leave, but waits for no service that is slow to answer them. */
+  async #breathe(): Promise<void> {
+    await pause(0);
+    await Promise.race([this.#acknowledging, pause(this.#leaseMs / 10)]);
+  }
+
+  async #work(event: DeliveredEvent, { lost }: Lease): Promise<void> {
+    const { lease_id: leaseId, delivery } = event;
+    const { nackDelayMs, onError } = this.#options;
+    try {
+      await this.#handler(event, { signal: lost.signal });
+      this.#done.push(leaseId);
+      this.#acknowledging ??= this.#acknowledge();
+    } catch (error) {
+      this.#held.delete(leaseId);
+      onError(error, event);
+      if (lost.signal.aborted) return;
+      await this.#groups
+        .nack(this.#group, [leaseId], { delayMs: nackDelayMs(delivery), retryMs: this.#leaseMs })
+        .catch((error: unknown) => onError(error, event));
+    }
+  }
+
+  async #acknowledge(): Promise<void> {
+    while (this.#done.length > 0) {
+      const leaseIds = this.#done.splice(0, ACK_LEASES_MAX);
+      for (const leaseId of leaseIds) this.#held.delete(leaseId);
+      await this.#groups
+        .ack(this.#group, leaseIds, { retryMs: this.#leaseMs })
+        .catch((error: unknown) => this.#options.onError(error));
+    }
+    this.#acknowledging = undefined;
+  }
+
+  async #extend(): Promise<void> {
+    const leaseIds = [...this.#held.keys()];
+    if (leaseIds.length === 0) return;
+    const endsAtMs = performance.now() + this.#leaseMs;
+    let lost: ReadonlySet<string> = new Set();
+    try {
+      await this.#groups.extend(this.#group, leaseIds, { retryMs: this.#leaseMs / 3 });
+    } catch (error) {
+      const faults = error instanceof ProblemError ? error.errors : [];
+      lost = new Set(faults.map(({ index }) => leaseIds[index ?? -1]!));
+      // What was acknowledged or given back meanwhile is no loss.
+      const leases = [...lost].flatMap((leaseId) => this.#held.get(leaseId) ?? []);
+      if (leases.length > 0 || faults.length === 0) this.#options.onError(error);
+      for (const lease of leases) lease.lost.abort(error);
+      if (faults.length === 0) return;
+    }
+    for (const leaseId of leaseIds) {
+      const lease = this.#held.get(leaseId);
+      if (lease !== undefined && !lost.has(leaseId)) lease.endsAtMs = endsAtMs;
+    }
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function doubling(delivery: number): number {
