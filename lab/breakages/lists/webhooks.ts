@@ -74,7 +74,7 @@ export const webhooks: Area = {
       tests: ['store/group-store.test.ts'],
     },
     {
-      file: 'store/sqlite/groups/groups.ts',
+      file: 'store/sqlite/groups/push-steps.ts',
       breaks: 'What the old target of a webhook answers is held against the new one.',
       find: 'if (!isSamePush(pushOf(row), target)) {',
       replace: 'if (pushOf(row) === null) {',

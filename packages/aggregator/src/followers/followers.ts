@@ -1,12 +1,12 @@
 import type { Writable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { EventStore, TopicFilter } from '../store/event-store.ts';
-import { compileTopicFilter } from '../store/topic-filter.ts';
 import { CatchUp } from './catch-up.ts';
+import { Channels, keyOf } from './channels.ts';
 import type { Commit, Commits } from '../commits/commits.ts';
 import { type Channel, Follower } from './follower.ts';
-import { LiveWindow, type Piece, selectFrom } from './live-window.ts';
-import { TopicRoutes } from './topic-routes.ts';
+import { LiveWindow, selectFrom } from './live-window.ts';
+import { type Share, sharesOf } from './shares.ts';
 
 export interface FollowersOptions {
   /** Followers at once. */
@@ -27,9 +27,6 @@ const STALLED_MS = 60_000;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
 /** Who has stopped reading holds a piece, so it is small. */
 const PIECE_BYTES_MAX = 64 * 1024;
-
-/** Topics of which it is remembered whether anybody follows them. */
-const WANTED_TOPICS_MAX = 10_000;
 
 /** Between two flushes, however long the first one took. */
 const FLUSH_WAIT_MS_MAX = 100;
@@ -71,15 +68,12 @@ export class Followers {
   readonly #log: Logger;
   readonly #options: Required<FollowersOptions>;
   readonly #all = new Set<Follower>();
-  readonly #channels = new Map<string, Channel>();
-  readonly #routes = new TopicRoutes<Channel>();
+  readonly #channels = new Channels();
   readonly #catchUp: CatchUp;
   /** While anybody follows. */
   #window: LiveWindow | null = null;
   #stopListening: (() => void) | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
-  /** Of some topics, whether anybody follows them now; forgotten when a channel comes or goes. */
-  readonly #wanted = new Map<string, boolean>();
   #flushTimer: NodeJS.Timeout | null = null;
   #flushedAtMs = 0;
   #flushTookMs = 0;
@@ -128,7 +122,6 @@ export class Followers {
     const channel = this.#join(filter);
     const follower: Follower = new Follower(channel, after, out, () => this.#leave(follower));
     this.#all.add(follower);
-    channel.followers += 1;
     this.#own(follower);
   }
 
@@ -190,29 +183,14 @@ export class Followers {
       this.#stopListening = this.#commits.listen((commit) => this.#heard(commit));
       this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeatMs);
     }
-    const key = keyOf(filter);
-    let channel = this.#channels.get(key);
-    if (channel === undefined) {
-      const isMeant = compileTopicFilter(filter);
-      const since = this.#window.heardTo;
-      channel = { key, filter, isMeant, since, live: new Set(), followers: 0 };
-      this.#channels.set(key, channel);
-      this.#routes.add(filter, channel);
-      this.#wanted.clear();
-    }
-    return channel;
+    return this.#channels.join(filter, this.#window.heardTo);
   }
 
   #leave(follower: Follower): void {
     if (!this.#all.delete(follower)) return;
     const { channel } = follower;
     channel.live.delete(follower);
-    channel.followers -= 1;
-    if (channel.followers === 0) {
-      this.#channels.delete(channel.key);
-      this.#routes.delete(channel.filter, channel);
-      this.#wanted.clear();
-    }
+    this.#channels.leave(channel);
     if (this.#all.size > 0) return;
     this.#stopListening?.();
     if (this.#heartbeat !== null) clearInterval(this.#heartbeat);
@@ -224,26 +202,16 @@ export class Followers {
   #heard({ lastOffset, events }: Commit): void {
     const window = this.#live();
     if (events !== null) {
-      window.hear(events, lastOffset, (topic) => this.#isWanted(topic));
+      window.hear(events, lastOffset, (topic) => this.#channels.isWanted(topic));
       this.#flushSoon();
       return;
     }
     // A hole: everybody reads what is in it from the store. What was heard before it is read there, too.
     window.skip(lastOffset);
-    for (const channel of this.#channels.values()) {
+    for (const channel of this.#channels.all()) {
       for (const follower of channel.live) this.#own(follower);
       channel.live.clear();
     }
-  }
-
-  #isWanted(topic: string): boolean {
-    let isWanted = this.#wanted.get(topic);
-    if (isWanted === undefined) {
-      if (this.#wanted.size === WANTED_TOPICS_MAX) this.#wanted.clear();
-      isWanted = this.#route(topic).length > 0;
-      this.#wanted.set(topic, isWanted);
-    }
-    return isWanted;
   }
 
   /** As long after the last flush as that one took. */
@@ -260,13 +228,13 @@ export class Followers {
     const routes = new Map<string, readonly Channel[]>();
     const route = (topic: string): readonly Channel[] => {
       let channels = routes.get(topic);
-      if (channels === undefined) routes.set(topic, (channels = this.#route(topic)));
+      if (channels === undefined) routes.set(topic, (channels = this.#channels.route(topic)));
       return channels;
     };
     const pieces = window.cut();
     this.#flushTimer = null;
     const shares = sharesOf(pieces, route);
-    for (const channel of this.#channels.values()) {
+    for (const channel of this.#channels.all()) {
       for (const follower of channel.live) {
         this.#giveLive(follower, shares.get(channel) ?? []);
         if (!follower.isFull) continue;
@@ -293,11 +261,6 @@ export class Followers {
     if (!follower.isFull) follower.give(null, Math.max(follower.position, this.#live().lastOffset));
   }
 
-  /** The channels that the topic is meant for. */
-  #route(topic: string): Channel[] {
-    return [...this.#routes.candidates(topic)].filter(({ isMeant }) => isMeant(topic));
-  }
-
   /** A comment, and the position as an id without an event: a reader that waits for a rare topic resumes from there. */
   #beat(): void {
     const nowMs = performance.now();
@@ -315,41 +278,4 @@ export class Followers {
       }
     }
   }
-}
-
-function keyOf(filter: TopicFilter): string {
-  return JSON.stringify(filter);
-}
-
-/** What a channel gets of a piece. */
-interface Share {
-  readonly piece: Piece;
-  /** Of each topic of the piece, whether the channel means it. */
-  readonly meant: readonly boolean[];
-  readonly bytes: Uint8Array | null;
-}
-
-/** By channel, its shares in order. Only those are there who have one: of many channels few are meant at once. */
-function sharesOf(
-  pieces: readonly Piece[],
-  route: (topic: string) => readonly Channel[],
-): Map<Channel, Share[]> {
-  const shares = new Map<Channel, Share[]>();
-  for (const piece of pieces) {
-    const meantBy = new Map<Channel, boolean[]>();
-    for (const [place, topic] of piece.topics.entries()) {
-      for (const channel of route(topic)) {
-        let meant = meantBy.get(channel);
-        if (meant === undefined) meantBy.set(channel, (meant = piece.topics.map(() => false)));
-        meant[place] = true;
-      }
-    }
-    for (const [channel, meant] of meantBy) {
-      const share = { piece, meant, bytes: selectFrom(piece, meant, 0) };
-      const before = shares.get(channel);
-      if (before === undefined) shares.set(channel, [share]);
-      else before.push(share);
-    }
-  }
-  return shares;
 }
