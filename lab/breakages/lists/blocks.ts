@@ -2,7 +2,7 @@ import type { Area } from '../breakage.ts';
 
 const BLOCK_STORE = ['store/sqlite/block-store.test.ts'];
 const BLOCK_LOG = ['store/sqlite/blocks/block-log.test.ts'];
-const STORES = ['store/event-store.test.ts', ...BLOCK_STORE];
+const STORES = ['store/event-store.test.ts', 'store/event-store-pages.test.ts', ...BLOCK_STORE];
 
 /** The log. */
 export const blocks: Area = {

@@ -158,7 +158,7 @@ export const request: Area = {
       breaks: 'A number in a parameter may be written as in a program.',
       find: '/^-?\\d+$/.test(value)',
       replace: '/^-?\\w+$/.test(value)',
-      tests: ['api/read/events.test.ts'],
+      tests: ['api/read/parameters.test.ts'],
     },
   ],
 };

@@ -6,7 +6,7 @@ import type { NewsListener } from './news.ts';
 
 /**
  * Keeps every event once, in one order, and hands it out again. Every store behaves the same and proves it by the same
- * suite (test/store/event-store.test.ts); memory/ is the one to read first.
+ * suite (test/store/event-store*.test.ts); memory/ is the one to read first.
  *
  * Invariants: one event per `(topic, event_id)`, the first; offsets grow strictly in commit order, from 1;
  * `received = accepted + duplicates`, counted in the transaction that stores the events.
