@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { parseTimestamp } from '@chronicleweaver/protocol';
-import type { FastifyBaseLogger } from 'fastify';
+import type { FastifyBaseLogger, FastifyReply } from 'fastify';
 import { Type } from '../../json-schema.ts';
 import { type EventPage, type EventStore, type PageQuery, START } from '../../store/event-store.ts';
 import { releasedYoung } from '../../released-memory.ts';
@@ -32,27 +32,42 @@ interface Parts {
   readonly room: ReadRoom;
 }
 
+const EVENTS_SCHEMA = {
+  summary: 'Read events in order',
+  description:
+    'All that match, streamed from one snapshot; with `limit` a page. ' +
+    '`Accept: application/x-ndjson` gives one event a line.',
+  tags: ['events'],
+  querystring: eventsQuery,
+  response: {
+    200: {
+      description: 'Events',
+      content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
+    },
+    ...problems(400, 409, 422, 500, 503),
+  },
+};
+
+const EVENT_SCHEMA = {
+  summary: 'Was this event processed?',
+  tags: ['events'],
+  params: eventParams,
+  response: {
+    200: {
+      description: 'The stored event',
+      content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) } },
+    },
+    ...problems(400, 404, 422, 500),
+  },
+};
+
 /** `GET /events` and `GET /events/{topic}/{event_id}`: stored text is passed on as it is, never parsed. */
 export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<void> {
   api.get(
     '/events',
     {
       config: { scope: 'read' },
-      schema: {
-        summary: 'Read events in order',
-        description:
-          'All that match, streamed from one snapshot; with `limit` a page. ' +
-          '`Accept: application/x-ndjson` gives one event a line.',
-        tags: ['events'],
-        querystring: eventsQuery,
-        response: {
-          200: {
-            description: 'Events',
-            content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
-          },
-          ...problems(400, 409, 422, 500, 503),
-        },
-      },
+      schema: EVENTS_SCHEMA,
     },
     async (request, reply) => {
       const ndjson = request.accepts().type(['json', 'application/x-ndjson']) === 'application/x-ndjson';
@@ -73,15 +88,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
       }
 
       const page = await readPage(store, { ...query, eventsMax: limit }, reading);
-      if (page.next !== null) reply.header('link', nextLink(request.query, page.next));
-      if (!ndjson) {
-        page.pieces.unshift(Buffer.from(`{"count":${page.count},"events":[`));
-        page.pieces.push(Buffer.from(`],"next":${page.next}}`));
-      }
-      const length = page.pieces.reduce((bytes, piece) => bytes + piece.length, 0);
-      if (isHead || length <= ONE_PIECE_BYTES) return reply.send(Buffer.concat(page.pieces));
-      reply.header('content-length', length);
-      return reply.send(Readable.from(noting(reading, page.pieces), { objectMode: false }));
+      return sendPage(reply, request.query, page, { reading, ndjson, isHead });
     },
   );
 
@@ -89,18 +96,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
     '/events/:topic/:event_id',
     {
       config: { scope: 'read' },
-      schema: {
-        summary: 'Was this event processed?',
-        tags: ['events'],
-        params: eventParams,
-        response: {
-          200: {
-            description: 'The stored event',
-            content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) } },
-          },
-          ...problems(400, 404, 422, 500),
-        },
-      },
+      schema: EVENT_SCHEMA,
     },
     async (request, reply) => {
       const { topic, event_id: eventId } = request.params;
@@ -115,6 +111,24 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
       return reply.type(JSON_TYPE).send(Buffer.from(json));
     },
   );
+}
+
+/** A small page is sent at once, a large one as its reader takes it. */
+function sendPage(
+  reply: FastifyReply,
+  query: EventsQuery,
+  { pieces, count, next }: Page,
+  { reading, ndjson, isHead }: { reading: Reading; ndjson: boolean; isHead: boolean },
+) {
+  if (next !== null) reply.header('link', nextLink(query, next));
+  if (!ndjson) {
+    pieces.unshift(Buffer.from(`{"count":${count},"events":[`));
+    pieces.push(Buffer.from(`],"next":${next}}`));
+  }
+  const length = pieces.reduce((bytes, piece) => bytes + piece.length, 0);
+  if (isHead || length <= ONE_PIECE_BYTES) return reply.send(Buffer.concat(pieces));
+  reply.header('content-length', length);
+  return reply.send(Readable.from(noting(reading, pieces), { objectMode: false }));
 }
 
 function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
@@ -191,15 +205,17 @@ async function* noting(
   }
 }
 
+interface Page {
+  readonly pieces: Uint8Array[];
+  readonly count: number;
+  readonly next: number | null;
+}
+
 /**
  * One page of at most `eventsMax` events, whole in memory, without a separator behind the last. Where there is no room
  * for all of it, it has fewer events.
  */
-async function readPage(
-  store: EventStore,
-  query: PageQuery,
-  reading: Reading,
-): Promise<{ pieces: Uint8Array[]; count: number; next: number | null }> {
+async function readPage(store: EventStore, query: PageQuery, reading: Reading): Promise<Page> {
   const pieces: Uint8Array[] = [];
   let count = 0;
   let length = 0;
