@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
 import type { StoredEvent } from '@chronicleweaver/protocol';
+import { manyEvents } from './events.ts';
+import { TestServer } from './server.ts';
 
 export interface DeliveredEvent extends StoredEvent {
   delivery: number;
@@ -125,4 +128,20 @@ export class Group {
 
 export function leasesOf(events: readonly Pick<DeliveredEvent, 'lease_id'>[]): { lease_ids: string[] } {
   return { lease_ids: events.map(({ lease_id: leaseId }) => leaseId) };
+}
+
+/** A server with some events, and a group from the first of them on. */
+export async function groupWith(
+  t: TestContext,
+  { events = 5, ...definition }: { events?: number; [field: string]: unknown } = {},
+): Promise<{ server: TestServer; group: Group }> {
+  const server = await TestServer.start(t);
+  if (events > 0) await server.publish(...manyEvents(events));
+  const group = new Group(server.url);
+  await group.make(definition);
+  return { server, group };
+}
+
+export function offsetsOf(events: readonly { offset: number }[]): number[] {
+  return events.map(({ offset }) => offset);
 }

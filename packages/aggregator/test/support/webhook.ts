@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { TestContext } from 'node:test';
 import type { PushTiming } from '../../src/groups/push-timing.ts';
 import { Group, type GroupView } from './group.ts';
 import { SECRET } from './receiver.ts';
 import { TestServer } from './server.ts';
+import { until } from './until.ts';
 
 const PRIVATE = { WEBHOOK_ALLOW_PRIVATE: 'true' };
 export const FAST: PushTiming = { answerMs: 10_000, retryMs: [20], pauseAfterMs: 86_400_000 };
@@ -25,14 +25,6 @@ export async function webhook(
   const group = new Group(server.url, 'hook');
   await group.make({ push: { url, secret: SECRET }, ...definition });
   return group;
-}
-
-export async function until(what: () => string, probe: () => boolean | Promise<boolean>): Promise<void> {
-  const giveUpAt = Date.now() + 15_000;
-  while (!(await probe())) {
-    if (Date.now() > giveUpAt) throw new Error(`not within 15 s: ${what()}`);
-    await sleep(5);
-  }
 }
 
 export function settled(group: Group, acknowledged: number): Promise<void> {

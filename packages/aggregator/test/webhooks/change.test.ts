@@ -10,7 +10,8 @@ import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 import type { Group } from '../support/group.ts';
 import { Receiver, SECRET, secretOf } from '../support/receiver.ts';
 import { type TestServer, problemIn } from '../support/server.ts';
-import { FAST, pushOf, serverWith, settled, until, webhook } from '../support/webhook.ts';
+import { until } from '../support/until.ts';
+import { FAST, pushOf, serverWith, settled, webhook } from '../support/webhook.ts';
 
 const HOUR_MS = 3_600_000;
 

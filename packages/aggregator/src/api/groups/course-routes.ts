@@ -1,0 +1,62 @@
+import type { Groups } from '../../groups/groups.ts';
+import type { Api } from '../api.ts';
+import { beyondEnd, viewJson } from './answers.ts';
+import { placeOf, timeOf } from './requests.ts';
+import { CONFLICTS, REFUSALS, TAGS } from './route-parts.ts';
+import { emptyBody, seekAnswer, seekBody, groupAnswer, groupParams } from './schemas.ts';
+
+/** Where and when a group goes on. */
+export function courseRoutes(api: Api, groups: Groups): void {
+  registerSeek(api, groups);
+  registerResume(api, groups);
+}
+
+function registerSeek(api: Api, groups: Groups): void {
+  api.post(
+    '/subscriptions/:name/seek',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Go on from another place',
+        description:
+          'Leases end, and what is behind the new place is delivered, whatever became of it before.',
+        tags: TAGS,
+        params: groupParams,
+        body: seekBody,
+        response: { 200: seekAnswer, ...REFUSALS, ...CONFLICTS },
+      },
+    },
+    async (request) => {
+      const { offset, time } = request.body;
+      const to = offset === undefined ? timeOf('time', time!) : placeOf('offset', offset);
+      const sought = await groups.seek(request.params.name, to);
+      if (sought.kind === 'beyond_end') {
+        throw beyondEnd(offset === undefined ? 'time' : 'offset', sought.lastOffset);
+      }
+      return { cursor: sought.position };
+    },
+  );
+}
+
+function registerResume(api: Api, groups: Groups): void {
+  api.post(
+    '/subscriptions/:name/resume',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Let a webhook go on',
+        description:
+          'Where it is paused, or waits for its next attempt: the event that it waits with is sent at once.',
+        tags: TAGS,
+        params: groupParams,
+        body: emptyBody,
+        response: { 200: groupAnswer, ...REFUSALS, ...CONFLICTS },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      await groups.resume(name);
+      return viewJson(await groups.view(name));
+    },
+  );
+}

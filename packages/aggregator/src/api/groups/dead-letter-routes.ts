@@ -1,0 +1,69 @@
+import { Type } from '../../json-schema.ts';
+import type { Groups } from '../../groups/groups.ts';
+import { joinedEvents } from '../read/joined-events.ts';
+import { problems } from '../schemas.ts';
+import type { Api } from '../api.ts';
+import { JSON_TYPE, REFUSALS, TAGS } from './route-parts.ts';
+import { deadAnswer, deadQuery, replayAnswer, replayBody, groupParams } from './schemas.ts';
+
+/** Events of a page. */
+const DEAD_EVENTS = 100;
+
+/** Events that were delivered as often as they may be. */
+export function deadLetterRoutes(api: Api, groups: Groups): void {
+  registerDead(api, groups);
+  registerReplay(api, groups);
+}
+
+function registerDead(api: Api, groups: Groups): void {
+  api.get(
+    '/subscriptions/:name/dead',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Dead events',
+        description: 'Those that were delivered as often as they may be.',
+        tags: TAGS,
+        params: groupParams,
+        querystring: deadQuery,
+        response: {
+          200: {
+            description: 'Dead events, ascending by offset',
+            content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(deadAnswer) } },
+          },
+          ...problems(404, 422, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const { after = 0, limit = DEAD_EVENTS } = request.query;
+      const { events, next } = await groups.dead(request.params.name, after, limit);
+      const answer = joinedEvents(
+        events,
+        ({ deliveries, deadMs, reason }) =>
+          `"deliveries":${deliveries},"dead_at":"${new Date(deadMs).toISOString()}","reason":"${reason}"`,
+        `,"next":${next}`,
+      );
+      return reply.type(JSON_TYPE).send(answer);
+    },
+  );
+}
+
+function registerReplay(api: Api, groups: Groups): void {
+  api.post(
+    '/subscriptions/:name/dead/replay',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Deliver dead events again',
+        description:
+          'As often as new ones. Without `offsets` all of them, the lowest first, 10000 at a time.',
+        tags: TAGS,
+        params: groupParams,
+        body: replayBody,
+        response: { 200: replayAnswer, ...REFUSALS },
+      },
+    },
+    async (request) => groups.replay(request.params.name, request.body.offsets ?? null),
+  );
+}

@@ -1,0 +1,128 @@
+import type { FastifyRequest } from 'fastify';
+import type { Definition } from '../../store/group-store.ts';
+import type { Groups } from '../../groups/groups.ts';
+import { foreignPatterns } from '../request/access.ts';
+import { ProblemError } from '../request/problems.ts';
+import { problems } from '../schemas.ts';
+import type { Api } from '../api.ts';
+import { beyondEnd, differs, viewJson } from './answers.ts';
+import { definitionOf } from './requests.ts';
+import { TAGS } from './route-parts.ts';
+import { definitionBody, groupAnswer, groupParams, groupsAnswer } from './schemas.ts';
+
+/** Makes groups, tells what they are and how far they have come, and forgets them. */
+export function definitionRoutes(api: Api, groups: Groups, webhookAllowPrivate: boolean): void {
+  registerPut(api, groups, webhookAllowPrivate);
+  registerList(api, groups);
+  registerGet(api, groups);
+  registerDelete(api, groups);
+}
+
+function registerPut(api: Api, groups: Groups, webhookAllowPrivate: boolean): void {
+  api.put(
+    '/subscriptions/:name',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Make a group, or change where its events are sent',
+        description:
+          'Answers 201 where it was made and 200 where it is there already with this definition. Of a group with ' +
+          '`push` another url or other secrets take effect with the next attempt, which is made at once.',
+        tags: TAGS,
+        params: groupParams,
+        body: definitionBody,
+        response: {
+          200: groupAnswer,
+          201: groupAnswer,
+          ...problems(400, 408, 409, 413, 415, 422, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const definition = definitionOf(request.params.name, request.body, webhookAllowPrivate);
+      refuseForeign(request, definition.topics);
+      const created = await groups.put(definition);
+      switch (created.kind) {
+        case 'created':
+        case 'same':
+        case 'changed':
+          reply.code(created.kind === 'created' ? 201 : 200);
+          return viewJson(await groups.view(definition.name));
+        case 'differs':
+          throw differs(definition.name, created.field);
+        case 'full':
+          throw new ProblemError(
+            'subscriptions_full',
+            `there are ${created.groups}; delete one that is not needed`,
+          );
+        case 'beyond_end':
+          throw beyondEnd('start', created.lastOffset);
+      }
+    },
+  );
+}
+
+function registerList(api: Api, groups: Groups): void {
+  api.get(
+    '/subscriptions',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'All groups',
+        tags: TAGS,
+        response: { 200: groupsAnswer, ...problems(503) },
+      },
+    },
+    async (request) => {
+      const isMeant = ({ topics }: Definition): boolean => foreignPatterns(request, topics).length === 0;
+      const views = await groups.list(isMeant);
+      return { count: views.length, subscriptions: views.map(viewJson) };
+    },
+  );
+}
+
+function registerGet(api: Api, groups: Groups): void {
+  api.get(
+    '/subscriptions/:name',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'How far a group has come',
+        tags: TAGS,
+        params: groupParams,
+        response: { 200: groupAnswer, ...problems(404, 422, 503) },
+      },
+    },
+    async (request) => viewJson(await groups.view(request.params.name)),
+  );
+}
+
+function registerDelete(api: Api, groups: Groups): void {
+  api.delete(
+    '/subscriptions/:name',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Delete a group and what is known of its events',
+        tags: TAGS,
+        params: groupParams,
+        response: { 204: { description: 'Deleted', type: 'null' }, ...problems(404, 422, 503) },
+      },
+    },
+    async (request, reply) => {
+      await groups.remove(request.params.name);
+      return reply.code(204).send(null);
+    },
+  );
+}
+
+function refuseForeign(request: FastifyRequest, topics: readonly string[]): void {
+  const errors = foreignPatterns(request, topics).map((index) => ({
+    index,
+    field: 'topics',
+    message: `the key ${request.principal.name} may not use all topics of ${JSON.stringify(topics[index])}`,
+  }));
+  if (errors.length > 0) {
+    throw new ProblemError('forbidden_topic', errors.map(({ message }) => message).join('; '), errors);
+  }
+}
