@@ -1,5 +1,5 @@
 import { ChronicleWeaverError, ConnectionError, ProblemError } from '@chronicleweaver/client';
-import { Command, type CommandUnknownOpts, Stopped, parse } from '@chronicleweaver/terminal';
+import { Command, type CommandUnknownOpts, Stopped, exitCodesText, parse } from '@chronicleweaver/terminal';
 import manifest from '../package.json' with { type: 'json' };
 import { eventsCommand } from './commands/events.ts';
 import { findCommand } from './commands/find.ts';
@@ -13,8 +13,7 @@ import { topicsCommand } from './commands/topics.ts';
 import { LineError } from './json-lines.ts';
 import { Terminal, harmless } from './terminal.ts';
 
-const EXIT_CODES = `
-Exit code of every command: 0 done, 1 failed, 2 wrong usage, 130 and 143 interrupted by SIGINT and SIGTERM.
+const MORE = `
 Commands that speak with a service find it by --url or CHRONICLEWEAVER_URL, and take --json.
 NO_COLOR turns colours off.`;
 
@@ -26,7 +25,8 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     )
     .version(manifest.version)
     .enablePositionalOptions()
-    .addHelpText('after', EXIT_CODES);
+    .addHelpText('after', MORE)
+    .addHelpText('after', exitCodesText({ 0: 'done', 1: 'failed; the help of each command says more' }));
   // The programs among them tell their own usage.
   for (const command of [...commandsOf(terminal), ...programCommands()]) program.addCommand(command);
   try {

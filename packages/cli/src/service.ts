@@ -1,5 +1,5 @@
 import { ChronicleWeaver, type ClientOptions } from '@chronicleweaver/client';
-import { Command, type Kind, TEXT, option } from '@chronicleweaver/terminal';
+import { Command, type ExitCodes, type Kind, TEXT, exitCodesText, option } from '@chronicleweaver/terminal';
 import type { EventText } from './event-text.ts';
 
 /** What every command that speaks with a service takes. */
@@ -11,8 +11,19 @@ export interface ServiceOptions {
 
 const DEFAULT_URL = 'http://localhost:8000';
 
+/** What they mean for a command that has nothing of its own to say by them. */
+const EXIT_CODES: ExitCodes = {
+  0: 'done; also where whoever read the output has left',
+  1: 'failed: stderr says why',
+};
+
 /** A command that speaks with a service. `examples` are command lines without the program's name. */
-export function serviceCommand(name: string, summary: string, examples: readonly string[]) {
+export function serviceCommand(
+  name: string,
+  summary: string,
+  examples: readonly string[],
+  exitCodes = EXIT_CODES,
+) {
   return new Command(name)
     .summary(summary)
     .description(`${summary}.`)
@@ -28,11 +39,12 @@ export function serviceCommand(name: string, summary: string, examples: readonly
       ),
     )
     .option('--json', 'JSON, for programs')
-    .addHelpText('after', examplesText(examples));
+    .addHelpText('after', examplesText(examples))
+    .addHelpText('after', exitCodesText(exitCodes));
 }
 
 export function examplesText(examples: readonly string[]): string {
-  return `\nExamples:\n${examples.map((example) => `  $ chronicleweaver ${example}\n`).join('')}`;
+  return ['\nExamples:', ...examples.map((example) => `  $ chronicleweaver ${example}`)].join('\n');
 }
 
 /** A client that gives events as their text came. */

@@ -171,28 +171,16 @@ test('wrong usage is told in a line and exits with 2', async () => {
   assert.equal((await commandLine([])).code, 2);
 });
 
-test('--help of each command tells its options, examples and, where it matters, exit codes', async () => {
+test('--help names every command, and that of a command its options and examples', async () => {
   const all = await ok(commandLine(['--help']));
-  assert.match(all.stdout, /Exit code of every command: 0 done, 1 failed, 2 wrong usage/);
-  for (const command of [
-    'serve',
-    'publish',
-    'tail',
-    'events',
-    'find',
-    'topics',
-    'stats',
-    'groups',
-    'stress',
-    'verify',
-    'backup',
-  ]) {
-    assert.match(all.stdout, new RegExp(`^ {2}${command} `, 'm'));
-  }
   for (const command of ['serve', 'publish', 'tail', 'events', 'find', 'topics', 'stats']) {
+    assert.match(all.stdout, new RegExp(`^ {2}${command} `, 'm'));
     const { stdout } = await ok(commandLine([command, '--help']));
     assert.match(stdout, new RegExp(`^Usage: chronicleweaver ${command} `));
     assert.match(stdout, new RegExp(`\nExamples:\n  \\$ chronicleweaver ${command}`));
+  }
+  for (const command of ['groups', 'stress', 'verify', 'backup', 'keys']) {
+    assert.match(all.stdout, new RegExp(`^ {2}${command} `, 'm'));
   }
   assert.match((await ok(commandLine(['--version']))).stdout, /^\d+\.\d+\.\d+\n$/);
 });

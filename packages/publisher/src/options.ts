@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { LIMITS } from '@chronicleweaver/protocol';
-import { Command, type Kind, decimalNumber, option, wholeNumber } from '@chronicleweaver/terminal';
+import {
+  Command,
+  type Kind,
+  decimalNumber,
+  exitCodesText,
+  option,
+  wholeNumber,
+} from '@chronicleweaver/terminal';
 
 /** What one run is to do: checked, complete, and the only thing the other files know of flags and variables. */
 export interface Options {
@@ -74,9 +81,9 @@ const ABOUT = {
   retry: 'seconds to retry a request for',
 };
 
-const MORE = `
-A .env file in the working directory is read; the real environment wins over it, a flag over both.
-Exit code: 0 PASS, 1 FAIL or given up, 2 wrong flag or variable, 130 SIGINT, 143 SIGTERM.`;
+const MORE =
+  '\nA .env file in the working directory is read; the real environment wins over it, a flag over both.\n' +
+  exitCodesText({ 0: 'PASS', 1: 'FAIL or given up', 2: 'wrong flag or variable' });
 
 const COUNT = wholeNumber(1, 10_000_000);
 const BATCH = wholeNumber(1, LIMITS.batchEventsMax);

@@ -1,4 +1,5 @@
 export { Command, type CommandUnknownOpts, Option } from '@commander-js/extra-typings';
+export { type ExitCodes, exitCodesText } from './exit-codes.ts';
 export {
   type Kind,
   TEXT,

@@ -1,5 +1,12 @@
 import { constants, setPriority } from 'node:os';
-import { Command, type Progress, Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import {
+  Command,
+  type Progress,
+  Stopped,
+  createProgress,
+  exitCodesText,
+  run,
+} from '@chronicleweaver/terminal';
 import { onStopSignal } from '@chronicleweaver/terminal/stop-signals';
 import { ConfigError, readConfig, readEnvFile } from '../config.ts';
 import { BackupError } from '../store/sqlite/upkeep/backup-error.ts';
@@ -24,7 +31,11 @@ const program = new Command('chronicleweaver backup')
   .option('--json', 'one line of JSON, for programs')
   .addHelpText(
     'after',
-    '\nExit code: 0 done, 1 the copy was not sound and was thrown away, 2 no copy could be made, 130 and 143 interrupted.',
+    exitCodesText({
+      0: 'the copy is made',
+      1: 'the copy was not sound and was thrown away',
+      2: 'no copy could be made, or wrong usage',
+    }),
   )
   .action((to, options) => copy(to, options).catch(complain));
 

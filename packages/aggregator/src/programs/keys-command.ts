@@ -3,6 +3,7 @@ import {
   Stopped,
   TEXT,
   decimalNumber,
+  exitCodesText,
   listOption,
   oneOf,
   option,
@@ -42,7 +43,14 @@ function root() {
       'Makes, shows and takes back API keys. A running server takes the change on SIGHUP: kill -HUP PID.',
     )
     .addOption(option('--file <file>', 'the file of keys', TEXT, 'API_KEYS_FILE'))
-    .addHelpText('after', '\nExit code: 0 done, 1 not done, 2 not understood.');
+    .addHelpText(
+      'afterAll',
+      exitCodesText({
+        0: 'done',
+        1: 'not done: stderr says why, and the file is as it was',
+        2: 'wrong usage, or no file is named',
+      }),
+    );
 }
 
 type Keys = ReturnType<typeof root>;

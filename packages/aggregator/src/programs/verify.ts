@@ -1,5 +1,12 @@
 import { existsSync } from 'node:fs';
-import { Command, type Progress, Stopped, createProgress, run } from '@chronicleweaver/terminal';
+import {
+  Command,
+  type Progress,
+  Stopped,
+  createProgress,
+  exitCodesText,
+  run,
+} from '@chronicleweaver/terminal';
 import { lookForNpm } from '@chronicleweaver/terminal/stop-signals';
 import { type Findings, rebuildIndex, verifyFile } from '../store/sqlite/upkeep/verify.ts';
 
@@ -11,7 +18,14 @@ const program = new Command('chronicleweaver verify')
   .argument('<file>', 'the file')
   .option('--rebuild', 'first make the key index anew from the events')
   .option('--json', 'one line of JSON, for programs')
-  .addHelpText('after', '\nExit code: 0 sound, 1 something is wrong, 2 it could not be looked at.')
+  .addHelpText(
+    'after',
+    exitCodesText({
+      0: 'the file is sound',
+      1: 'something is wrong with it',
+      2: 'it could not be looked at, or wrong usage',
+    }),
+  )
   .action((path, { rebuild, json }) => {
     if (!existsSync(path)) throw new Stopped(2, `there is no file ${path}`);
     let findings: Findings;

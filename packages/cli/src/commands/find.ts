@@ -5,15 +5,20 @@ import type { Terminal } from '../terminal.ts';
 
 /** `chronicleweaver find`: was this event processed? The exit code says it, too. */
 export function findCommand(terminal: Terminal) {
-  return serviceCommand('find', 'Print the event of a topic under an id', ['find orders order-4711-placed'])
+  return serviceCommand('find', 'Print the event of a topic under an id', ['find orders order-4711-placed'], {
+    0: 'it is there',
+    1: 'it is not there, or could not be looked for: stderr says which',
+  })
     .argument('<topic>')
     .argument('<event_id>')
-    .addHelpText('after', '\nExit code: 0 it is there, 1 it is not.')
     .action(async (topic, eventId, options) => {
       const found = await connect(options).find(topic, eventId, { signal: terminal.signal });
       if (found === undefined) {
+        const message = `topic ${JSON.stringify(topic)} has no event ${JSON.stringify(eventId)}`;
         terminal.note(
-          `chronicleweaver: topic ${JSON.stringify(topic)} has no event ${JSON.stringify(eventId)}`,
+          options.json
+            ? JSON.stringify({ error: { code: 'event_not_found', message } })
+            : `chronicleweaver: ${message}`,
         );
         throw new Stopped(1);
       }

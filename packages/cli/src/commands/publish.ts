@@ -11,17 +11,23 @@ const MORE = `
 Each line is an event as a JSON object. What it leaves out is added: event_id is a random UUID, timestamp is now,
 topic and source are the options'. All that it has goes as it stands, digit for digit. Where the lines have ids and
 timestamps of their own the same input may be published again after any failure: each event is stored once.
-
-Exit code: 0 each line is stored, now or before, 1 some are not, 2 wrong usage.
 A line that is not stored, because it is wrong or conflicts with a stored event, is named on stderr.`;
 
 /** `chronicleweaver publish`: a file or stdin, in constant memory. */
 export function publishCommand(terminal: Terminal) {
-  return serviceCommand('publish', 'Publish events from a file or stdin, one a line', [
-    'publish events.ndjson',
-    'publish --topic orders --payloads < payloads.ndjson',
-    'events --json | chronicleweaver publish --stored --url http://other:8000',
-  ])
+  return serviceCommand(
+    'publish',
+    'Publish events from a file or stdin, one a line',
+    [
+      'publish events.ndjson',
+      'publish --topic orders --payloads < payloads.ndjson',
+      'events --json | chronicleweaver publish --stored --url http://other:8000',
+    ],
+    {
+      0: 'each line is stored, now or before',
+      1: 'some are not; stderr names each, or says why there was no going on',
+    },
+  )
     .argument('[file]', 'newline-delimited JSON; stdin where left out, or -', '-')
     .option('--topic <topic>', 'the topic of lines that have none')
     .option('--source <source>', 'the source of lines that have none; by default the name of this machine')

@@ -1,4 +1,4 @@
-import { Command } from '@chronicleweaver/terminal';
+import { Command, exitCodesText } from '@chronicleweaver/terminal';
 import { examplesText } from '../service.ts';
 import { handOver } from '../hand-over.ts';
 
@@ -30,7 +30,14 @@ export function serveCommand() {
       'after',
       examplesText(['serve', 'serve --port 9000 --file /var/lib/chronicleweaver/events.db']),
     )
-    .addHelpText('after', '\nExit code: 0 stopped, 1 it could not start or stop.')
+    .addHelpText(
+      'after',
+      exitCodesText({
+        0: 'stopped cleanly by SIGINT or SIGTERM',
+        1: 'it could not start, or not stop cleanly',
+        endsBySignal: true,
+      }),
+    )
     .action(async (options) => {
       for (const [name, variable] of Object.entries(VARIABLES)) {
         const value = options[name as keyof typeof VARIABLES];
