@@ -1,6 +1,6 @@
 import type { Area } from '../breakage.ts';
 
-const ACCESS = ['api/request/access.test.ts'];
+const ACCESS = ['api/request/access.test.ts', 'api/request/key-topics.test.ts'];
 const KEYS = ['programs/keys-command.test.ts'];
 
 /** Who may do what. */

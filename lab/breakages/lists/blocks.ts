@@ -1,6 +1,10 @@
 import type { Area } from '../breakage.ts';
 
-const BLOCK_STORE = ['store/sqlite/block-store.test.ts'];
+const BLOCK_STORE = [
+  'store/sqlite/block-store.test.ts',
+  'store/sqlite/merged-blocks.test.ts',
+  'store/sqlite/upkeep/verify.test.ts',
+];
 const BLOCK_LOG = ['store/sqlite/blocks/block-log.test.ts'];
 const STORES = ['store/event-store.test.ts', 'store/event-store-pages.test.ts', ...BLOCK_STORE];
 

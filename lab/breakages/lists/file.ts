@@ -12,7 +12,12 @@ export const file: Area = {
       breaks: 'No checksum is compared with anything.',
       find: 'if (viewOf(checked).getUint32(length, true) !== crcOf(bytes, before)) throw wrong();',
       replace: 'if (viewOf(checked).getUint32(length, true) !== crcOf(bytes, before)) return bytes;',
-      tests: ['store/sqlite/block-store.test.ts', 'api/read/damaged.test.ts'],
+      tests: [
+        'store/sqlite/block-store.test.ts',
+        'store/sqlite/upkeep/verify.test.ts',
+        'store/sqlite/older-formats.test.ts',
+        'api/read/damaged.test.ts',
+      ],
     },
     {
       file: 'database.ts',
@@ -117,14 +122,23 @@ export const file: Area = {
       breaks: 'A file whose log ends before its books is opened, and gives offsets a second time.',
       find: 'if (end !== lastOffset)',
       replace: 'if (end > lastOffset)',
-      tests: [...FILE, 'store/sqlite/block-store.test.ts'],
+      tests: [
+        ...FILE,
+        'store/sqlite/block-store.test.ts',
+        'store/sqlite/upkeep/verify.test.ts',
+        'store/sqlite/older-formats.test.ts',
+      ],
     },
     {
       file: 'errors.ts',
       breaks: 'A disk without space stops the writer for good.',
       find: '((code & 0xff) === SQLITE_FULL || code === SQLITE_IOERR_SHMSIZE)',
       replace: 'code === SQLITE_IOERR_SHMSIZE',
-      tests: ['store/sqlite/block-store.test.ts'],
+      tests: [
+        'store/sqlite/block-store.test.ts',
+        'store/sqlite/upkeep/verify.test.ts',
+        'store/sqlite/older-formats.test.ts',
+      ],
     },
   ],
 };

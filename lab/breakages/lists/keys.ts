@@ -1,6 +1,6 @@
 import type { Area } from '../breakage.ts';
 
-const BLOCK_STORE = ['store/sqlite/block-store.test.ts'];
+const BLOCK_STORE = ['store/sqlite/block-store.test.ts', 'store/sqlite/upkeep/verify.test.ts'];
 const HOT_TABLE = ['store/sqlite/keys/hot-table.test.ts'];
 const KEY_INDEX = ['store/sqlite/keys/key-index.test.ts'];
 const KEY_HASH = ['store/sqlite/keys/key-hash.test.ts'];

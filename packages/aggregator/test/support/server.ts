@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import { after, before } from 'node:test';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
 import { pino } from 'pino';
 import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
@@ -8,7 +8,7 @@ import { TIMEOUTS, type Timeouts } from '../../src/api/request/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
 import type { EventStore } from '../../src/store/event-store.ts';
 import { PUSH_TIMING, type PushTiming } from '../../src/groups/push-timing.ts';
-import { tempFolder } from './temp-folder.ts';
+import { type Scope, tempFolder } from './temp-folder.ts';
 
 export interface EventsAnswer {
   count: number;
@@ -39,7 +39,7 @@ export class TestServer {
   }
 
   static async start(
-    t: TestContext,
+    t: Scope,
     env: Record<string, string> = {},
     timeouts: Partial<Timeouts> = {},
     pushTiming: Partial<PushTiming> = {},
@@ -56,7 +56,7 @@ export class TestServer {
 
   /** One of several services on a store that they share; a restart opens it anew. */
   static async startOn(
-    t: TestContext,
+    t: Scope,
     open: () => EventStore,
     env: Record<string, string> = {},
     pushTiming: Partial<PushTiming> = {},
@@ -116,6 +116,22 @@ export class TestServer {
   stats(): Promise<StatsAnswer> {
     return this.get<StatsAnswer>('/stats');
   }
+}
+
+/**
+ * One service for all tests of a file that look only at what is theirs. To be called outside of them; what it returns is
+ * for use within.
+ */
+export function sharedServer(env: Record<string, string> = {}): () => TestServer {
+  const closing: (() => unknown)[] = [];
+  let server: TestServer;
+  before(async () => {
+    server = await TestServer.start({ after: (close) => closing.push(close) }, env);
+  });
+  after(async () => {
+    for (const close of closing) await close();
+  });
+  return () => server;
 }
 
 /** Asserts that the response is this problem, in the form of ERR-1, and returns it. */

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
-import { brotliCompressSync, constants, gzipSync, zstdCompressSync } from 'node:zlib';
 import { pino } from 'pino';
 import { startAggregator } from '../../../src/aggregator.ts';
 import { readConfig } from '../../../src/config.ts';
@@ -11,9 +10,11 @@ import { eventWith, manyEvents } from '../../support/events.ts';
 import { exchange, requestText } from '../../support/raw-http.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../../support/server.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
+import { sharedServer } from '../../support/server.ts';
+
+const service = sharedServer();
 
 const TIMEOUT = { timeout: 30_000 };
-const MIB = 1024 * 1024;
 const JSON_TYPE = { 'content-type': 'application/json' };
 const CLOSE = { connection: 'close' };
 
@@ -28,8 +29,8 @@ function publishText(id: string, headers: Record<string, string> = {}): string {
 test(
   'a request within a request is never carried out, however its length is disguised [P-6, ERR-1]',
   TIMEOUT,
-  async (t) => {
-    const server = await TestServer.start(t);
+  async () => {
+    const server = service();
     const before = await booksOf(server);
     const smuggled = publishText('smuggled', CLOSE);
     const head = (...lines: string[]): string =>
@@ -181,8 +182,8 @@ test('a name never becomes a header, another response or another line of the log
   assert.ok(lines.every((line) => line.endsWith('\n') && line.indexOf('\n') === line.length - 1));
 });
 
-test('what is long and nearly right is judged at once: no pattern blows up', TIMEOUT, async (t) => {
-  const server = await TestServer.start(t);
+test('what is long and nearly right is judged at once: no pattern blows up', TIMEOUT, async () => {
+  const server = service();
   const before = await booksOf(server);
   const long = 15_000;
   const judge = async (what: string, ask: () => Promise<Response>): Promise<void> => {
@@ -238,8 +239,8 @@ test('what is long and nearly right is judged at once: no pattern blows up', TIM
   assert.deepEqual(await booksOf(server), before);
 });
 
-test('numbers as large as an event come back digit by digit [EVT-6]', TIMEOUT, async (t) => {
-  const server = await TestServer.start(t);
+test('numbers as large as an event come back digit by digit [EVT-6]', TIMEOUT, async () => {
+  const server = service();
   const numbers = ['1e999999', '-1e-999999', `1${'0'.repeat(1_000_000)}`, `0.${'0'.repeat(1_000_000)}1`];
   for (const [i, number] of numbers.entries()) {
     const event = JSON.stringify(eventWith({ event_id: `n-${i}`, payload: { n: 0 } })).replace(
@@ -250,40 +251,6 @@ test('numbers as large as an event come back digit by digit [EVT-6]', TIMEOUT, a
     const response = await fetch(`${server.url}/events/orders/n-${i}`);
     assert.ok((await response.text()).startsWith(event.slice(0, -1)), number.slice(0, 20));
   }
-});
-
-test('bombs that go off together take the memory of a few bodies [PUB-9, P-7]', TIMEOUT, async (t) => {
-  const server = await TestServer.start(t);
-  const before = await booksOf(server);
-  const plain = Buffer.alloc(200 * MIB, ' ');
-  const quality = { params: { [constants.BROTLI_PARAM_QUALITY]: 1 } };
-  const bombs = {
-    gzip: gzipSync(plain),
-    br: brotliCompressSync(plain, quality),
-    zstd: zstdCompressSync(plain),
-  };
-  const restBytes = process.memoryUsage.rss();
-  let peakBytes = 0;
-  const watching = setInterval(() => (peakBytes = Math.max(peakBytes, process.memoryUsage.rss())), 5);
-  await Promise.all(
-    Object.entries(bombs).flatMap(([coding, bomb]) =>
-      Array.from({ length: 8 }, async () =>
-        problemIn(await server.post(bomb, { 'content-encoding': coding }), 413, 'body_too_large'),
-      ),
-    ),
-  );
-  clearInterval(watching);
-  assert.ok(peakBytes - restBytes < 300 * MIB, `it grew by ${Math.round((peakBytes - restBytes) / MIB)} MiB`);
-
-  // One within the other is not opened.
-  const nested = gzipSync(bombs.gzip);
-  await problemIn(
-    await server.post(nested, { 'content-encoding': 'gzip, gzip' }),
-    415,
-    'unsupported_media_type',
-  );
-  await problemIn(await server.post(nested, { 'content-encoding': 'gzip' }), 400, 'invalid_encoding');
-  assert.deepEqual(await booksOf(server), before);
 });
 
 test('names of prototypes are names like others, in parameters, too [ERR-4, EVT-6]', TIMEOUT, async (t) => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type TestContext, after, test } from 'node:test';
+import { after, test } from 'node:test';
 import { Document } from '../../support/api-document.ts';
 import { eventWith } from '../../support/events.ts';
 import { Group } from '../../support/group.ts';
@@ -7,7 +7,7 @@ import { exchange, requestText } from '../../support/raw-http.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 
 /** One service for all tests: each uses a group of its own. */
-const server = await TestServer.start({ after } as unknown as TestContext);
+const server = await TestServer.start({ after });
 const { json } = await Document.of(server);
 
 /** Every resource that takes a body, like ["POST", "/publish"]. */

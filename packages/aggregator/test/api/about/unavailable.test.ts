@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { setTimeout as wait } from 'node:timers/promises';
+import type { Event } from '@chronicleweaver/protocol';
+import { eventWith, manyEvents } from '../../support/events.ts';
+import { exchange, requestText } from '../../support/raw-http.ts';
+import { TestServer, problemIn } from '../../support/server.ts';
+
+const JSON_TYPE = { 'content-type': 'application/json' };
+
+const publishText = (event: Event, headers: Record<string, string> = {}) =>
+  requestText('POST /publish', { ...JSON_TYPE, ...headers }, JSON.stringify(event));
+
+test('a publish that does not fit the queue is 503 with Retry-After and leaves nothing, and may be sent again [ERR-5, P-7, PUB-10]', async (t) => {
+  const server = await TestServer.start(t, { QUEUE_EVENTS_MAX: '1' });
+  const [first, second] = manyEvents(2);
+  // In one write on one connection: the second is there before the first can be committed.
+  const [taken, refused] = await exchange(
+    server.url,
+    publishText(first!) + publishText(second!, { connection: 'close' }),
+  );
+  assert.equal(taken!.status, 200);
+  assert.match(refused!.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+  await problemIn(refused!, 503, 'queue_full');
+  const stats = await server.stats();
+  assert.deepEqual([stats.received, stats.duplicated_dropped], [1, 0]);
+  assert.equal((await server.publish(second!)).accepted, 1);
+  assert.equal((await server.events()).count, 2);
+});
+
+test('a store that cannot commit is 503 with Retry-After, for publishes and for /ready, and the process stays alive [ERR-5, SYS-2, SYS-1]', async (t) => {
+  const server = await TestServer.start(t);
+  await server.publish(eventWith());
+  const other = new DatabaseSync(server.databasePath);
+  t.after(() => other.close());
+  other.exec("CREATE TRIGGER broken BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  for (const response of [
+    await server.post({ events: manyEvents(5) }),
+    await fetch(`${server.url}/ready`),
+    await server.post(eventWith({ event_id: 'new' })),
+  ]) {
+    assert.match(response.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
+    await problemIn(response, 503, 'store_unavailable');
+  }
+  assert.deepEqual(await server.get('/health'), { message: 'healthy' });
+  assert.deepEqual(await server.get('/'), { message: 'ChronicleWeaver is running...' });
+  assert.deepEqual([(await server.stats()).received, (await server.events()).count], [1, 1]);
+
+  await server.restart();
+  other.exec('DROP TRIGGER broken');
+  assert.deepEqual(await server.get('/ready'), { message: 'ready' });
+  assert.deepEqual([(await server.stats()).received, (await server.events()).count], [1, 1]);
+  assert.equal((await server.publish(...manyEvents(5))).accepted, 4);
+});
+
+test('during a stop what had begun is answered, and what comes later is 503 [ERR-5, P-1]', async (t) => {
+  const server = await TestServer.start(t);
+  const { hostname, port } = new URL(server.url);
+  const begun = publishText(eventWith());
+  const responses: Buffer[] = [];
+  const socket = connect(Number(port), hostname);
+  socket.on('data', (piece: Buffer) => responses.push(piece));
+  const ended = new Promise<void>((resolve, reject) =>
+    socket.on('close', () => resolve()).on('error', reject),
+  );
+  socket.write(begun.slice(0, -10));
+  while ((await server.get<{ message: string }>('/health')).message !== 'healthy') await wait(1);
+  const restarted = server.restart();
+  await untilRefused();
+  socket.write(begun.slice(-10) + publishText(eventWith({ event_id: 'late' })));
+  await ended;
+  await restarted;
+  const text = Buffer.concat(responses).toString();
+  const [, second] = text.split(/(?=HTTP\/1\.1 )/);
+  assert.match(text, /^HTTP\/1\.1 200 /);
+  assert.match(second!, /^HTTP\/1\.1 503 /);
+  assert.match(second!, /\r\nretry-after: [1-9]/);
+  assert.match(second!, /\r\nconnection: close/i);
+  assert.match(second!, /\r\ncontent-type: application\/problem\+json[^]*"code":"shutting_down"/);
+  const { events } = await server.events();
+  assert.deepEqual(
+    events.map(({ event_id: id }) => id),
+    ['e-1'],
+  );
+
+  async function untilRefused(): Promise<void> {
+    for (;;) {
+      const isOpen = await new Promise<boolean>((resolve) => {
+        const probe = connect(Number(port), hostname, () => resolve(true));
+        probe.on('error', () => resolve(false));
+        probe.unref().end();
+      });
+      if (!isOpen) return;
+      await wait(1);
+    }
+  }
+});

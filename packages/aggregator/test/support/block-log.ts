@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, existsSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import type { Event } from '@chronicleweaver/protocol';
+import { ACCEPTED, CONFLICT, DUPLICATE, type TopicFilter } from '../../src/store/event-store.ts';
+import { type FileShape, type OpenFile, openFile } from '../../src/store/sqlite/open-file.ts';
+import { Reader } from '../../src/store/sqlite/read.ts';
+import { batchOf, eventWith } from './events.ts';
+
+/** So small that some thousand events see every step of sealing and merging, three levels high. */
+export const SMALL: FileShape = {
+  index: { hotKeysMax: 16, baseBits: 1 },
+  log: { eventsMax: 40, bytesMax: 5000, mergedAtOnceBytesMin: 4000, freshBlocksMax: 12 },
+  keyBits: 128,
+};
+
+/** A run of appends from a seed, against a plain Map: the log that must come out, and a check of every verdict. */
+export class Model {
+  readonly log: Event[] = [];
+  readonly #offsets = new Map<string, number>();
+  readonly #random: (below: number) => number;
+  readonly #topics: number;
+  #made = 0;
+
+  constructor(seed: number, topics: number) {
+    this.#topics = topics;
+    let state = seed | 0;
+    this.#random = (below) => {
+      // Numerical Recipes' generator: the high bits are good enough to choose by.
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0;
+      return Math.floor(((state >>> 8) / 2 ** 24) * below);
+    };
+  }
+
+  /** Some events: new ones, repeats of recent ones, of any in history, some with another payload. */
+  batch(count: number): Event[] {
+    return Array.from({ length: count }, () => {
+      const choice = this.#random(10);
+      if (this.log.length === 0 || choice < 7) {
+        const id = this.#made++;
+        return eventWith({
+          event_id: `id-${id}`,
+          topic: `t${this.#random(this.#topics)}`,
+          payload: { n: id },
+        });
+      }
+      const reach = choice === 7 ? Math.min(20, this.log.length) : this.log.length;
+      const event = this.log[this.log.length - 1 - this.#random(reach)]!;
+      return choice === 9 ? { ...event, payload: { other: this.#made } } : event;
+    });
+  }
+
+  append(file: OpenFile, events: Event[]): void {
+    const { verdicts, offsets } = file.appender.append(batchOf(...events));
+    for (const [i, event] of events.entries()) {
+      const key = JSON.stringify([event.topic, event.event_id]);
+      const first = this.#offsets.get(key);
+      if (first === undefined) {
+        assert.equal(verdicts[i], ACCEPTED, `${key} is new`);
+        this.log.push(event);
+        this.#offsets.set(key, this.log.length);
+        assert.equal(offsets[i], this.log.length);
+      } else {
+        const isSame = JSON.stringify(this.log[first - 1]!.payload) === JSON.stringify(event.payload);
+        assert.equal(verdicts[i], isSame ? DUPLICATE : CONFLICT, `${key} is at ${first}`);
+        assert.equal(offsets[i], first);
+      }
+    }
+  }
+
+  get random(): (below: number) => number {
+    return this.#random;
+  }
+}
+
+/** Reads on from where it is, on one connection as long as the file is the same, and keeps what it has read. */
+export class Follower {
+  readonly events: Record<string, unknown>[] = [];
+  readonly #filter: TopicFilter;
+  #db: DatabaseSync;
+  #reader: Reader;
+  #after = 0;
+
+  constructor(path: string, filter: TopicFilter = {}) {
+    this.#filter = filter;
+    this.#db = new DatabaseSync(path, { readOnly: true });
+    this.#reader = new Reader(this.#db);
+  }
+
+  goOnIn(path: string): void {
+    this.#db.close();
+    this.#db = new DatabaseSync(path, { readOnly: true });
+    this.#reader = new Reader(this.#db);
+  }
+
+  /** Whether there is more. */
+  readPage(eventsMax: number): boolean {
+    const page = this.#reader.page({
+      ...this.#filter,
+      order: 'asc',
+      after: this.#after,
+      upTo: 1e9,
+      eventsMax,
+      framing: 'lines',
+    });
+    const lines = Buffer.from(page.bytes).toString().split('\n').slice(0, -1);
+    this.events.push(...lines.map((line) => JSON.parse(line) as Record<string, unknown>));
+    if (page.count > 0) this.#after = page.lastOffset;
+    return page.resumeAfter !== null;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
+
+export function logOf(path: string, filter: TopicFilter = {}): Record<string, unknown>[] {
+  const follower = new Follower(path, filter);
+  try {
+    while (follower.readPage(500));
+    return follower.events;
+  } finally {
+    follower.close();
+  }
+}
+
+export function assertSame(events: readonly Record<string, unknown>[], model: Model, topic?: string): void {
+  const stored = events.map(({ received_at: _received, ...event }) => event);
+  const log = model.log.map((event, i) => ({ ...event, offset: i + 1 }));
+  assert.deepEqual(stored, topic === undefined ? log : log.filter((event) => event.topic === topic));
+}
+
+/** Without syncs: what is copied as killed does not depend on them, and most of the test's time would be theirs. */
+export function openSmall(path: string): OpenFile {
+  const file = openFile(path, { shape: SMALL });
+  file.db.exec('PRAGMA synchronous = OFF');
+  return file;
+}
+
+/** A whole merge of the oldest fresh blocks, or what is left of it. */
+export function mergeOnce({ appender, log }: OpenFile): void {
+  appender.transaction(() => log.mergeSome(Number.POSITIVE_INFINITY));
+}
+
+/** What a kill leaves: the files as they are at this moment, without a clean close. */
+export function copyAsKilled(from: string, to: string): void {
+  for (const suffix of ['', '-wal']) if (existsSync(from + suffix)) copyFileSync(from + suffix, to + suffix);
+}

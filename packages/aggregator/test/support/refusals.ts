@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict';
+import type { FieldError, Problem } from '@chronicleweaver/protocol';
+import { booksOf } from './books.ts';
+import { eventWith } from './events.ts';
+import { TestServer, problemIn } from './server.ts';
+
+/** The JSON texts of a valid event's fields; bad ones are put in as text, since JSON.stringify could not write them. */
+export const FIELDS = {
+  event_id: '"e-1"',
+  topic: '"orders"',
+  source: '"web"',
+  payload: '{"n":1}',
+  timestamp: '"2025-10-28T10:00:00Z"',
+};
+
+export type Change = Partial<Record<keyof typeof FIELDS, string | null>>;
+
+/** The text of an event with these texts for its fields (null: without it), and members behind them. */
+export function eventText(change: Change = {}, ...more: string[]): string {
+  const fields = Object.entries({ ...FIELDS, ...change }).filter(([, text]) => text !== null);
+  return `{${[...fields.map(([name, text]) => `"${name}":${text}`), ...more].join(',')}}`;
+}
+
+/** An event of exactly this many bytes, in characters of two bytes where it can. */
+export function eventOfBytes(bytes: number): string {
+  const room = bytes - eventText({ payload: '{"x":""}' }).length;
+  return eventText({ payload: `{"x":"${'é'.repeat(room / 2)}${room % 2 === 1 ? 'e' : ''}"}` });
+}
+
+export const VALID = eventText();
+
+/** What is wrong with one event: field and message. */
+export type Fault = [field: string | null, message: string];
+
+/** A service that refuses: an event is put into its store at first, and nothing of it may change from then on. */
+export class Refusals {
+  readonly #service: () => TestServer;
+  #before: Record<string, unknown> | undefined;
+
+  /** Of a service that the tests of a file share. */
+  constructor(service: () => TestServer) {
+    this.#service = service;
+  }
+
+  async #keep(server: TestServer): Promise<Record<string, unknown>> {
+    await server.publish(eventWith({ event_id: 'kept' }));
+    return booksOf(server);
+  }
+
+  /** Posts the body, which must be refused like this and must change nothing [P-6]. */
+  async body(body: string | Uint8Array, status: number, code: string): Promise<Problem> {
+    const server = this.#service();
+    this.#before ??= await this.#keep(server);
+    const problem = await problemIn(await server.post(body), status, code);
+    assert.deepEqual(await booksOf(server), this.#before);
+    return problem;
+  }
+
+  /** The body is JSON, and these are all its faults. */
+  async errors(body: string, errors: [index: number | null, ...Fault][]): Promise<void> {
+    const problem = await this.body(body, 422, 'invalid_event');
+    const expected = errors.map(([index, field, message]): FieldError => ({ index, field, message }));
+    assert.deepEqual(problem.errors, expected, excerpt(body));
+    const [index, field, message] = errors[0]!;
+    const place = [index === null ? [] : `event ${index}`, field || []].flat().join(', ');
+    const more = errors.length > 1 ? ` (the first of ${errors.length} errors)` : '';
+    assert.equal(problem.detail, `${place}: ${message}${more}; nothing was stored`);
+  }
+
+  /** The event has these faults, whether it comes alone or behind good ones, which are not stored either [P-3]. */
+  async event(event: string, ...faults: Fault[]): Promise<void> {
+    await this.errors(`{"events":[${VALID},${eventText({ event_id: '"e-2"' })},${event}]}`, at(2));
+    // What stands first in a bare event decides whether it is one.
+    if (event.startsWith('{') && !event.startsWith('{"events"')) await this.errors(event, at(0));
+
+    function at(index: number): [number, ...Fault][] {
+      return faults.map((fault) => [index, ...fault]);
+    }
+  }
+}
+
+export function excerpt(body: string): string {
+  return body.length <= 200 ? body : `${body.slice(0, 100)}…${body.slice(-100)}`;
+}
