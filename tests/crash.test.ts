@@ -11,9 +11,9 @@ import { type SeededRandom, withSeedOf } from '../lab/random.ts';
 const PUBLISHER = fileURLToPath(new URL('../packages/publisher/src/main.ts', import.meta.url));
 
 /** What a publisher sends in a run. CRASH_EVENTS=600000 crashes the service where keys were sealed and merged, too. */
-const COUNT = Number(process.env['CRASH_EVENTS'] || 8_000);
-/** 800 requests: long enough to be met in the middle. */
-const BATCH_EVENTS = Math.ceil(COUNT / 800);
+const COUNT = Number(process.env['CRASH_EVENTS'] || 4_000);
+/** 400 requests: long enough to be met in the middle. */
+const BATCH_EVENTS = Math.ceil(COUNT / 400);
 const RUN_MS = 60_000 + COUNT;
 const TIMEOUT = { timeout: 3 * RUN_MS };
 const RUN = [

@@ -8,8 +8,8 @@ import { type AggregatorProcess, Site } from '../lab/aggregator-process.ts';
 
 const MIB = 1024 * 1024;
 
-/** LONG_READ_EVENTS=1000000 is the full measure; a tenth of it shows the same. */
-const EVENTS = Number(process.env['LONG_READ_EVENTS'] || 100_000);
+/** LONG_READ_EVENTS=1000000 is the full measure; this part of it is still more than the bound below. */
+const EVENTS = Number(process.env['LONG_READ_EVENTS'] || 60_000);
 const BATCH_EVENTS = 1000;
 /** What the service may hold more while it answers with everything, which is longer. */
 const GROWTH_BYTES_MAX = 100 * MIB;

@@ -29,7 +29,7 @@ test('whatever is appended, with restarts between, SQLite says and keeps what th
   const folder = tempFolder(t);
   let file = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(aStep, { maxLength: 12 }), async (steps) => {
+    fc.asyncProperty(fc.array(aStep, { minLength: 8, maxLength: 24 }), async (steps) => {
       const path = join(folder, `${file++}.db`);
       const reference = new MemoryStore();
       let store = await SqliteStore.open(path);
@@ -49,7 +49,8 @@ test('whatever is appended, with restarts between, SQLite says and keeps what th
         await store.close();
       }
     }),
-    { numRuns: 30 },
+    // Few and long: opening a store costs more than a dozen steps.
+    { numRuns: 12 },
   );
 });
 
