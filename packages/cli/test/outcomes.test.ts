@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { type TestContext, after, test } from 'node:test';
+import { after, test } from 'node:test';
 import { Site } from '../../../lab/aggregator-process.ts';
 import { until } from '../../../lab/program.ts';
 import { pathOf } from '../../../lab/repository.ts';
@@ -19,9 +19,12 @@ const TIMEOUT = { timeout: 60_000 };
 const proved = new Set<string>();
 
 const { url } = await sharedServer();
-const keyed = await TestServer.start({ after } as unknown as TestContext, {
-  API_KEYS_FILE: new TestKeys({ after } as unknown as TestContext, { admin: { scopes: ['admin'] } }).path,
-});
+const keyed = await TestServer.start(
+  { after },
+  {
+    API_KEYS_FILE: new TestKeys({ after }, { admin: { scopes: ['admin'] } }).path,
+  },
+);
 
 /** Takes connections and never answers. */
 const silent = createServer().listen(0, '127.0.0.1');

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import type { KeyRecord } from '../../src/access/key-file.ts';
-import { tempFolder } from './temp-folder.ts';
+import { type Scope, tempFolder } from './temp-folder.ts';
 
 type Rights = Omit<KeyRecord, 'name' | 'secret_sha256'>;
 
@@ -11,7 +10,7 @@ type Rights = Omit<KeyRecord, 'name' | 'secret_sha256'>;
 export class TestKeys {
   readonly path: string;
 
-  constructor(t: TestContext, keys: Readonly<Record<string, Rights>>) {
+  constructor(t: Scope, keys: Readonly<Record<string, Rights>>) {
     this.path = join(tempFolder(t), 'keys.json');
     this.write(keys);
   }
