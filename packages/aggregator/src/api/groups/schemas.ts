@@ -65,7 +65,7 @@ export const definitionBody = Type.Object(
           ),
           secret: Type.Optional(Type.String({ description: 'Short for `secrets` with this one alone.' })),
         },
-        { ...closed, description: 'Sends events as Standard Webhooks says; without it they are pulled.' },
+        { ...closed, description: 'Sends events as Standard Webhooks says; without it workers pull them.' },
       ),
     ),
   },
@@ -143,7 +143,7 @@ export const pullAnswer = Type.Object(
           delivery: {
             type: 'integer',
             minimum: 1,
-            description: 'The how-manieth delivery of the event it is.',
+            description: 'How often the event was delivered, this time included.',
           },
           lease_id: { type: 'string', description: 'Names the lease; of no other meaning.' },
         },
@@ -194,7 +194,7 @@ export const deadQuery = Type.Object(
       Type.Integer({
         minimum: 1,
         maximum: LIMITS.deadEventsMax,
-        description: 'Events of a page; 100 if absent.',
+        description: 'Events on a page; 100 if absent.',
       }),
     ),
   },
@@ -235,7 +235,7 @@ export const replayAnswer = Type.Object(
     replayed: count(
       'Events that are delivered again now; at most 10000 at a time, the lowest offsets first.',
     ),
-    dead: count('Events that are dead still.'),
+    dead: count('Events that are still dead.'),
   },
   { title: 'ReplayAnswer' },
 );
@@ -249,7 +249,7 @@ export const seekBody = Type.Object(
         type: ['string', 'integer'],
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
-        description: '`earliest`, `latest`, or the offset of the first event that is delivered then.',
+        description: '`earliest`, `latest`, or the offset of the first event to deliver.',
       }),
     ),
     time: Type.Optional(
@@ -259,6 +259,6 @@ export const seekBody = Type.Object(
   { ...closed, title: 'Seek', minProperties: 1, maxProperties: 1 },
 );
 export const seekAnswer = Type.Object(
-  { cursor: count('Only events above it are delivered.') },
+  { cursor: count('Only events above it are delivered from now on.') },
   { title: 'SeekAnswer' },
 );
