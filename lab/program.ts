@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { own } from './lifetime.ts';
-import { pathOf } from './repository.ts';
+import { COMPILE_CACHE } from './repository.ts';
 
 /** How a process ended: with an exit code, or killed by a signal. */
 export interface Exit {
@@ -18,9 +18,6 @@ export interface ProgramOptions {
   /** Its stderr is also shown on ours. */
   readonly showsErrors?: boolean;
 }
-
-/** Where Node.js caches compiled sources, which halves the time of a start. It is removed with node_modules. */
-const COMPILE_CACHE = pathOf('node_modules/.cache/chronicleweaver-tests');
 
 /**
  * A process that a test or a tool started. Whoever starts it ends it with `kill`; if it still runs when the test run or

@@ -35,3 +35,6 @@ export function tableRows(markdown: string, needle: string): string[][] {
         .map((cell) => cell.trim()),
     );
 }
+
+/** Where Node.js caches compiled sources, which halves the time of a start. It is removed with node_modules. */
+export const COMPILE_CACHE = pathOf('node_modules/.cache/chronicleweaver-tests');
