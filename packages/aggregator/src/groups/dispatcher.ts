@@ -15,32 +15,33 @@ export interface DispatcherParts {
   readonly believedMs?: number;
 }
 
-/** There is no such group, or no longer. */
+/** The group does not exist, or no longer does. */
 export class GroupGone extends Error {}
 
-/** Bytes of events of one pull, but for a single event that is larger: what one answer may hold in memory. */
+/** Bytes of events per pull, except that a single event may be larger: bounds what one answer holds in memory. */
 const PULL_BYTES_MAX = 1024 * 1024;
 
 /** How long events that were read ahead are kept for the next pull, milliseconds. */
 const KEPT_MS = 1000;
 
 /**
- * For how long what a step told of due times is believed while pulls wait, milliseconds: word of what other processes did
- * may be lost.
+ * How long a due time that a step reported is trusted while pulls wait, milliseconds: news of what other processes
+ * did may be lost.
  */
 const BELIEVED_MS = 10_000;
 
 /**
- * Hands out the events of one group. In: pulls, and word of what may have made events available: commits, and steps of
- * this process or another. Out: for each pull its events, after their leases are durable, or none when its time is up.
+ * Hands out the events of one group. In: pulls, and news of what may have made events available: commits, and steps
+ * of this process or another. Out: each pull's events, once their leases are durable, or none when its time is up.
  *
- * It is *idle* while nobody pulls. With a pull it is *turning*: it reads ahead, asks the store in one step for all who
- * wait, and hands out what the step leased, first come first served. Where there is nothing to lease it is *asleep*,
- * until a commit brings an event of its topics, an event is due again, room is made, or a pull's time is up.
+ * It is *idle* while nobody pulls. With a pull it is *turning*: it reads ahead, asks the store in one step for all
+ * waiting pulls, and hands out what the step leased, first come, first served. When there is nothing to lease it is
+ * *asleep*, until a commit brings an event on its topics, an event is due again, room is made, or a pull's time is
+ * up.
  *
- * What it knows of the store (position, next due time, room) may be old; the step decides, so a mistake costs a turn and
- * never an event. Leases of a pull that left meanwhile are undone. Times here are those of the process's own monotonic
- * clock; the store's clock is known only as milliseconds from now.
+ * What it knows of the store (position, next due time, room) may be out of date. The step decides, so a mistake costs
+ * a turn but never an event. Leases for a pull that has left meanwhile are undone. Times here are by the process's
+ * own monotonic clock; those of the store's clock arrive as milliseconds from now.
  */
 export class Dispatcher {
   readonly id: number;
@@ -50,11 +51,11 @@ export class Dispatcher {
   readonly #ahead: ReadAhead;
   readonly #believedMs: number;
   readonly #pulls = new WaitingPulls();
-  /** No event is due again before, as far as was told. */
+  /** No event is due again before this, as far as is known. */
   #nextDueMs = 0;
-  /** There was no room for fresh events. */
+  /** The last take found no room for fresh events. */
   #isFull = false;
-  /** Room was made since the last take was begun. */
+  /** Room was made since the last take began. */
   #roomCame = false;
   #turning: Promise<void> | null = null;
   #alarm: NodeJS.Timeout | null = null;
@@ -69,14 +70,14 @@ export class Dispatcher {
     this.#ahead = new ReadAhead(parts.store, parts.commits, state.definition.topics, state.position);
   }
 
-  /** Above the position and up to here nothing belongs to the group, as far as was looked. */
+  /** Nothing above the position and up to here belongs to the group. */
   get lookedTo(): number {
     return this.#ahead.lookedTo;
   }
 
   /**
-   * Resolves with 1 to `eventsMax` events, or with none after `waitMs`. Rejects with GroupGone, or with the StoreError of
-   * its step. Aborted by the signal it resolves with none, and none is held for it.
+   * Resolves with 1 to `eventsMax` events, or with none after `waitMs`. Rejects with GroupGone, or with the
+   * StoreError of its step. If the signal aborts, it resolves with none and holds no leases.
    */
   pull(eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
     return new Promise((resolve, reject) => {
@@ -97,7 +98,7 @@ export class Dispatcher {
     if (!this.#pulls.isEmpty && this.#ahead.committed(commit)) this.#wake();
   }
 
-  /** A step was taken: there may be room now, and an event may be due in so many milliseconds. */
+  /** A step was taken: there may be room now, and an event may be due in `dueInMs`. */
   moved(hasRoom: boolean, dueInMs: number | null): void {
     if (hasRoom) {
       this.#isFull = false;
@@ -105,11 +106,11 @@ export class Dispatcher {
     }
     if (dueInMs !== null) this.#nextDueMs = Math.min(this.#nextDueMs, performance.now() + dueInMs);
     if (hasRoom || dueInMs === 0) this.#wake();
-    // Asleep it may have set its alarm for later.
+    // If asleep, its alarm may be set for later.
     else if (this.#turning === null) this.#sleep();
   }
 
-  /** The group goes on from another place. */
+  /** The group continues from another place. */
   sought(position: number): void {
     this.#ahead.restart(position);
     this.#nextDueMs = performance.now() + this.#believedMs;
@@ -117,13 +118,13 @@ export class Dispatcher {
     this.#wake();
   }
 
-  /** It was deleted: pulls are refused from now on, those that wait and those that come. */
+  /** The group was deleted: waiting and future pulls are refused. */
   gone(): void {
     this.#end ??= new GroupGone('the group was deleted');
     this.#wake();
   }
 
-  /** Pulls are answered with nothing from now on. Resolves when nothing is under way. */
+  /** Answers all pulls with nothing from now on. Resolves when nothing is under way. */
   async close(): Promise<void> {
     this.#end ??= 'closed';
     this.#wake();
@@ -137,16 +138,16 @@ export class Dispatcher {
   }
 
   async #run(): Promise<void> {
-    // So that it is noted as turning before it can have ended.
+    // Ensures that it is marked as turning before it can end.
     await Promise.resolve();
     try {
-      while (this.#someStay()) {
+      while (this.#hasPulls()) {
         this.#ahead.read(this.#pulls.demand, (error) => this.#pulls.refuseAll(error));
         if (this.#ahead.isEmpty) await this.#ahead.reading;
         const isFresh = !this.#ahead.isEmpty;
         if (this.#nextDueMs <= performance.now() || (isFresh && !this.#isFull)) await this.#take();
         else if (isFresh || !this.#ahead.isBehind) {
-          // They have been tried: there is nothing to lease.
+          // Everything was tried: there is nothing to lease.
           this.#pulls.dropLate();
           break;
         }
@@ -158,8 +159,8 @@ export class Dispatcher {
     this.#sleep();
   }
 
-  /** Drops the pulls that left, and at the end all of them; says whether any is there to be served. */
-  #someStay(): boolean {
+  /** Drops the pulls that left, or all of them after the end. Returns whether any remain to be served. */
+  #hasPulls(): boolean {
     if (this.#end === 'closed') this.#pulls.dropAll();
     else if (this.#end !== null) this.#pulls.refuseAll(this.#end);
     else this.#pulls.dropLeft();
@@ -179,7 +180,7 @@ export class Dispatcher {
     }
   }
 
-  /** One step for the pulls that wait: leases what there is, and answers those that got something. */
+  /** Takes one step for the waiting pulls: leases what there is, and answers those that got something. */
   async #take(): Promise<void> {
     const pulls = this.#pulls.first();
     const { events: offered, fresh } = this.#ahead.offer(this.#pulls.demand);
@@ -212,7 +213,7 @@ export class Dispatcher {
     }
   }
 
-  /** Takes the step. Of word that comes meanwhile it is not known whether it was before or after it, so all of it counts. */
+  /** Takes the step. News that arrives meanwhile may be older or newer than the step, so all of it counts. */
   async #step(request: TakeRequest): Promise<Taken | null> {
     this.#nextDueMs = Number.POSITIVE_INFINITY;
     this.#roomCame = false;
@@ -225,13 +226,13 @@ export class Dispatcher {
       this.#nextDueMs = Math.min(this.#nextDueMs, performance.now() + lookInMs);
       return taken;
     } catch (error) {
-      // What was due is due still.
+      // What was due is still due.
       this.#nextDueMs = 0;
       throw error;
     }
   }
 
-  /** The text of each event of the hands: of those that were offered it is at hand, of others it is in the store. */
+  /** The text of each event in the hands. Those that were offered are in memory; the others are read from the store. */
   async #texts(
     offered: readonly FreshEvent[],
     hands: readonly Hand[],
@@ -261,9 +262,9 @@ export class Dispatcher {
     );
   }
 
-  /** Gives back what reached nobody. */
+  /** Undoes a hand that reached nobody. */
   #undo({ take }: Hand): void {
-    // Where that fails the leases run out, and the events are delivered again with a delivery counted that was none.
+    // If that fails, the leases run out, and the events are redelivered with one delivery too many in their count.
     this.#parts.steps.do('untake', this.id, take).catch(() => undefined);
   }
 }

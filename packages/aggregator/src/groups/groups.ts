@@ -15,13 +15,13 @@ import { eventsOf } from './read-ahead.ts';
 import { SharedSteps } from './shared-steps.ts';
 import type { Delivered } from './waiting-pulls.ts';
 
-/** Dead events that one replay returns at most: some tens of milliseconds of the writer's time. */
+/** At most this many dead events per replay: some tens of milliseconds of the writer's time. */
 const REPLAY_EVENTS_MAX = 10_000;
 
-/** Bytes of events of one page of dead ones, but for a single event that is larger. */
+/** Bytes of events in one page of dead events, except that a single event may be larger. */
 const DEAD_BYTES_MAX = 4 * 1024 * 1024;
 
-/** A group as it is told to others. */
+/** A group as the API shows it. */
 export interface GroupView extends GroupState {
   /** Events of the log that are neither acknowledged nor dead. */
   readonly lag: number;
@@ -32,17 +32,17 @@ export interface DeadEvent extends DeadLetter {
   readonly json: Uint8Array;
 }
 
-/** What is known of a group before anything is done with it. */
+/** What is known of a group before anything else is looked up. */
 export type GroupSketch = Pick<KnownGroup, 'topics'> & {
-  /** Whether its events are sent and not pulled. */
+  /** Whether its events are pushed, not pulled. */
   readonly isPushed: boolean;
 };
 
 /**
- * What can be done with groups, by name. In: what the api was asked. Out: answers, after what they say is durable. What a
- * group has come to is in the store alone; who waits for its events is known in known-groups.ts.
+ * What can be done with groups, by name. In: requests from the api. Out: answers, once what they say is durable. A
+ * group's progress is in the store alone; known-groups.ts knows who is waiting for its events.
  *
- * Every method rejects with GroupGone where there is no group of the name, and with the StoreError of its step.
+ * Every method rejects with GroupGone if no group has the name, and with the StoreError of its step.
  */
 export class Groups {
   readonly #store: EventStore;
@@ -55,20 +55,20 @@ export class Groups {
     this.#known = new KnownGroups(parts, this.#steps);
   }
 
-  /** Begins to send the events of those that push. */
+  /** Starts sending the events of groups that push. */
   static async open(parts: GroupsParts): Promise<Groups> {
     const groups = new Groups(parts);
     await groups.#known.open();
     return groups;
   }
 
-  /** The group of the name, if there is one. */
+  /** The group with this name, if there is one. */
   async find(name: string): Promise<GroupSketch | undefined> {
     const group = await this.#known.lookUp(name);
     return group && { topics: group.topics, isPushed: group.pusher !== null };
   }
 
-  /** Makes it where there is none of the name, or changes where its events are sent and what signs them. */
+  /** Creates the group if there is none, or changes its push target and secrets. */
   async put(definition: Definition): Promise<Created> {
     const created = await this.#steps.do('create', definition);
     if (created.kind === 'created') this.#known.enter(created.state);
@@ -79,7 +79,7 @@ export class Groups {
     return this.#viewOf(await this.#on(name, ({ id }) => this.#steps.do('state', id)));
   }
 
-  /** Those that are meant. */
+  /** The groups that `isMeant` accepts. */
   async list(isMeant: (definition: Definition) => boolean): Promise<GroupView[]> {
     const views: GroupView[] = [];
     for (const state of await this.#steps.do('list')) {
@@ -88,7 +88,7 @@ export class Groups {
     return views;
   }
 
-  /** Forgets it; who waits for its events is told so. Resolves when none of them is being sent. */
+  /** Deletes the group and refuses those waiting for its events. Resolves when none of its events is being sent. */
   async remove(name: string): Promise<void> {
     await this.#on(name, async ({ id, pusher }) => {
       const isRemoved = await this.#steps.do('remove', id);
@@ -97,7 +97,7 @@ export class Groups {
     });
   }
 
-  /** As Dispatcher.pull. */
+  /** See Dispatcher.pull. */
   pull(name: string, eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
     return this.#on(name, ({ dispatcher }) => dispatcher.pull(eventsMax, waitMs, signal));
   }
@@ -113,7 +113,7 @@ export class Groups {
     );
   }
 
-  /** Without `leaseMs`, by as long as a lease of the group lasts. */
+  /** Without `leaseMs` the group's own lease time applies. */
   extend(name: string, leaseIds: readonly string[], leaseMs: number | null): Promise<LeaseStates> {
     return this.#on(name, ({ id, secret, leaseMs: usualMs }) =>
       this.#steps.do('extend', id, leasesOf(secret, leaseIds), leaseMs ?? usualMs),
@@ -124,12 +124,12 @@ export class Groups {
     return this.#on(name, ({ id }) => this.#steps.do('seek', id, to));
   }
 
-  /** Lets its webhook go on, at once. */
+  /** Resumes its webhook at once. */
   async resume(name: string): Promise<void> {
     await this.#on(name, ({ id }) => this.#steps.do('resume', id));
   }
 
-  /** Some dead events behind the offset, and the offset behind which there are more, or null. */
+  /** Some dead events above the offset, and the offset above which there are more, or null. */
   async dead(
     name: string,
     after: number,
@@ -147,7 +147,7 @@ export class Groups {
     return { events, next: cut === -1 ? null : shown.at(-1)!.offset };
   }
 
-  /** Returns dead events to be delivered again, the lowest offsets first; says how many, and how many are left. */
+  /** Returns dead events for redelivery, lowest offsets first. Says how many, and how many are left. */
   async replay(name: string, offsets: readonly number[] | null): Promise<{ replayed: number; dead: number }> {
     const replayed = await this.#on(name, ({ id }) =>
       this.#steps.do('replay', id, offsets, REPLAY_EVENTS_MAX),
@@ -156,16 +156,16 @@ export class Groups {
     return { replayed, dead };
   }
 
-  /** Answers whoever waits with nothing. */
+  /** Answers waiting pulls with nothing. */
   async close(): Promise<void> {
     await this.#known.close();
     await this.#steps.idle();
   }
 
   /**
-   * What `work` makes of the group; null says that it is not there. One that is known may have been deleted and made anew
-   * by another process, so the name is looked up once more: but not where the new group has other topics, to which whoever
-   * asks may have no right.
+   * Applies `work` to the group; null from it means that the group is gone. Another process may have deleted and
+   * recreated a known group, so the name is looked up once more. That is not done if the new group has other topics,
+   * to which the caller may have no right.
    */
   async #on<T>(name: string, work: (group: KnownGroup) => Promise<T | null>): Promise<T> {
     const known = await this.#known.lookUp(name);
@@ -182,7 +182,7 @@ export class Groups {
 
   async #viewOf(state: GroupState): Promise<GroupView> {
     const { leased, returned, position, definition } = state;
-    // What was looked at in vain since the last step is not in the store.
+    // The store does not know what was searched in vain since the last step.
     const lookedTo = Math.max(position, this.#known.withId(state.id)?.dispatcher.lookedTo ?? 0);
     const { count } = await this.#store.snapshot({
       topicPatterns: [definition.topics],

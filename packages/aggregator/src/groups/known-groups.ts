@@ -9,12 +9,12 @@ import type { PushTiming } from './push-timing.ts';
 import { PUSHED_AT_ONCE, Pusher } from './pusher.ts';
 import type { SharedSteps } from './shared-steps.ts';
 
-/** Events of one group that may be leased or returned at once: what a group that stands still costs at most. */
+/** Events of one group that may be leased or returned at once: bounds what a stalled group costs. */
 const OUTSTANDING_MAX = 100_000;
 
-/** How events are sent where they are not pulled. */
+/** How the events of push groups are sent. */
 export interface PushSettings {
-  /** Whether addresses that are not of the public internet may be sent to. */
+  /** Whether events may be sent to addresses outside the public internet. */
   readonly allowPrivate: boolean;
   readonly timing: PushTiming;
 }
@@ -26,7 +26,7 @@ export interface GroupsParts {
   readonly log: Logger;
 }
 
-/** What is known of one group, and who hands out its events. */
+/** What is known of one group, and what hands out its events. */
 export interface KnownGroup {
   readonly id: number;
   readonly name: string;
@@ -34,17 +34,17 @@ export interface KnownGroup {
   readonly topics: readonly string[];
   readonly leaseMs: number;
   readonly dispatcher: Dispatcher;
-  /** Null where its events are pulled. */
+  /** Null if its events are pulled. */
   readonly pusher: Pusher | null;
 }
 
 /**
- * The groups that this process knows, each with whoever hands out its events. In: lookups by name, and news of the store
- * about what was done to groups here and elsewhere. Out: dispatchers and pushers that know of it.
+ * The groups that this process knows, each with what hands out its events. In: lookups by name, and the store's news
+ * of changes to groups, made here or elsewhere. Out: dispatchers and pushers that know of these changes.
  *
- * A group is known from its first use on, one that pushes from the start or its making; any other is looked up in the
- * store when it is asked for. It is forgotten when the store says that it was deleted, or a step on it found it gone. What
- * is known is a hint: the store decides every step.
+ * A group that pushes is known from the start of the process or the group's creation; any other from its first use,
+ * when it is looked up in the store. A group is forgotten when the store reports its deletion, or a step finds it
+ * gone. What is known is only a hint: the store decides every step.
  */
 export class KnownGroups {
   readonly #parts: GroupsParts;
@@ -52,7 +52,7 @@ export class KnownGroups {
   readonly #sender: WebhookSender;
   readonly #byName = new Map<string, KnownGroup>();
   readonly #byId = new Map<number, KnownGroup>();
-  /** Pushers whose groups are gone and that have a request under way. */
+  /** Pushers of deleted groups that still have a request under way. */
   readonly #ending = new Set<Promise<void>>();
   readonly #stopListening: readonly (() => void)[];
   #isClosed = false;
@@ -79,7 +79,7 @@ export class KnownGroups {
     return this.#byId.get(id);
   }
 
-  /** The group of the name, if there is one; rejects with the store's error where that cannot be told. */
+  /** The group with this name, if there is one. Rejects with the store's error if it cannot tell. */
   async lookUp(name: string): Promise<KnownGroup | undefined> {
     const known = this.#byName.get(name);
     if (known !== undefined) return known;
@@ -87,7 +87,7 @@ export class KnownGroups {
     return state === null ? undefined : this.enter(state);
   }
 
-  /** Makes it known, as the store has it. */
+  /** Makes a group known, in the state that the store has. */
   enter(state: GroupState): KnownGroup {
     const { id, secret, definition } = state;
     const known = this.#byId.get(id);
@@ -105,7 +105,7 @@ export class KnownGroups {
     return group;
   }
 
-  /** It is gone: tells whoever waits for its events, and stops sending them. */
+  /** The group is gone: refuses those waiting for its events, and stops sending them. */
   forget({ id, name, dispatcher, pusher }: KnownGroup): void {
     if (this.#byName.get(name)?.id === id) this.#byName.delete(name);
     this.#byId.delete(id);
@@ -115,11 +115,11 @@ export class KnownGroups {
     this.#ending.add(ended);
   }
 
-  /** Sends nothing more, and answers whoever waits with nothing. Resolves when nothing is under way. */
+  /** Stops sending, and answers waiting pulls with nothing. Resolves when nothing is under way. */
   async close(): Promise<void> {
     this.#isClosed = true;
     const groups = [...this.#byId.values()];
-    // First those who give back what they hold.
+    // The pushers go first: they give back what they hold.
     await Promise.all(groups.flatMap(({ pusher }) => (pusher === null ? [] : [pusher.close()])));
     await Promise.all(this.#ending);
     this.#sender.close();
@@ -131,7 +131,7 @@ export class KnownGroups {
     const group = this.#byId.get(news.id);
     switch (news.kind) {
       case 'made':
-        // One that is pulled is looked up when somebody asks for it.
+        // A group that is pulled is looked up when somebody asks for it.
         if (news.isPushed && group === undefined) this.#beginToSend(news.name);
         break;
       case 'removed':

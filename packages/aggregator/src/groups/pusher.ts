@@ -9,24 +9,27 @@ import { leasesOf } from './lease-id.ts';
 import type { PushTiming } from './push-timing.ts';
 import type { SharedSteps } from './shared-steps.ts';
 
-/** Events that a dispatcher gives out at once for a pusher: the next one waits until this one is done with. */
+/** Events that a dispatcher gives to a pusher at once: the next one waits until this one is done. */
 export const PUSHED_AT_ONCE = 1;
 
 /**
- * For how long a process claims the right to send a group's events, and how long it waits for one at a time: a claim is
- * renewed before each wait, and outlasts it and the longest answer (15 s). A process that dies is followed by another
- * when its claim has run out.
+ * How long a process claims the right to send a group's events, and how long it waits for an event at a time. A claim
+ * is renewed before each wait, and outlasts the wait and the longest answer (15 s). When a process dies, another
+ * takes over after its claim has run out.
  */
 const CLAIM_MS = 30_000;
 const PULL_MS = 10_000;
 
-/** How long it rests where the store fails, milliseconds. */
+/** How long to rest after an error of the store, milliseconds. */
 const STORE_FAULT_MS = 1000;
 
-/** What is kept of a reason. */
+/** Longer reasons are cut off. */
 const REASON_CHARS_MAX = 200;
 
-/** Every delay is drawn from this part of its time around it, so that targets that failed together are not tried together. */
+/**
+ * Every delay is drawn from within this fraction of its nominal value, so that targets that failed together are not
+ * retried together.
+ */
 const JITTER = 0.2;
 
 export interface PusherParts {
@@ -38,31 +41,32 @@ export interface PusherParts {
 }
 
 /**
- * Sends the events of one group to its target, in order. In: events, one at a time, under a lease like any
- * worker's. Out: a request for each, and what became of it in the store: acknowledged after a 2xx, else given back with
- * a delay that grows with its deliveries. The next event waits meanwhile; after its last delivery it is dead and the
- * next one's turn comes.
+ * Sends the events of one group to its target, in order. In: events, one at a time, under a lease like any worker's.
+ * Out: a request for each, and its outcome in the store: acknowledged after a 2xx, otherwise given back with a delay
+ * that grows with its deliveries. The next event waits meanwhile. After its last delivery an event is dead, and the
+ * next one gets its turn.
  *
- * It is *waiting* for an event, *sending* one, *paused* or *standing by*. It is paused where all attempts have failed for
- * as long as the timing says, or the target said that it is gone (410): nothing is sent until a `resume`. It stands by
- * while another process has the right to send, which the store gives to one at a time. All of that is in the store, so a
- * restart goes on where it was; an event that was being sent when the process died is sent again, as the same delivery.
+ * It is *waiting* for an event, *sending* one, *paused* or *standing by*. It is paused once all attempts have failed
+ * for as long as the timing says, or the target has said that it is gone (410): then it sends nothing until a
+ * `resume`. It stands by while another process has the right to send, which the store gives to one at a time. All of
+ * this is in the store, so a restart continues where it was. An event that was being sent when the process died is
+ * sent again, as the same delivery.
  *
- * Its target may change at any time. An attempt under way ends with the old one; where it fails then, the store says that
- * it counts for nothing, and the event is sent to the new target at once.
+ * Its target may change at any time. An attempt under way still goes to the old target. If it fails, the store does
+ * not count it, and the event is sent to the new target at once.
  */
 export class Pusher {
   readonly #parts: PusherParts;
   readonly #id: number;
   readonly #name: string;
   readonly #leaseSecret: Uint8Array;
-  /** What this process claims the right to send under. */
+  /** The name under which this process claims the right to send. */
   readonly #sender = randomUUID();
   readonly #stopped = new AbortController();
   readonly #finished: Promise<void>;
   /** Whether the last attempt failed. */
   #isFailing = false;
-  /** Aborted where what the last claim told may not be true any more. */
+  /** Aborted when the answer to the last claim may be out of date. */
   #changed = new AbortController();
 
   constructor(parts: PusherParts, { id, definition, secret }: GroupState) {
@@ -73,12 +77,12 @@ export class Pusher {
     this.#finished = this.#run();
   }
 
-  /** Looks at once at how things stand in the store: a pause ended, or the target changed. */
+  /** Makes it check the store at once: a pause ended, or the target changed. */
   changed(): void {
     this.#changed.abort();
   }
 
-  /** Ends it: a request that is under way is cut. Resolves when nothing is. */
+  /** Stops it and cuts off a request under way. Resolves when nothing is under way. */
   async close(): Promise<void> {
     this.#stopped.abort(new Error('the pusher is stopping'));
     await this.#finished;
@@ -102,11 +106,11 @@ export class Pusher {
         await this.#rest(STORE_FAULT_MS);
       }
     }
-    // Another process need not wait for the claim to run out. Where the store fails it does.
+    // Spares another process waiting for the claim to run out. If the store fails, it has to wait.
     await steps.do('releasePush', this.#id, this.#sender).catch(() => undefined);
   }
 
-  /** Waits so long, or until something has changed. */
+  /** Waits this long, or until something changes. */
   async #rest(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.#waitSignal(), ref: false }).catch(() => undefined);
   }
@@ -123,20 +127,20 @@ export class Pusher {
     const failure = await this.#send(push, event);
     const { steps } = this.#parts;
     const leases = leasesOf(this.#leaseSecret, [event.leaseId]);
-    // The steps of a branch share a transaction: they are asked for in one turn.
+    // Both steps are requested in one turn, so that they share a transaction.
     if (failure === null) {
       const noted = this.#noteSuccess();
       await steps.do('acknowledge', this.#id, leases);
       await noted;
     } else if (signal.aborted) {
-      // It was cut by the stop and has not failed: the next start sends it again, as the same delivery.
+      // The stop cut it off, so it did not fail: the next start sends it again, as the same delivery.
       await steps.do('untake', this.#id, leases.takes[0]!);
     } else {
       await this.#fail(event, push, failure);
     }
   }
 
-  /** Null where the target took it. */
+  /** Null if the target accepted it. */
   async #send(target: Push, { offset, json }: Delivered): Promise<Failure | null> {
     const message = { id: this.#messageId(offset), body: json };
     const outcome = await this.#parts.sender.send(target, message, this.#stopped.signal);
@@ -149,7 +153,7 @@ export class Pusher {
     return { reason, retryAfterMs: retryAfterMsOf(retryAfter), isGone: status === 410 };
   }
 
-  /** The same for an event at every attempt, another for every event of every group of every server. */
+  /** The same at every attempt to send an event; different for every event, group and server. */
   #messageId(offset: number): string {
     const own = createHmac('sha256', this.#leaseSecret).update('webhook-id').digest('hex').slice(0, 16);
     return `msg_${own}_${offset}`;
@@ -188,7 +192,7 @@ export class Pusher {
 
 interface Failure {
   readonly reason: string;
-  /** When the target asks to be asked again, from now; 0 where it does not say. */
+  /** How long the target asks us to wait before retrying; 0 if it does not say. */
   readonly retryAfterMs: number;
   readonly isGone: boolean;
 }

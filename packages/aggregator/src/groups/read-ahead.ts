@@ -3,7 +3,7 @@ import type { Commit, Commits } from '../commits/commits.ts';
 import type { EventStore, PlacedPage } from '../store/event-store.ts';
 import type { FreshEvents } from '../store/group-store.ts';
 
-/** Above so many bytes nothing more is read ahead. A page that is read is at most 256 KiB, or one event. */
+/** Above this many bytes nothing more is read ahead. A page is at most 256 KiB, or one event. */
 const AHEAD_BYTES_MAX = 1024 * 1024;
 
 export interface FreshEvent {
@@ -12,25 +12,25 @@ export interface FreshEvent {
   readonly json: Uint8Array;
 }
 
-/** What is offered to a take: events, and the same as the store wants to know them. */
+/** What is offered to a take: events, and the same in the form that the store takes. */
 export interface Offer {
   readonly events: readonly FreshEvent[];
   readonly fresh: FreshEvents;
 }
 
 /**
- * The next events of one group, read before they are asked for. In: pages from the store, word of commits, and the
- * position that each take leaves. Out: offers for the next take.
+ * The next events of one group, read before anybody asks for them. In: pages from the store, news of commits, and the
+ * position after each take. Out: offers for the next take.
  *
- * Invariant: all events of the group above `position` and up to `scannedTo` are at hand, in order. All of it is a hint:
- * where another process has moved the position, the store passes over the offer, and what is at hand is put aside.
+ * Invariant: all events of the group above `position` and up to `scannedTo` are in memory, in order. All of this is a
+ * hint: if another process has moved the position, the store ignores the offer, and the events in memory are dropped.
  */
 export class ReadAhead {
   readonly #store: EventStore;
   readonly #commits: Commits;
   readonly #topics: readonly string[];
   readonly #isMeant: (topic: string) => boolean;
-  /** The store's, as the last step told it. */
+  /** The store's position, as the last step reported it. */
   #position: number;
   #scannedTo: number;
   #events: FreshEvent[] = [];
@@ -50,31 +50,31 @@ export class ReadAhead {
     return this.#events.length === 0;
   }
 
-  /** Whether there are commits that were not looked at. */
+  /** Whether there are commits that have not been examined. */
   get isBehind(): boolean {
     return this.#scannedTo < this.#commits.lastOffset;
   }
 
-  /** Above the position and up to here nothing belongs to the group, as far as was looked. */
+  /** Nothing above the position and up to here belongs to the group. */
   get lookedTo(): number {
     return this.#events[0] === undefined ? this.#scannedTo : this.#events[0].offset - 1;
   }
 
-  /** The page that is being read, if any. */
+  /** The read under way, if any. */
   get reading(): Promise<void> | null {
     return this.#reading;
   }
 
-  /** Takes note of a commit. Says whether there may be events of the group in it. */
+  /** Notes a commit. Returns whether it may hold events of the group. */
   committed({ after, lastOffset, events }: Commit): boolean {
     if (events === null || events.topics.values().some(this.#isMeant)) return true;
-    // None of it is for this group, which need not be read to know that. But what lies below and was not looked at yet must
-    // not be passed over with it.
+    // Nothing in this commit is for the group, so there is no need to read it. But anything below it that has not
+    // been examined yet must not be skipped with it.
     if (this.#scannedTo === after) this.#scannedTo = lastOffset;
     return false;
   }
 
-  /** Begins to read where fewer events are at hand than two takes of that many want. */
+  /** Starts a read if fewer events are in memory than two takes of `wanted` events need. */
   read(wanted: number, failed: (error: Error) => void): void {
     const isEnough = this.#events.length >= 2 * wanted || this.#bytes >= AHEAD_BYTES_MAX;
     if (this.#reading !== null || isEnough || !this.isBehind) return;
@@ -83,7 +83,7 @@ export class ReadAhead {
       .finally(() => (this.#reading = null));
   }
 
-  /** The next events, at most so many. */
+  /** The next events, at most `eventsMax`. */
   offer(eventsMax: number): Offer {
     const events = this.#events.slice(0, eventsMax);
     const isAll = events.length === this.#events.length;
@@ -98,7 +98,7 @@ export class ReadAhead {
     };
   }
 
-  /** The group's position as the store has it now; whatever was offered up to there was leased. */
+  /** Notes the store's new position for the group; everything offered up to there was leased. */
   movedTo(position: number): void {
     if (position < this.#position || position > this.#scannedTo) {
       this.restart(position);
@@ -110,7 +110,7 @@ export class ReadAhead {
     for (const { json } of passed) this.#bytes -= json.length;
   }
 
-  /** Reads on from another place, or anew from this one. */
+  /** Starts over from another place, or from the current position. */
   restart(position = this.#position): void {
     this.#position = position;
     this.#scannedTo = position;
@@ -130,7 +130,7 @@ export class ReadAhead {
       framing: 'array',
       placed: true,
     });
-    // Where the place changed meanwhile, what was read does not follow upon what is at hand.
+    // If the place has changed meanwhile, this page does not continue what is in memory.
     if (this.#scannedTo !== after) return;
     this.#scannedTo = page.resumeAfter ?? upTo;
     for (const event of eventsOf(page as PlacedPage)) {
@@ -140,7 +140,7 @@ export class ReadAhead {
   }
 }
 
-/** The events of a page, each a view of its JSON without the comma behind it. */
+/** The events of a page, each a view of its JSON without the comma that follows. */
 export function* eventsOf({ bytes, ends, offsets }: PlacedPage): Generator<FreshEvent> {
   let start = 0;
   for (const [i, offset] of offsets.entries()) {

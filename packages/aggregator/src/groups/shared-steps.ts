@@ -1,6 +1,6 @@
 import type { OutcomeOf, Step, GroupStore } from '../store/group-store.ts';
 
-/** Steps of one transaction: what comes behind them waits for no more than this. */
+/** Steps per transaction: bounds how long later steps wait. */
 const STEPS_MAX = 256;
 
 interface WaitingStep {
@@ -10,10 +10,11 @@ interface WaitingStep {
 }
 
 /**
- * Lets steps share transactions. In: steps, from whoever pulls or acknowledges. Out: each one's outcome, after its commit.
+ * Lets steps share transactions. In: steps, from pulls, acknowledgements and the rest. Out: each one's outcome, after
+ * its commit.
  *
- * While one transaction is under way the next steps gather, so the more workers there are, the more of them share a sync.
- * Steps are done in the order in which they came.
+ * While one transaction is under way the next steps gather, so the more workers there are, the more of them share a
+ * sync. Steps are done in the order of their arrival.
  */
 export class SharedSteps {
   readonly #store: GroupStore;
@@ -24,7 +25,7 @@ export class SharedSteps {
     this.#store = store;
   }
 
-  /** Rejects with the StoreError of its transaction; then the step has not happened. */
+  /** Rejects with the StoreError of the step's transaction; then the step has not happened. */
   do<const S extends Step>(...step: S): Promise<OutcomeOf<S>> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ step, resolve, reject });
@@ -32,14 +33,14 @@ export class SharedSteps {
     });
   }
 
-  /** Resolves when nothing waits. */
+  /** Resolves when no step is waiting. */
   async idle(): Promise<void> {
     await this.#running;
   }
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      // What else has arrived is read before the first of it is done.
+      // Lets requests that have already arrived add their steps first.
       await new Promise(setImmediate);
       const group = this.#waiting.splice(0, STEPS_MAX);
       try {

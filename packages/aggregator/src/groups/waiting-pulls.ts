@@ -1,13 +1,13 @@
 import type { FreshEvent } from './read-ahead.ts';
 
-/** An event that was leased to whoever got it. */
+/** An event leased to the worker that gets it. */
 export interface Delivered extends FreshEvent {
-  /** How often it was delivered, this time included. */
+  /** How often it was delivered, including this time. */
   readonly delivery: number;
   readonly leaseId: string;
 }
 
-/** Pulls that are served in one step, so that its events are few enough to hold. */
+/** Pulls served in one step; bounds the events that a step holds in memory. */
 const PULLS_AT_ONCE_MAX = 32;
 
 export interface Pull {
@@ -16,11 +16,11 @@ export interface Pull {
   readonly deadlineMs: number;
   readonly resolve: (events: Delivered[]) => void;
   readonly reject: (error: Error) => void;
-  /** Whoever pulled has left. */
+  /** The worker has disconnected. */
   hasLeft: boolean;
 }
 
-/** Those who wait for the events of one group, in the order in which they came. Each is answered once, here or by who serves it. */
+/** The pulls waiting for events of one group, in order of arrival. Each is answered once, here or by the dispatcher. */
 export class WaitingPulls {
   #pulls: Pull[] = [];
 
@@ -32,38 +32,38 @@ export class WaitingPulls {
     this.#pulls.push(pull);
   }
 
-  /** Those whose turn it is. */
+  /** The pulls whose turn it is. */
   first(): readonly Pull[] {
     return this.#pulls.slice(0, PULLS_AT_ONCE_MAX);
   }
 
-  /** How many events those want together. */
+  /** How many events these want in total. */
   get demand(): number {
     return this.first().reduce((sum, { eventsMax }) => sum + eventsMax, 0);
   }
 
-  /** When the next one's time is up; infinite where nobody waits. */
+  /** When the next pull's time is up; infinite if none is waiting. */
   get nextDeadlineMs(): number {
     return Math.min(Number.POSITIVE_INFINITY, ...this.#pulls.map(({ deadlineMs }) => deadlineMs));
   }
 
-  /** Hands these over: they are answered by the caller. */
+  /** Hands these pulls over: the caller answers them. */
   take(pulls: ReadonlySet<Pull>): void {
     this.#pulls = this.#pulls.filter((pull) => !pulls.has(pull));
   }
 
-  /** Answers those who left with nothing. */
+  /** Answers the pulls that left with nothing. */
   dropLeft(): void {
     this.#answer(({ hasLeft }) => hasLeft);
   }
 
-  /** Answers those whose time is up with nothing. */
+  /** Answers the pulls whose time is up with nothing. */
   dropLate(): void {
     const nowMs = performance.now();
     this.#answer(({ deadlineMs }) => deadlineMs <= nowMs);
   }
 
-  /** Answers all with nothing. */
+  /** Answers all pulls with nothing. */
   dropAll(): void {
     this.#answer(() => true);
   }

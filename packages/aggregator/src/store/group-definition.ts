@@ -1,10 +1,10 @@
 import type { Definition, DefinitionField, Push } from './group-store.ts';
 
 /**
- * The first field in which two definitions differ that cannot be changed; the order of topics does not count.
+ * The first immutable field in which two definitions differ. The order of topics does not matter.
  *
- * Whether events are pushed cannot be changed either: workers may hold leases, and a pusher takes what is leased for
- * its own.
+ * A group cannot switch between pull and push either: workers may hold leases, and a pusher treats every lease as its
+ * own.
  */
 export function differingField(a: Definition, b: Definition): DefinitionField | undefined {
   if (a.topics.toSorted().join('\0') !== b.topics.toSorted().join('\0')) return 'topics';
@@ -14,7 +14,7 @@ export function differingField(a: Definition, b: Definition): DefinitionField | 
   return (a.push === null) === (b.push === null) ? undefined : 'push';
 }
 
-/** Whether the same secrets sign for the same address; their order does not count. */
+/** Whether both send to the same address, signed with the same secrets. The order of secrets does not matter. */
 export function isSamePush(a: Push | null, b: Push | null): boolean {
   return a?.url === b?.url && a?.secrets.toSorted().join() === b?.secrets.toSorted().join();
 }

@@ -1,11 +1,14 @@
-/** Something that was done to a group and matters to those who wait for its events, whoever did it. */
+/** A change to a group, by any process, that matters to those waiting for its events. */
 export type GroupNews =
   | { readonly kind: 'made'; readonly id: number; readonly name: string; readonly isPushed: boolean }
-  /** Where its events are sent to, or whether they are, is different now. */
+  /** Its push target changed, or sending was resumed. */
   | { readonly kind: 'push_changed'; readonly id: number }
   | { readonly kind: 'removed'; readonly id: number }
   | { readonly kind: 'sought'; readonly id: number; readonly position: number }
-  /** There may be room for fresh events, and an event may be due in so many milliseconds (null: none is sooner). */
+  /**
+   * There may be room for fresh events, and an event may fall due in this many milliseconds (null: none sooner than
+   * before).
+   */
   | {
       readonly kind: 'moved';
       readonly id: number;

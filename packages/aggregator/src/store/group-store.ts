@@ -1,10 +1,10 @@
 import type { GroupNewsListener } from './group-news.ts';
 
 /**
- * Keeps how far each group has come, beside the events and as durable as they are. Every store behaves the same
- * and proves it by the same suite (test/store/group-store.test.ts); memory/subscriptions.ts is the one to read first.
+ * Keeps each group's progress beside the events, and as durable as they are. All stores behave the same, and one
+ * suite proves it for each of them (test/store/group-store.test.ts). Read memory/groups.ts first.
  *
- * Towards a group an event is in one of these states, and only the steps below move it:
+ * For each group an event is in one of these states, and only the steps below move it:
  *
  *   ahead ──take──▶ leased ──acknowledge──▶ acknowledged
  *                   │    ▲ └──its lease runs out or it is given back, deliveries at their most──▶ dead
@@ -13,92 +13,102 @@ import type { GroupNewsListener } from './group-news.ts';
  *     it is given ▼ back │                                                                         │
  *                   returned ◀──────────────────────────────replay─────────────────────────────────┘
  *
- * - *ahead*: above the position; nobody was given it.
- * - *leased*: given to a worker, for its lease; no other is given it meanwhile.
- * - *returned*: waits to be given again, from its due time on. A lease that runs out makes it so by the clock alone.
- * - *acknowledged*: at or below the position and nowhere else. It is never given out again.
- * - *dead*: was delivered as often as it may be. It waits for a replay, which counts its deliveries anew.
+ * - *ahead*: above the position; not given to anybody yet.
+ * - *leased*: given to one worker, exclusively, for the time of its lease.
+ * - *returned*: waiting to be given out again, from its due time on. A lease that runs out returns its event by the
+ *   clock alone.
+ * - *acknowledged*: at or below the position and in no other state. It is never given out again.
+ * - *dead*: delivered as often as allowed. It waits for a replay, which restarts its count of deliveries.
  *
- * Where events are sent and not pulled, a paused group takes none; only `notePush`, `failPush`, `resume` and a
- * change of its target change that.
+ * A group that pushes its events takes none while it is paused. Only `notePush`, `failPush`, `resume` and a change of
+ * target pause or unpause it.
  *
- * `seek` puts all of this aside: what is above the new position is ahead again, what was leased or returned is not
- * waited for any more, and leases given before it are void.
+ * `seek` resets all of this: everything above the new position is ahead again, leased and returned events are
+ * forgotten, and earlier leases are void.
  *
- * Invariants: first deliveries come in the order of the offsets; `position` moves back by a seek only; what is leased
- * or returned is at or below it and counted in `outstanding`.
+ * Invariants: first deliveries follow the order of offsets; only a seek moves `position` back; every leased or
+ * returned event is at or below it and counted in `outstanding`.
  */
 export interface GroupStore {
   /**
-   * Does the steps, in order, in one transaction at one time of the store's own clock, and resolves after it is durable,
-   * with an outcome for each. Rejects with a StoreError, and then no step has happened. Steps that only read cost no sync.
+   * Does the steps in order, in one transaction at one time of the store's own clock, and resolves once it is
+   * durable, with an outcome for each. Rejects with a StoreError; then no step has happened. Steps that only read
+   * cost no sync.
    */
   apply<const S extends readonly Step[]>(steps: S): Promise<OutcomesOf<S>>;
 
   /**
-   * Tells the listener what steps changed that matters to those who wait (group-news.ts), whoever took them, after they
-   * are durable, until the returned function is called. News of a step taken here come before its outcome; those of
-   * others may be lost, so what a process remembers of a group is a hint.
+   * Tells the listener of changes that matter to those waiting for events (group-news.ts), by any process, once they
+   * are durable, until the returned function is called. News of a step taken here arrives before its outcome. News
+   * from other processes may be lost, so what a process remembers of a group is only a hint.
    */
   watch(listener: GroupNewsListener): () => void;
 }
 
-/** The steps. Each gets the time by the store's clock, and answers null where the group is no longer there. */
+/** The steps. Each gets the time by the store's clock, and returns null if the group no longer exists. */
 export interface GroupSteps {
   /**
-   * Makes the group. Of one that has the name already it says in which field it differs; where that is only its url or
-   * its secrets, it takes them, keeps all else, and goes on as `resume` lets it.
+   * Creates the group. If one already has the name, says in which field the two differ. If only url or secrets
+   * differ, adopts the new ones, keeps everything else, and resumes as `resume` does.
    */
   create(nowMs: number, definition: Definition): Created;
 
-  /** Forgets the group; false where there is none. */
+  /** Deletes the group; false if there is none. */
   remove(nowMs: number, id: number): boolean;
 
-  /** The group of the name. */
+  /** The group with this name. */
   find(nowMs: number, name: string): GroupState | null;
 
   /**
-   * Leases events to those who ask: first what is due to be given again, longest due first, of one time in the order of
-   * the takes that had them and of the offsets; then fresh ones, the next above the position.
+   * Leases events to those who ask. Events due for redelivery come first, the longest due first; events due at the
+   * same time are ordered by the take that last had them, then by offset. Fresh events, the next above the position,
+   * follow.
    */
   take(nowMs: number, id: number, request: TakeRequest): Taken | null;
 
-  /** Undoes a take that reached nobody, null all of them: its deliveries do not count, and its events are due at once. */
+  /**
+   * Undoes a take that reached nobody, or every take if null: its deliveries do not count, and its events are due at
+   * once.
+   */
   untake(nowMs: number, id: number, take: number | null): null;
 
   acknowledge(nowMs: number, id: number, leases: Leases): LeaseStates | null;
 
-  /** Gives events back, to be given again after `delayMs`. An event at its last delivery is dead instead. */
+  /** Gives events back for redelivery after `delayMs`. An event at its last delivery is dead instead. */
   giveBack(nowMs: number, id: number, leases: Leases, delayMs: number): LeaseStates | null;
 
-  /** Lets the leases end `leaseMs` from now. */
+  /** Makes the leases end `leaseMs` from now. */
   extend(nowMs: number, id: number, leases: Leases, leaseMs: number): LeaseStates | null;
 
-  /** Goes on from another place. */
+  /** Continues from another place. */
   seek(nowMs: number, id: number, to: Start): Sought | null;
 
-  /** Returns dead events, due at once: those at the offsets, or the lowest, at most `eventsMax`. Says how many. */
+  /** Returns at most `eventsMax` dead events, due at once: those at the given offsets, or the lowest. Says how many. */
   replay(nowMs: number, id: number, offsets: readonly number[] | null, eventsMax: number): number | null;
 
   /**
-   * Asks for the right to send the group's events, or renews it: one sender has it at a time, for `claimMs` from now. Who
-   * gets it from another finds no event under way: what that one was sending is undone, as by `untake`.
+   * Claims the right to send the group's events, or renews it. One sender has it at a time, for `claimMs` from now.
+   * When it passes to another sender, whatever the previous one was sending is undone, as by `untake`.
    */
   claimPush(nowMs: number, id: number, sender: string, claimMs: number): PushClaim | null;
 
-  /** Gives the right to send back; of no effect for whoever does not have it. */
+  /** Gives back the right to send. Has no effect unless the sender holds it. */
   releasePush(nowMs: number, id: number, sender: string): null;
 
   /**
-   * Gives back an event that its target did not take, and notes that as `notePush` does. Where the attempt went to
-   * another target than the one there is now, it says nothing about this one: nothing is noted, and the event is untaken.
+   * Gives back an event that its target did not accept, and notes the failure as `notePush` does. If the attempt went
+   * to a target that has been changed since, it says nothing about the new one: nothing is noted, and the event is
+   * untaken.
    */
   failPush(nowMs: number, id: number, leases: Leases, attempt: FailedAttempt): FailedPush | null;
 
-  /** Notes how an attempt to send went, null where well; pauses where all have failed for as long. */
+  /**
+   * Notes how an attempt to send went (null: it succeeded). Pauses the group once every attempt has failed for
+   * `pauseAfterMs`.
+   */
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null;
 
-  /** Lets a paused group go on, as if nothing had failed: what was given back is due at once. */
+  /** Resumes a paused group as if nothing had failed: events given back are due at once. */
   resume(nowMs: number, id: number): PushState | null;
 
   state(nowMs: number, id: number): GroupState | null;
@@ -106,65 +116,65 @@ export interface GroupSteps {
   /** All groups in the order of their names' bytes. */
   list(nowMs: number): GroupState[];
 
-  /** Dead events behind the offset, ascending. */
+  /** Dead events above the offset, ascending. */
   dead(nowMs: number, id: number, after: number, eventsMax: number): DeadLetter[] | null;
 }
 
 type StepName = keyof GroupSteps;
 type Rest<A extends unknown[]> = A extends [unknown, ...infer R] ? R : never;
 
-/** A step by its name, and its arguments but for the time. */
+/** A step's name, and its arguments without the time. */
 export type Step = { [N in StepName]: readonly [N, ...Rest<Parameters<GroupSteps[N]>>] }[StepName];
 export type OutcomeOf<S extends Step> = ReturnType<GroupSteps[S[0]]>;
 export type OutcomesOf<S extends readonly Step[]> = { [I in keyof S]: OutcomeOf<S[I]> };
 
-/** What a group is. Nothing of it changes but where its events are sent and what signs them. */
+/** Defines a group. Only its push target and the secrets that sign for it can change. */
 export interface Definition {
   readonly name: string;
-  /** Topic patterns, each once: an event belongs to the group where its topic matches one. */
+  /** Distinct topic patterns. An event belongs to the group if its topic matches at least one. */
   readonly topics: readonly string[];
   readonly start: Start;
   readonly leaseMs: number;
-  /** Deliveries after which an event is dead. */
+  /** How many deliveries make an event dead. */
   readonly deliveriesMax: number;
-  /** Where its events are sent; null where they are pulled. */
+  /** Where its events are sent; null if they are pulled. */
   readonly push: Push | null;
 }
 
 export interface Push {
   readonly url: string;
-  /** 1 to 3, as Standard Webhooks writes them: `whsec_` and base64. Each of them signs, and none is ever told. */
+  /** 1 to 3, in the form of Standard Webhooks: `whsec_` and base64. All of them sign, and none is ever shown. */
   readonly secrets: readonly string[];
 }
 
-/** How sending goes. */
+/** How sending is going. */
 export interface PushState {
   readonly isPaused: boolean;
-  /** When the first of the attempts was that have all failed since; null where the last one went well. */
+  /** When the current run of failures began; null if the last attempt succeeded. */
   readonly failingSinceMs: number | null;
   readonly lastFailure: string | null;
 }
 
-/** A place in the log: its ends, an event's offset, or the first event committed at or after a time. */
+/** A place in the log: either end, an event's offset, or the first event committed at or after a time. */
 export type Start = 'earliest' | 'latest' | { readonly offset: number } | { readonly timeMs: number };
 
-/** What a sender is told that asked for the right to send. */
+/** The answer to a sender that claims the right to send. */
 export interface PushClaim {
-  /** Whether it has the right now. */
+  /** Whether it holds the right now. */
   readonly isHeld: boolean;
-  /** For how much longer another has it, if nothing happens before; 0 where none has. */
+  /** How much longer another sender holds it, unless something changes; 0 if none does. */
   readonly othersForMs: number;
-  /** Where to, as it is defined now. */
+  /** The current target. */
   readonly push: Push;
   readonly state: PushState;
 }
 
-/** An attempt to send an event that failed. */
+/** A failed attempt to send an event. */
 export interface FailedAttempt {
-  /** Where to, and signed with what. */
+  /** Where it was sent, and what signed it. */
   readonly target: Push;
   readonly reason: string;
-  /** As `notePush` takes it. */
+  /** As in `notePush`. */
   readonly pauseAfterMs: number;
   /** When the event may be sent again. */
   readonly delayMs: number;
@@ -172,7 +182,7 @@ export interface FailedAttempt {
 
 export interface FailedPush {
   readonly state: PushState;
-  /** When the event is due again, if that was not its last delivery. */
+  /** When the event is due again, unless that was its last delivery. */
   readonly dueInMs: number;
 }
 
@@ -186,53 +196,53 @@ export type DefinitionField = Exclude<keyof Definition, 'name'>;
 
 export type Sought = { readonly kind: 'sought'; readonly position: number } | BeyondEnd;
 
-/** The offset is more than one above the last, or the time is to come. */
+/** The offset is more than one above the last, or the time lies in the future. */
 interface BeyondEnd {
   readonly kind: 'beyond_end';
   readonly lastOffset: number;
 }
 
 export interface TakeRequest {
-  /** Of each who asks, how many events at most. */
+  /** At most this many events, for each who asks. */
   readonly demands: readonly number[];
-  /** Bytes of events that one is given at most, but for a single event. */
+  /** At most this many bytes of events for each, except that a single event may be larger. */
   readonly bytesMax: number;
-  /** What the caller has read ahead: where it begins at the position it spares the store looking for fresh events. */
+  /** What the caller has read ahead. If it begins at the group's position, the store need not look for fresh events. */
   readonly readAhead: FreshEvents | null;
-  /** No fresh event is taken while so many are leased or returned. */
+  /** No fresh event is taken while this many are leased or returned. */
   readonly outstandingMax: number;
 }
 
-/** The next events of a group, without a gap: all that belong to it above `after` and up to `upTo`. */
+/** The next events of a group, without a gap: all of its events above `after`, up to `upTo`. */
 export interface FreshEvents {
   readonly after: number;
   readonly upTo: number;
   /** Ascending. */
   readonly offsets: Float64Array;
-  /** Of each the bytes of its JSON, as `GET /events` gives it. */
+  /** The size of each one's JSON, as `GET /events` gives it. */
   readonly bytes: Int32Array;
 }
 
 export interface Taken {
   /** One for each demand, in order. */
   readonly hands: readonly Hand[];
-  /** Where fresh events are to be read from now: all at or below it were taken. */
+  /** Where to read fresh events from now on: everything at or below it was taken. */
   readonly position: number;
   readonly outstanding: number;
-  /** In how many milliseconds the next event may be due, if nothing happens before; null where none is outstanding. */
+  /** Milliseconds until the next event may be due, unless something changes; null if none is outstanding. */
   readonly nextDueInMs: number | null;
 }
 
-/** What one take leased: what was given before comes first, then the fresh ones. */
+/** What one take leased: redelivered events first, then fresh ones. */
 export interface Hand {
-  /** The number of the take, counted for each group from 1; of no meaning where there are no events. */
+  /** The take's number, counted per group from 1; meaningless if there are no events. */
   readonly take: number;
   readonly offsets: Float64Array;
-  /** How often each was delivered, this time included. */
+  /** How often each was delivered, including this time. */
   readonly deliveries: Int32Array;
 }
 
-/** Leases as pairs of a take and an offset of it. */
+/** Leases, as pairs of a take and one of its offsets. */
 export interface Leases {
   readonly takes: Float64Array;
   readonly offsets: Float64Array;
@@ -242,17 +252,17 @@ export interface Leases {
 export type LeaseStates = Uint8Array;
 /** The lease was held and the step was done. */
 export const DONE = 0;
-/** The event is acknowledged already. */
+/** The event was already acknowledged. */
 export const SETTLED = 1;
-/** The lease was held and is no more: it ran out, was given back, or a seek came. */
+/** The lease no longer holds: it ran out, was given back, or was voided by a seek. */
 export const EXPIRED = 2;
-/** No such lease was given. */
+/** No such lease was ever given. */
 export const UNKNOWN = 3;
 
 export interface GroupState {
   readonly id: number;
   readonly definition: Definition;
-  /** Drawn at random when it was made: what its lease ids are signed with. */
+  /** Signs its lease ids; drawn at random when the group was created. */
   readonly secret: Uint8Array;
   readonly createdMs: number;
   readonly position: number;
@@ -261,17 +271,17 @@ export interface GroupState {
   readonly leased: number;
   readonly returned: number;
   readonly dead: number;
-  /** Of all time: deliveries, those of them that were not the first of their event, and acknowledged events. */
+  /** Totals since creation: deliveries, deliveries that were not their event's first, and acknowledged events. */
   readonly deliveries: number;
   readonly redeliveries: number;
   readonly acknowledged: number;
-  /** Null where its events are pulled. */
+  /** Null if its events are pulled. */
   readonly push: PushState | null;
 }
 
 export interface DeadLetter {
   readonly offset: number;
-  /** Of its text. */
+  /** The size of its text. */
   readonly bytes: number;
   readonly deliveries: number;
   readonly deadMs: number;

@@ -2,13 +2,13 @@ import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC, partText } from '../even
 import { ACCEPTED, type AppendResult } from './event-store.ts';
 import type { CommittedEvents, News, VisitEvent } from './news.ts';
 
-/** The news of an append, with its events; null where it stored none. */
+/** The news of an append, with its events; null if it stored none. */
 export function newsOf(batches: readonly EventBatch[], results: readonly AppendResult[]): News | null {
   const accepted = results.reduce((sum, result) => sum + result.accepted, 0);
   if (accepted === 0) return null;
   const last = results.findLast((result) => result.accepted > 0)!;
   const lastOffset = last.offsets[last.verdicts.lastIndexOf(ACCEPTED)]!;
-  // The offsets of one append follow upon each other.
+  // The offsets of one append are consecutive.
   return { after: lastOffset - accepted, lastOffset, events: new AppendedEvents(batches, results) };
 }
 

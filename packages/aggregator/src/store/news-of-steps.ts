@@ -1,13 +1,13 @@
 import type { GroupNews } from './group-news.ts';
 import type { Created, FailedPush, OutcomesOf, Sought, Step, Taken } from './group-store.ts';
 
-/** What is to be told of steps that were done. */
+/** The news to tell about completed steps. */
 export function newsOfSteps<S extends readonly Step[]>(steps: S, outcomes: OutcomesOf<S>): GroupNews[] {
   return steps.flatMap((step, i) => newsOfStep(step, outcomes[i] as unknown));
 }
 
 function newsOfStep(step: Step, outcome: unknown): GroupNews[] {
-  // There is no such group; but an untake has no other outcome.
+  // Null means that there is no such group, except that an untake has no other outcome.
   if (outcome === null && step[0] !== 'untake') return [];
   switch (step[0]) {
     case 'create':
@@ -24,7 +24,7 @@ function newsOfStep(step: Step, outcome: unknown): GroupNews[] {
     case 'giveBack':
       return [moved(step[1], true, step[3])];
     case 'extend':
-      // They may end sooner than before.
+      // The leases may now end sooner than before.
       return [moved(step[1], false, step[3])];
     case 'untake':
     case 'replay':
@@ -52,7 +52,7 @@ function moved(id: number, hasRoom: boolean, dueInMs: number | null): GroupNews 
   return { kind: 'moved', id, hasRoom, dueInMs };
 }
 
-/** A webhook that was changed goes on like one that was resumed. */
+/** A webhook that was changed continues like one that was resumed. */
 function newsOfResumption(id: number): GroupNews[] {
   return [{ kind: 'push_changed', id }, moved(id, true, 0)];
 }

@@ -1,26 +1,28 @@
 /**
- * One piece of news from a store: all events above `after`, up to `lastOffset`, are committed and durable.
+ * A piece of news from a store: all events above `after`, up to `lastOffset`, are committed and durable.
  *
- * A store tells such news in any order it learns them. Pieces may overlap, repeat what was told before or leave a hole
- * between them; each event is covered by a piece in the end. What makes one unbroken sequence of them is Commits
- * (commits/commits.ts).
+ * A store tells news in whatever order it learns it. Pieces may overlap, repeat earlier ones or leave a hole between
+ * them, but in the end a piece covers each event. Commits (commits/commits.ts) turns them into one unbroken sequence.
  */
 export interface News {
   readonly after: number;
   readonly lastOffset: number;
-  /** The events, where the store has them at hand; null where they are to be read from the store. */
+  /** The events, if the store has them at hand; null if they must be read from the store. */
   readonly events: CommittedEvents | null;
 }
 
 /**
- * Events that were just committed, lent for as long as the call lasts: their memory belongs to somebody else, who reuses
- * it afterwards. Whoever needs a text for longer copies it.
+ * Events that were just committed, lent for the duration of the call: their memory has another owner, who reuses it
+ * afterwards. Copy any text that you need for longer.
  */
 export interface CommittedEvents {
-  /** The topics of all of them. */
+  /** The topics of all these events. */
   readonly topics: ReadonlySet<string>;
 
-  /** Visits those above the offset, ascending, whose topic is wanted. `text` is the event's JSON as it was sent. */
+  /**
+   * Visits the events above the offset whose topic is wanted, in ascending order. `text` is the event's JSON as it
+   * was sent.
+   */
   each(above: number, isWanted: (topic: string) => boolean, visit: VisitEvent): void;
 }
 

@@ -3,10 +3,10 @@ import { MemoryStore } from './memory/store.ts';
 import { SqliteStore } from './sqlite/store.ts';
 
 /**
- * Opens the store that the address names: `sqlite:` and the path of its file, or `memory:`, which keeps nothing and is for
- * trying things out. Rejects with a StoreError `unusable`, with what to do.
+ * Opens the store that the address names: `sqlite:` and the path of its file, or `memory:`, which keeps nothing and
+ * is for trying things out. Rejects with a StoreError `unusable` that says what to do.
  *
- * @param told called with what the store has to say for the log
+ * @param told called with the store's messages for the log
  */
 export async function openStore(
   address: string,

@@ -1,19 +1,19 @@
 /**
- * How stored events stand in a row of bytes: `array` puts a comma behind each, `lines` a line feed; `stream` makes each
- * an event of Server-Sent Events, with its offset as `id` (WHATWG HTML, 9.2) and no name, so that `onmessage` gets it.
- * Stored JSON holds no line break.
+ * How stored events are laid out in a sequence of bytes. `array` puts a comma after each, `lines` a line feed.
+ * `stream` makes each a Server-Sent Event (WHATWG HTML, 9.2) with its offset as `id` and without a name, so that
+ * `onmessage` gets it. Stored JSON contains no line breaks.
  */
 export type Framing = 'array' | 'lines' | 'stream';
 
 /**
- * The JSON of a stored event: what the publisher sent, with `offset` and `received_at` as its last members. The sent
- * text is spliced, not parsed, so every digit stays as it came.
+ * The JSON of a stored event: what the publisher sent, with `offset` and `received_at` appended as its last members.
+ * The text is spliced, not parsed, so every digit stays as it was sent.
  */
 export function storedEventJson(text: string, offset: number, receivedMs: number): string {
   return text.slice(0, -1) + OFFSET_NAME + offset + receivedMember(receivedMs);
 }
 
-/** Bytes of that JSON, for a text of so many bytes. */
+/** The size of that JSON for a text of `textBytes` bytes. */
 export function storedEventBytes(textBytes: number, offset: number): number {
   return textBytes - 1 + OFFSET_NAME.length + String(offset).length + RECEIVED_MEMBER_CHARS;
 }
@@ -25,19 +25,19 @@ export function framedEvent(text: string, offset: number, receivedMs: number, fr
   return (id === '' ? '' : id + offset) + before + json + behind;
 }
 
-/** Collects stored events as bytes, framed: the same JSON, without making strings or objects of it. */
+/** Collects framed stored events as bytes: the same JSON, without creating strings or objects. */
 export class StoredEventWriter {
   #frame = FRAME_BYTES.array;
   #bytes = new Uint8Array(0);
   #length = 0;
   #receivedMs = -1;
-  /** What stands behind an event's text, with `#offset` in it, and where its digits are. */
+  /** What follows an event's text, including `#offset`, and where the digits of that offset are. */
   #tail = new Uint8Array(0);
   #digitsFrom = 0;
   #digitsTo = 0;
   #offset = -1;
 
-  /** Begins anew; what was taken stays as it is. */
+  /** Starts over. What was taken stays valid. */
   begin(framing: Framing): void {
     if (this.#frame !== FRAME_BYTES[framing]) this.#receivedMs = -1;
     this.#frame = FRAME_BYTES[framing];
@@ -71,7 +71,7 @@ export class StoredEventWriter {
     this.#length = at + this.#tail.length;
   }
 
-  /** All that was written, in memory of its own, which may be somewhat larger. */
+  /** Everything written, in memory of its own, which may be somewhat larger. */
   take(): Uint8Array<ArrayBuffer> {
     const bytes = this.#bytes;
     // A small page must not hold a large page's memory while it waits to be sent.
@@ -80,7 +80,7 @@ export class StoredEventWriter {
     return bytes.subarray(0, this.#length);
   }
 
-  /** Makes the tail that of the next offset, if it is the next and has as many digits: of most events it is. */
+  /** Increments the offset in the tail, if this is the next offset and has as many digits. That covers most events. */
   #countUp(offset: number): boolean {
     if (offset !== this.#offset + 1) return false;
     const tail = this.#tail;
@@ -110,7 +110,7 @@ export class StoredEventWriter {
   }
 }
 
-/** Not filled with zeros: every byte that is taken was written. */
+/** Not zero-filled: every byte that is taken was written. */
 function newBytes(length: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
 }
@@ -121,7 +121,7 @@ const RECEIVED_MEMBER_CHARS = receivedMember(0).length;
 const ZERO = 0x30;
 const NINE = 0x39;
 
-/** What stands around an event: where `id` is not empty it and the offset come first. */
+/** What surrounds an event. If `id` is not empty, it and the offset come first. */
 const FRAMES = {
   array: { id: '', before: '', behind: ',' },
   lines: { id: '', before: '', behind: '\n' },
@@ -134,10 +134,10 @@ const FRAME_BYTES = {
   stream: bytesOf(FRAMES.stream),
 };
 
-/** More than stands before the longest frame's text; the largest safe integer has 16 digits. */
+/** More than any frame has before its text; the largest safe integer has 16 digits. */
 const HEAD_BYTES_MAX = 64;
 
-/** A page of a store, and the event that goes beyond it. */
+/** Holds a store's page, and the event that exceeds it. */
 const FIRST_BYTES = 288 * 1024;
 
 function bytesOf({ id, before, behind }: { id: string; before: string; behind: string }) {

@@ -1,7 +1,7 @@
 import { compileTopicPatterns } from '@chronicleweaver/protocol';
 import type { TopicFilter } from './event-store.ts';
 
-/** The filter as a question to a topic's name. */
+/** Compiles the filter to a predicate on a topic's name. */
 export function compileTopicFilter({ topic, topicPatterns = [] }: TopicFilter): (name: string) => boolean {
   const lists = topicPatterns.map(compileTopicPatterns);
   return (name) => (topic === undefined || name === topic) && lists.every((matches) => matches(name));

@@ -1,8 +1,8 @@
-/** Those who watch a store for some kind of news. */
+/** The listeners for one kind of a store's news. */
 export class Watchers<News> {
   readonly #listeners = new Set<(news: News) => void>();
 
-  /** @returns what ends it */
+  /** @returns a function that removes the listener */
   add(listener: (news: News) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);

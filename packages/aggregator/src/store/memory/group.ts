@@ -17,7 +17,7 @@ import {
   UNKNOWN,
 } from '../group-store.ts';
 
-/** An event that is leased (`take` is set and `dueMs` is to come) or returned. */
+/** An event that is leased (`take` is set and `dueMs` lies ahead) or returned. */
 interface Outstanding {
   readonly offset: number;
   readonly bytes: number;
@@ -26,10 +26,10 @@ interface Outstanding {
   dueMs: number;
 }
 
-/** Finds the next events above the offset on topics that match, at most so many. */
+/** Finds the next events above the offset on matching topics, at most `eventsMax`. */
 type FindNext = (topics: readonly string[], after: number, eventsMax: number) => FreshEvents;
 
-/** One group of the reference, and what the steps on it do, each at a time that the caller gives. */
+/** One group of the reference store, and the steps on it, each at a time that the caller gives. */
 export class MemoryGroup {
   readonly id: number;
   definition: Definition;
@@ -56,7 +56,7 @@ export class MemoryGroup {
     this.#createdMs = createdMs;
   }
 
-  /** What is above it is ahead. */
+  /** Events above it are ahead. */
   get position(): number {
     return this.#position;
   }
@@ -85,7 +85,7 @@ export class MemoryGroup {
     };
   }
 
-  /** Undoes a take, null all of them. */
+  /** Undoes a take, or every take if null. */
   untake(nowMs: number, take: number | null): void {
     for (const event of this.#outstanding.values()) {
       if (event.take === null || event.take !== (take ?? event.take) || event.dueMs <= nowMs) continue;
@@ -125,7 +125,7 @@ export class MemoryGroup {
     for (const offset of this.#dead.keys()) if (offset > position) this.#dead.delete(offset);
   }
 
-  /** Returns dead events, those at the offsets or all, at most so many; says how many. */
+  /** Returns dead events, at the given offsets or any, at most `eventsMax`; says how many. */
   replay(nowMs: number, offsets: readonly number[] | null, eventsMax: number): number {
     const wanted = ascending(this.#dead.keys()).filter((offset) => offsets?.includes(offset) ?? true);
     for (const offset of wanted.slice(0, eventsMax)) {
@@ -136,12 +136,12 @@ export class MemoryGroup {
     return Math.min(wanted.length, eventsMax);
   }
 
-  /** What was given back is due at once. */
+  /** Makes events that were given back due at once. */
   hurry(nowMs: number): void {
     for (const event of this.#outstanding.values()) if (event.take === null) event.dueMs = nowMs;
   }
 
-  /** Makes those events dead that the clock has made so. */
+  /** Buries the events that are dead by the clock. */
   buryDue(nowMs: number): void {
     for (const event of this.#outstanding.values()) {
       const isAtItsLast = event.deliveries >= this.definition.deliveriesMax;
@@ -174,7 +174,7 @@ export class MemoryGroup {
     };
   }
 
-  /** What one of those who ask gets; the fresh ones are taken from `fresh`. */
+  /** Serves one demand; takes fresh events from `fresh`. */
   #hand(
     nowMs: number,
     eventsMax: number,
@@ -220,7 +220,7 @@ export class MemoryGroup {
       if (isHeld) work(event);
       return isHeld;
     });
-    // What became of the events of the others is said as things are then.
+    // The state of leases that no longer hold is judged after the work above.
     return Uint8Array.from(takes, (take, i) => {
       const offset = offsets[i]!;
       if (isDone[i]!) return DONE;

@@ -26,16 +26,16 @@ import { newsOfSteps } from '../news-of-steps.ts';
 import { Watchers } from '../watchers.ts';
 import { MemoryGroup } from './group.ts';
 
-/** What is asked of the log. */
+/** What groups need to know of the log. */
 export interface Log {
   readonly lastOffset: number;
-  /** The offset of the last event that was committed before the time, 0 where none was. */
+  /** The offset of the last event committed before the time, 0 if there is none. */
   lastOffsetBefore(timeMs: number): number;
-  /** The next events above the offset on topics that match, at most so many. */
+  /** The next events above the offset on matching topics, at most `eventsMax`. */
   next(topics: readonly string[], after: number, eventsMax: number): FreshEvents;
 }
 
-/** The reference: what a store of groups has to do, in the fewest words. Nothing is durable. */
+/** The reference: what a store of groups has to do, in as little code as possible. Nothing is durable. */
 export class MemoryGroups implements GroupStore, GroupSteps {
   readonly #log: Log;
   readonly #now: () => number;
@@ -120,7 +120,7 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     if (group === undefined || push === null) return null;
     const othersForMs = group.sender === sender ? 0 : Math.max(0, group.senderUntilMs - nowMs);
     if (othersForMs === 0) {
-      // What a sender that is gone was sending, nobody is sending now.
+      // Nobody is sending any more what the previous sender was sending.
       if (group.sender !== sender) group.untake(nowMs, null);
       group.sender = sender;
       group.senderUntilMs = nowMs + claimMs;
@@ -179,7 +179,7 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     return this.#at(nowMs, id)?.deadBehind(after, eventsMax) ?? null;
   }
 
-  /** The group, with those events dead that the clock has made so. */
+  /** The group, after burying the events that are dead by the clock. */
   #at(nowMs: number, id: number): MemoryGroup | undefined {
     const group = this.#byId.get(id);
     group?.buryDue(nowMs);
@@ -200,7 +200,7 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     return { kind: 'changed', state: this.state(nowMs, id)! };
   }
 
-  /** What is above it is ahead; null where there is no such place. */
+  /** The position from which everything above is ahead; null if there is no such place. */
   #positionOf(start: Start, nowMs: number): number | null {
     const { lastOffset } = this.#log;
     if (start === 'earliest') return 0;

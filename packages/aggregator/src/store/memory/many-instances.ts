@@ -18,20 +18,21 @@ import type { News, NewsListener } from '../news.ts';
 import { Watchers } from '../watchers.ts';
 import { MemoryStore, closed } from './store.ts';
 
-/** How late news of other instances may be, turns of the event loop; each is drawn. */
+/** How late news of other instances may be, in turns of the event loop; each delay is drawn at random. */
 const LATE_TURNS_MAX = 4;
 
 /**
- * The reference as many processes see it: instances on one truth, each with its own view of the news. What an instance
- * did itself it hears at once; what others did comes late, without events, sometimes several commits in one piece and
- * sometimes again. So tests show what followers, groups and webhooks must bear before there is a store of many processes.
+ * The reference as many processes would see it: instances on one truth, each with its own view of the news. An
+ * instance hears of its own doings at once. News of the others comes late, without events, sometimes several commits
+ * in one piece and sometimes twice. So tests show what followers, groups and webhooks must cope with before there is
+ * a store for many processes.
  */
 export class ManyInstances {
   readonly #truth: MemoryStore;
   readonly #chance: () => number;
 
   /**
-   * @param chance draws numbers from 0 to 1, exclusive
+   * @param chance draws numbers from 0 to 1, excluding 1
    * @param now the clock, milliseconds since 1970
    */
   constructor(chance: () => number = Math.random, now: () => number = Date.now) {
@@ -39,7 +40,7 @@ export class ManyInstances {
     this.#chance = chance;
   }
 
-  /** Another process that has opened the store. */
+  /** Opens the store as another process would. */
   open(): EventStore {
     return new Instance(this.#truth, this.#chance);
   }
@@ -52,7 +53,7 @@ class Instance implements EventStore {
   readonly #groupWatchers = new Watchers<GroupNews>();
   readonly #stopWatching: readonly (() => void)[];
   readonly groups: GroupStore;
-  /** It is at work itself: news that come meanwhile are of its own doing. */
+  /** This instance is at work: news that arrives meanwhile is of its own doing. */
   #own = false;
   #isClosed = false;
 
@@ -123,7 +124,7 @@ class Instance implements EventStore {
     return this.#watchers.add(listener);
   }
 
-  /** The others go on: only this instance hears nothing more and takes nothing more. */
+  /** The other instances continue; only this one hears and accepts nothing more. */
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const stop of this.#stopWatching) stop();
@@ -135,7 +136,7 @@ class Instance implements EventStore {
       return;
     }
     this.#later(() => {
-      // Whoever looks late sees how far the log reaches by then.
+      // A late look sees how far the log reaches by then.
       const { lastOffset } = this.#truth;
       const isSkipping = this.#drawn(2) === 0;
       this.#watchers.tell({
@@ -147,7 +148,7 @@ class Instance implements EventStore {
     });
   }
 
-  /** The reference does its work before it first waits, so no other instance can be at work meanwhile. */
+  /** The reference finishes its work before its first await, so no other instance can be at work meanwhile. */
   #asOwn<T>(work: () => Promise<T>): Promise<T> {
     this.#own = true;
     try {

@@ -53,8 +53,8 @@ interface KeptEvent {
 }
 
 /**
- * The reference: what a store has to do, in the fewest words, for tests to compare the others with. Nothing is durable
- * and every read walks the whole log.
+ * The reference: what a store has to do, in as little code as possible, for tests to compare the others with. Nothing
+ * is durable, and every read walks the whole log.
  */
 export class MemoryStore implements EventStore {
   readonly #log: KeptEvent[] = [];
@@ -78,7 +78,7 @@ export class MemoryStore implements EventStore {
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     if (this.#closed) throw closed();
-    // Times of commits never fall, whatever the clock does.
+    // Commit times never go back, whatever the clock does.
     this.#lastMs = Math.max(this.#lastMs, this.#now());
     const results = batches.map((batch) => this.#appendOne(batch, this.#lastMs));
     const news = newsOf(batches, results);
@@ -156,7 +156,7 @@ export class MemoryStore implements EventStore {
     return this.#log.length;
   }
 
-  /** The offset of the last event that was committed before the time, 0 where none was. */
+  /** The offset of the last event committed before the time, 0 if there is none. */
   lastOffsetBefore(timeMs: number): number {
     return this.#log.findLast(({ receivedMs }) => receivedMs < timeMs)?.offset ?? 0;
   }
@@ -215,7 +215,7 @@ export class MemoryStore implements EventStore {
   }
 }
 
-/** What a call is answered with after the close. */
+/** The error of any call after the close. */
 export function closed(): StoreError {
   return new StoreError('closed', 'the store is closed');
 }

@@ -15,13 +15,13 @@ interface PlainRow {
   readonly text: string;
 }
 
-/** Called after every transaction with how much is moved. */
+/** Called after every transaction with the number of events moved so far. */
 export type Progress = (moved: number, total: number) => void;
 
 /**
- * Moves the events of the plain store (migration step 1) into blocks and index, some thousand rows a transaction: rows
- * go and blocks come together, so a kill at any moment leaves each event in exactly one of the two, and the next start
- * goes on from there. Offsets, times and counts stay.
+ * Moves the events of the plain store (migration step 1) into blocks and index, a few thousand rows per transaction.
+ * The transaction that adds a block deletes its rows, so a kill at any moment leaves each event in exactly one of the
+ * two, and the next start continues from there. Offsets, times and counts do not change.
  */
 export function migratePlain(
   db: DatabaseSync,
@@ -70,7 +70,7 @@ export function migratePlain(
   }
 }
 
-/** Adds the keys of consecutive stored events, each known to be there once. */
+/** Adds the keys of consecutive stored events, each known to be unique. */
 export function addKeys(
   events: ReturnType<typeof readStoredEvents>,
   firstOffset: number,

@@ -12,7 +12,7 @@ import { KeyHasher } from './keys/key-hash.ts';
 import { INDEX_SHAPE, type IndexShape, KeyIndex } from './keys/key-index.ts';
 import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
 
-/** The writer's side of a file: everything that changes it. */
+/** The writer's side of an open file: everything that changes it. */
 export interface OpenFile {
   readonly db: DatabaseSync;
   readonly lock: FileLock;
@@ -23,7 +23,7 @@ export interface OpenFile {
   close(): void;
 }
 
-/** What a test makes smaller. */
+/** Sizes that tests reduce. */
 export interface FileShape {
   readonly index: IndexShape;
   readonly log: LogShape;
@@ -33,24 +33,24 @@ export interface FileShape {
 export const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, log: LOG_SHAPE, keyBits: 128 };
 
 export interface OpenOptions {
-  /** Told while an older file is moved over. */
+  /** Called while the events of an older file are migrated. */
   readonly progress?: Progress;
   readonly shape?: FileShape | undefined;
   /** The clock of `received_at`, milliseconds since 1970. */
   readonly now?: () => number;
-  /** Called where the file was a copy and begins an epoch; without it a copy stays one, as for verify. */
+  /** Called if the file was a copy and so begins a new epoch. Without it a copy stays a copy, as `verify` needs. */
   readonly begun?: (epoch: Epoch) => void;
-  /** Called when the file is open and nothing of it was read. */
+  /** Called when the file is open and nothing has been read from it. */
   readonly before?: (db: DatabaseSync) => void;
-  /** Called now and then while the newest keys come back, with the last offset so far. */
+  /** Called now and then while the newest keys are reloaded, with the last offset so far. */
   readonly revived?: (lastOffset: number) => void;
   /** Called once, when the writer fails for good. */
   readonly stopped?: (why: StoreError) => void;
 }
 
 /**
- * Opens the file for the one writer: the newest keys come back into memory, and an older file is moved over. Throws a
- * StoreError `unusable`, with what to do.
+ * Opens the file for its only writer, reloads the newest keys into memory, and migrates an older file. Throws a
+ * StoreError `unusable` that says what to do.
  */
 export function openFile(path: string, options: OpenOptions = {}): OpenFile {
   const { progress = () => {}, shape = FILE_SHAPE, now = Date.now } = options;
@@ -68,7 +68,7 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     const log = new BlockLog(db, shape.log);
     let isOpen = false;
     const appender = new Appender(db, hasher, index, log, now, (why) => {
-      // Before, it is for the start to say.
+      // Until the file is open, the start itself reports the error.
       if (isOpen) stopped?.(why);
     });
     reviveKeys({ db, appender, hasher, index }, revived);
@@ -83,8 +83,8 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
 }
 
 /**
- * The keys above the last run were only in memory: they are read again from the blocks. Where they are more than a run's
- * (a kill while one was sealed; an index that was emptied), runs are sealed on the way.
+ * Keys above the last run were only in memory, so they are read from the blocks again. If they exceed a run (after a
+ * kill during a seal, or when the index was emptied), runs are sealed on the way.
  */
 function reviveKeys(
   { db, appender, hasher, index }: Omit<OpenFile, 'lock' | 'log' | 'close'>,

@@ -8,7 +8,6 @@ import type {
   PageQuery,
   PlacedPage,
   Snapshot,
-  SnapshotQuery,
   StoreStats,
   TopicFilter,
   TopicSummary,
@@ -16,23 +15,18 @@ import type {
 import { StoredEventWriter } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
 import { damaged } from './file/errors.ts';
-import { Block, type BlockRow } from './blocks/block-format.ts';
+import { BlockReader, type RangeQuery } from './block-reader.ts';
+import type { Block } from './blocks/block-format.ts';
 import { readLedger } from './file/ledger.ts';
 import { TopicIds } from './topic-ids.ts';
 
-/** Bytes of a page: large enough that the hand-over costs little, small enough that a slow reader holds little. */
+/** Bytes of a page: large enough for a cheap hand-over, small enough that a slow reader ties up little memory. */
 const PAGE_BYTES_MAX = 256 * 1024;
 
-/** Events looked at in one call, matching or not, so that a call is short and others get their turn. */
+/** Events examined in one call, matching or not, so that calls are short and others get their turn. */
 const SCAN_EVENTS_MAX = 20_000;
 
-/** Topics whose merged blocks are sought one by one; for more, all blocks of the range are looked into. */
-const TOPICS_SOUGHT_MAX = 1000;
-
-/** What is looked at: the events behind `after`, in that order, up to `upTo`. */
-export type RangeQuery = SnapshotQuery & Pick<PageQuery, 'upTo'>;
-
-/** Matches among some events; `resumeAfter` as in a page. */
+/** The number of matches among some events; `resumeAfter` as in a page. */
 export interface CountedSome {
   readonly count: number;
   readonly resumeAfter: number | null;
@@ -44,23 +38,21 @@ interface FoundPlaces {
   readonly resumeAfter: number | null;
 }
 
-/**
- * Reads of the committed log, each in one transaction, on a connection beside the writer's. One unpacked block is kept
- * from call to call: the pages of an answer come out of the same block many times.
- */
+/** Reads the committed log, each call in one transaction, on a connection beside the writer's. */
 export class Reader {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   readonly #writer = new StoredEventWriter();
   readonly #topicIds: TopicIds;
-  #kept: Block | null = null;
+  readonly #blocks: BlockReader;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#topicIds = new TopicIds(db);
+    this.#blocks = new BlockReader(db);
   }
 
-  /** The end of the log and the count of the topics that are meant, from one state of the file. */
+  /** The end of the log and the number of events on the filter's topics, from one state of the file. */
   snapshot(filter: TopicFilter): Snapshot {
     return this.#transaction(() => {
       const { lastOffset, accepted } = readLedger(this.#db);
@@ -101,7 +93,7 @@ export class Reader {
     return { bytes: writer.take(), count, lastOffset, resumeAfter, ...places?.take() };
   }
 
-  /** Where the next matches are, at most so many, and how long their texts are; `resumeAfter` as in a page. */
+  /** The offsets and text lengths of the next matches, at most `eventsMax`; `resumeAfter` as in a page. */
   places(query: RangeQuery, eventsMax: number): FoundPlaces {
     const offsets: number[] = [];
     const textLengths: number[] = [];
@@ -114,7 +106,7 @@ export class Reader {
     return { offsets, textLengths, resumeAfter };
   }
 
-  /** The events at these offsets, which are there, ascending. */
+  /** The events at these offsets, which must exist and ascend. */
   pageAt(offsets: Float64Array): PlacedPage {
     return this.#transaction(() => {
       const writer = this.#writer;
@@ -129,7 +121,7 @@ export class Reader {
     });
   }
 
-  /** The JSON of the event at an offset that is there. */
+  /** The JSON of the event at this offset, which must exist. */
   at(offset: number): string {
     return this.#transaction(() => {
       const writer = this.#writer;
@@ -140,7 +132,7 @@ export class Reader {
   }
 
   #writeAt(offset: number): void {
-    for (const block of this.#blocks({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
+    for (const block of this.#blocks.of({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
       const index = offset - block.firstOffset;
       this.#writer.write(block.text(index), offset, block.receivedMs(index));
       return;
@@ -168,8 +160,8 @@ export class Reader {
   }
 
   /**
-   * Calls `visit` with every match in order, until it says false (the match was not taken) or enough was looked at.
-   * Returns the offset behind which the scan goes on, or null where nothing is left.
+   * Calls `visit` with every match in order, until it returns false (the match was not taken) or enough was examined.
+   * Returns the offset to continue beyond, or null if nothing is left.
    */
   #scan(query: RangeQuery, visit: (block: Block, index: number) => boolean): number | null {
     return this.#transaction(() => {
@@ -179,7 +171,7 @@ export class Reader {
       const needsText = query.source !== undefined || query.from !== undefined || query.to !== undefined;
       let looked = 0;
       let lookedTo = query.after;
-      for (const block of this.#blocks(query, topicIds)) {
+      for (const block of this.#blocks.of(query, topicIds)) {
         const first = Math.max(0, (ascending ? query.after + 1 : 1) - block.firstOffset);
         const last =
           Math.min(block.lastOffset, query.upTo, ascending ? query.upTo : query.after - 1) -
@@ -198,77 +190,8 @@ export class Reader {
     });
   }
 
-  /** The blocks that may hold events of the range and the topics, in the order asked for, as they are needed. */
-  *#blocks(
-    query: Pick<RangeQuery, 'order' | 'after' | 'upTo'>,
-    topicIds: ReadonlySet<number> | undefined,
-  ): Generator<Block> {
-    const ascending = query.order === 'asc';
-    const lowest = ascending ? query.after + 1 : 1;
-    const highest = Math.min(query.upTo, ascending ? query.upTo : query.after - 1);
-    if (highest < lowest) return;
-    const cover = this.#prepared(
-      'SELECT first_offset FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
-    ).get(lowest);
-    const from = Number(cover?.['first_offset'] ?? 1);
-    const direction = ascending ? 'ASC' : 'DESC';
-    if (topicIds === undefined || topicIds.size > TOPICS_SOUGHT_MAX) {
-      yield* this.#rows(
-        `SELECT first_offset, events FROM block WHERE first_offset BETWEEN ? AND ? ORDER BY first_offset ${direction}`,
-        [from, highest],
-      );
-      return;
-    }
-    yield* this.#blocksWith(topicIds, from, highest, query.order);
-  }
-
-  /** The blocks from `lowest` to `highest` that may hold any of the topics, each sought when it is needed. */
-  *#blocksWith(
-    topicIds: ReadonlySet<number>,
-    lowest: number,
-    highest: number,
-    order: 'asc' | 'desc',
-  ): Generator<Block> {
-    const ids = JSON.stringify([...topicIds]);
-    const end = order === 'asc' ? 'min' : 'max';
-    // The innermost one is a seek in the primary key for each topic. Of fresh blocks, which are few, it is not known.
-    const seek = this.#prepared(`
-      SELECT ${end}(first_offset) AS first_offset FROM (
-        SELECT (SELECT ${end}(first_offset) FROM block_topic
-                WHERE topic_id = sought.value AND first_offset BETWEEN ?1 AND ?2) AS first_offset
-        FROM json_each(?3) AS sought
-        UNION ALL
-        SELECT ${end}(first_offset) FROM fresh_block WHERE first_offset BETWEEN ?1 AND ?2
-      )`);
-    let [low, high] = [lowest, highest];
-    while (low <= high) {
-      const found = seek.get(low, high, ids)!['first_offset'];
-      if (found === null) return;
-      yield* this.#rows('SELECT first_offset, events FROM block WHERE first_offset = ?', [Number(found)]);
-      if (order === 'asc') low = Number(found) + 1;
-      else high = Number(found) - 1;
-    }
-  }
-
-  /** The blocks of these rows. A row's texts are fetched only where the block is not the one that is kept. */
-  *#rows(sql: string, values: number[]): Generator<Block> {
-    const rows = this.#prepared(sql).iterate(...values) as Iterable<unknown> as Iterable<BlockPlace>;
-    for (const { first_offset: firstOffset, events } of rows) {
-      if (this.#kept?.firstOffset !== firstOffset || this.#kept.count !== events) {
-        this.#kept?.release();
-        // Until there is another: where that one cannot be read, none is kept.
-        this.#kept = null;
-        const row = this.#prepared('SELECT directory, body FROM block WHERE first_offset = ?').get(
-          firstOffset,
-        );
-        this.#kept = new Block(firstOffset, row as unknown as BlockRow);
-      }
-      yield this.#kept;
-    }
-  }
-
   #transaction<T>(work: () => T): T {
-    // The writer reads within its own.
+    // The writer reads within its own transaction.
     if (this.#db.isTransaction) return work();
     this.#db.exec('BEGIN');
     try {
@@ -300,12 +223,7 @@ class Places {
   }
 }
 
-interface BlockPlace {
-  readonly first_offset: number;
-  readonly events: number;
-}
-
-/** What the directory does not know is read from the event's text. */
+/** Reads from the event's text what the directory does not hold. */
 function matches(text: Uint8Array, { source, from, to }: EventFilter): boolean {
   const event = readStoredEvents(Buffer.from(text), 1);
   return (
@@ -315,7 +233,7 @@ function matches(text: Uint8Array, { source, from, to }: EventFilter): boolean {
   );
 }
 
-/** Compares the time of a batch's only event; its text is parsed only where the milliseconds do not decide. */
+/** Compares the time of a batch's only event. Parses its text only if the milliseconds are equal. */
 function compareTime(event: EventBatch, other: Instant): number {
   const timeMs = event.timesMs[0]!;
   if (timeMs !== other.epochMs) return timeMs - other.epochMs;

@@ -30,9 +30,9 @@ import type { Opened } from './threads/calls.ts';
 import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
 
 /**
- * One SQLite file, written by one thread and read by another. In this thread nothing blocks: every method is a
- * message and its answer. A read that begins after an append was answered sees what it stored, because the answer
- * comes after the commit.
+ * One SQLite file, written by one thread and read by another. Nothing blocks in this thread: every method is a
+ * message and its answer. A read that begins after an append was answered sees what the append stored, because the
+ * answer comes after the commit.
  */
 export class SqliteStore implements EventStore {
   readonly about: Readonly<Record<string, string>>;
@@ -43,7 +43,7 @@ export class SqliteStore implements EventStore {
   readonly #reader: ThreadClient<ReaderCalls>;
   readonly #watchers = new Watchers<News>();
   readonly #groupWatchers = new Watchers<GroupNews>();
-  /** Of the newest commit: all of them are made here. */
+  /** The last offset of the newest commit. All commits are made through this object. */
   #lastOffset: number;
 
   private constructor(
@@ -68,7 +68,7 @@ export class SqliteStore implements EventStore {
     };
   }
 
-  /** Opens or makes the file. Rejects with a StoreError `unusable` that says what to do. */
+  /** Opens or creates the file. Rejects with a StoreError `unusable` that says what to do. */
   static async open(
     given: string,
     told: (message: StoreMessage) => void = () => {},
@@ -137,7 +137,7 @@ export class SqliteStore implements EventStore {
   }
 
   async find(topic: string, eventId: string): Promise<string | undefined> {
-    // The newest keys are known to the writer alone; the text is for the reader to fetch.
+    // Only the writer knows the newest keys; the reader fetches the text.
     const offset = await this.#writer.call('locate', [topic, eventId]);
     return offset === null ? undefined : this.#reader.call('at', [offset]);
   }
@@ -150,7 +150,7 @@ export class SqliteStore implements EventStore {
     const [stats, file, wal] = await Promise.all([
       this.#reader.call('stats', []),
       stat(this.#path),
-      // The log file is made by the first commit and may be gone after the last.
+      // The first commit creates the write-ahead log, and it may be gone after the last.
       stat(`${this.#path}-wal`).catch(() => ({ size: 0 })),
     ]);
     return { ...stats, storedBytes: file.size + wal.size };
@@ -162,14 +162,14 @@ export class SqliteStore implements EventStore {
   }
 
   async close(): Promise<void> {
-    // The writer last: the last connection to leave folds the log back into the file.
+    // The writer goes last: the last connection to close checkpoints the write-ahead log into the file.
     await this.#reader.close();
     await this.#writer.close();
   }
 }
 
 export interface SqliteOptions {
-  /** In shared memory: the time that the store takes for the clock's, milliseconds since 1970. For tests. */
+  /** A clock for tests, in shared memory: the time in milliseconds since 1970. */
   readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
 }
 
@@ -179,7 +179,7 @@ interface CommitGroup extends EventBatch {
   readonly timesMs: Float64Array<ArrayBuffer>;
 }
 
-/** The events of all batches as one, in one piece of memory of its own, which can move to the writer's thread. */
+/** The events of all batches as one, in a single piece of memory of its own, which can move to the writer's thread. */
 function groupOf(batches: readonly EventBatch[]): CommitGroup {
   let count = 0;
   let length = 0;
@@ -189,7 +189,7 @@ function groupOf(batches: readonly EventBatch[]): CommitGroup {
   }
   const spansAt = count * Float64Array.BYTES_PER_ELEMENT;
   const bytesAt = spansAt + count * SPANS_PER_EVENT * Int32Array.BYTES_PER_ELEMENT;
-  // Not filled with zeros: all of it is written here.
+  // Not zero-filled: all of it is written here.
   const memory = Buffer.allocUnsafeSlow(bytesAt + length).buffer;
   const timesMs = new Float64Array(memory, 0, count);
   const spans = new Int32Array(memory, spansAt, count * SPANS_PER_EVENT);

@@ -2,15 +2,15 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { TopicFilter } from '../event-store.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
 
-/** Answers kept, and ids in them all: what readers with patterns of their own may hold of a reader's memory. */
+/** Answers kept, and ids in all of them: bounds the memory that readers with patterns of their own can take. */
 const FILTERS_KEPT_MAX = 256;
 const IDS_KEPT_MAX = 1_000_000;
 
 /**
- * Which topic ids a filter means. In: a filter, within a transaction. Out: its ids as of that transaction.
+ * Resolves filters to topic ids. In: a filter, within a transaction. Out: its ids as of that transaction.
  *
- * A topic keeps name and id for ever and ids only grow, so an answer is kept and only the topics that came since are
- * looked at: a page by patterns costs what a page by topic does, however many topics there are.
+ * A topic keeps its name and id for ever, and ids only grow. So each answer is kept, and only topics added since are
+ * examined: a page by patterns costs the same as a page by topic, however many topics there are.
  */
 export class TopicIds {
   readonly #findTopic: StatementSync;
@@ -23,7 +23,7 @@ export class TopicIds {
     this.#topicsAbove = db.prepare('SELECT topic_id, name FROM topic WHERE topic_id > ? ORDER BY topic_id');
   }
 
-  /** The ids of the topics that are meant, or undefined where that is every topic. */
+  /** The ids of the topics that the filter selects, or undefined if that is every topic. */
   of(filter: TopicFilter): ReadonlySet<number> | undefined {
     if (filter.topic !== undefined) {
       const row = this.#findTopic.get(filter.topic);
@@ -48,7 +48,7 @@ export class TopicIds {
       resolved.topicsSeen += 1;
       if (resolved.isMeant(String(row['name']))) resolved.ids.add(resolved.lastId);
     }
-    // Behind all others: the first of the map is the one that was not asked for longest.
+    // Moves it to the end: the first entry of the map is the least recently used.
     this.#kept.set(key, resolved);
     this.#idsKept += resolved.ids.size;
     for (const [oldKey, old] of this.#kept) {
@@ -68,6 +68,6 @@ interface Resolved {
   readonly ids: Set<number>;
   readonly isMeant: (topic: string) => boolean;
   topicsSeen: number;
-  /** The highest topic id looked at. */
+  /** The highest topic id examined so far. */
   lastId: number;
 }

@@ -2,7 +2,7 @@ import type { DeadLetter, DeadReason } from '../../group-store.ts';
 import type { GroupRows } from './group-rows.ts';
 import { NOBODY } from './hands.ts';
 
-/** The steps on events that were delivered as often as they may be. */
+/** The steps on events that were delivered as often as allowed. */
 export class DeadLetters {
   readonly #rows: GroupRows;
 

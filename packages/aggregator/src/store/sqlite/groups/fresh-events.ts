@@ -5,8 +5,8 @@ import { Reader } from '../read.ts';
 import { readLedger } from '../file/ledger.ts';
 
 /**
- * Finds the next events of a group within the writer's transaction, from the directories of the blocks alone: no text is
- * unpacked. It is needed only where nobody has read ahead from the group's position, as after a seek or when another
+ * Finds the next events of a group within the writer's transaction, from the directories of the blocks alone: no text
+ * is unpacked. Needed only if nobody has read ahead from the group's position, as after a seek, or when another
  * process took events of the same group.
  */
 export class FreshReader {
@@ -18,7 +18,7 @@ export class FreshReader {
     this.#reader = new Reader(db);
   }
 
-  /** The next events above the offset on topics that match, at most so many. */
+  /** The next events above the offset on matching topics, at most `eventsMax`. */
   next(topics: readonly string[], after: number, eventsMax: number): FreshEvents {
     const { lastOffset } = readLedger(this.#db);
     const query = { topicPatterns: [topics], order: 'asc', after, upTo: lastOffset } as const;

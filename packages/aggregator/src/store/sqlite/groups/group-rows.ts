@@ -5,13 +5,13 @@ import { readLedger } from '../file/ledger.ts';
 import { HandStatements, Hands, NOBODY } from './hands.ts';
 
 /**
- * What the tables hold of groups, for the steps on them: each call is within the transaction of its step, and all there is
- * to know is in the tables, so that what is rolled back has left no trace in memory.
+ * Reads and writes the groups' tables for the steps. Each call runs within its step's transaction, and all state is
+ * in the tables, so a rollback leaves no trace in memory.
  *
- * Only events that are leased or returned are kept, in hands (hands.ts); a lease runs out by the clock, without a write.
- * What is at or below the position and neither in a hand nor in `dead_letter` is *acknowledged*: acknowledged events
- * cost nothing. An event at its last delivery is *dead* when it is due, and moves to `dead_letter` with the next step
- * that looks.
+ * Only leased and returned events are stored, in hands (hands.ts); a lease runs out by the clock, without a write. An
+ * event at or below the position that is neither in a hand nor in `dead_letter` is *acknowledged*, so acknowledged
+ * events cost nothing. An event at its last delivery is *dead* once it is due, and the next step that looks moves it
+ * to `dead_letter`.
  */
 export class GroupRows {
   readonly #db: DatabaseSync;
@@ -23,7 +23,7 @@ export class GroupRows {
     this.#handStatements = new HandStatements(db);
   }
 
-  /** The group's row, with those events dead that the clock has made so. */
+  /** The group's row, after burying the events that are dead by the clock. */
   at(nowMs: number, id: number): GroupRow | undefined {
     this.bury(nowMs, id);
     const row = this.get('SELECT * FROM event_group WHERE group_id = ?', id);
@@ -94,7 +94,7 @@ export class GroupRows {
     };
   }
 
-  /** When the next event of the group is due; null where none is outstanding. */
+  /** When the group's next event is due; null if none is outstanding. */
   nextDueMs(id: number): number | null {
     const dueOf = (isLast: 0 | 1): number | null =>
       this.get('SELECT min(due_ms) AS due FROM hand WHERE group_id = ? AND is_last = ?', id, isLast)![
@@ -104,7 +104,7 @@ export class GroupRows {
     return due === null || lastDue === null ? (due ?? lastDue) : Math.min(due, lastDue);
   }
 
-  /** What is above it is ahead; null where there is no such place. */
+  /** The position from which everything above is ahead; null if there is no such place. */
   positionOf(start: Start, nowMs: number): number | null {
     if (start === 'earliest') return 0;
     const lastOffset = this.lastOffset;

@@ -27,7 +27,10 @@ import { LeaseSteps } from './leases.ts';
 import { PushSteps } from './push-steps.ts';
 import { take } from './take.ts';
 
-/** The steps of groups on tables, for the writer's thread, by the room that each is in (group-rows.ts tells the states). */
+/**
+ * The steps of groups on tables, for the writer's thread, each passed to the file that does it (group-rows.ts
+ * explains the states).
+ */
 export class SqliteGroups implements GroupSteps {
   readonly #rows: GroupRows;
   readonly #fresh: FreshReader;
@@ -43,7 +46,7 @@ export class SqliteGroups implements GroupSteps {
     this.#push = new PushSteps(this.#rows, this.#leases);
   }
 
-  /** Does the steps, within the transaction that is open. */
+  /** Does the steps within the open transaction. */
   apply<const S extends readonly Step[]>(nowMs: number, steps: S): OutcomesOf<S> {
     return steps.map(([name, ...args]) => {
       const step = this[name].bind(this) as (nowMs: number, ...args: unknown[]) => unknown;

@@ -1,10 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { NumberReader, NumberWriter } from '../blocks/numbers.ts';
 
-/** What is known of an event that was given out, beside its offset. */
+/** What is known of an event that was given out, apart from its offset. */
 export interface GivenEvent {
   readonly deliveries: number;
-  /** Of its text. */
+  /** The size of its text. */
   readonly bytes: number;
 }
 
@@ -12,21 +12,21 @@ export interface GivenEvent {
 export const NOBODY = 0;
 
 /**
- * The events of a group that were given out and are neither acknowledged nor dead, by hands: a *hand* is those of
- * one take that fall due together, one row. So a pull writes a row, however many events it gets, and the acknowledgement
- * of all of them deletes it: rows of their own would cost more than storing the events did.
+ * The events of a group that were given out and are neither acknowledged nor dead, by hands: a *hand* is one row,
+ * with the events of one take that fall due together. So a pull writes a single row, however many events it gets, and
+ * acknowledging them all deletes it. A row per event would cost more than storing the events did.
  *
- * A hand is *leased* until it is due; a due one, and one of NOBODY, is *returned*. A hand that `isLast` holds events at
- * their last delivery: when it is due they are dead.
+ * A hand is *leased* until it is due; then it is *returned*, as is any hand of NOBODY. A hand that `isLast` holds
+ * events at their last delivery: once it is due they are dead.
  *
- * In: what one step does to single events. Out: rows, with `save`. One instance is for one step of one transaction.
- * Invariants: a hand has at least one event; an event is in one hand at most; rows of a group differ in take, due
+ * In: what one step does to single events. Out: rows, with `save`. An instance serves one step of one transaction.
+ * Invariants: a hand has at least one event; an event is in at most one hand; rows of a group differ in take, due
  * time or `is_last`.
  */
 export class Hands {
   readonly #statements: HandStatements;
   readonly #id: number;
-  /** Those that this step has looked at, by their rows' keys. */
+  /** The hands that this step has read, by their rows' keys. */
   readonly #loaded = new Map<string, KeptHand>();
   readonly #byTake = new Map<number, KeptHand[]>();
 
@@ -49,7 +49,7 @@ export class Hands {
     return this.#statements.all.all(this.#id).map((row) => this.#load(row as unknown as HandRow));
   }
 
-  /** Hands that are due, the longest due first; of one time in the order of the takes. Enough for `eventsMax` events. */
+  /** Due hands, the longest due first, those due at the same time by take: enough of them for `eventsMax` events. */
   due(nowMs: number, isLast: boolean, eventsMax: number): readonly KeptHand[] {
     const hands: KeptHand[] = [];
     let events = 0;
@@ -61,7 +61,7 @@ export class Hands {
     return hands;
   }
 
-  /** The offsets of all events between the two, and some others. As the table has them: to be asked after `save`. */
+  /** The offsets of all events between the two, and possibly others. Read from the table, so call it after `save`. */
   offsetsBetween(lowest: number, highest: number): ReadonlySet<number> {
     const offsets = new Set<number>();
     for (const row of this.#statements.between.iterate(this.#id, highest, lowest)) {
@@ -82,7 +82,7 @@ export class Hands {
     hand.put(offset, event);
   }
 
-  /** Writes what has changed. */
+  /** Writes the changes. */
   save(): void {
     const { remove, write } = this.#statements;
     for (const hand of this.#loaded.values()) {
@@ -120,7 +120,7 @@ export class Hands {
   }
 }
 
-/** One hand, as this step has it. */
+/** One hand, as this step sees it. */
 export class KeptHand {
   readonly take: number;
   readonly dueMs: number;
@@ -150,7 +150,7 @@ export class KeptHand {
     this.isChanged = true;
   }
 
-  /** Takes the event out; undefined where it is not in this hand. */
+  /** Removes the event; undefined if it is not in this hand. */
   remove(offset: number): GivenEvent | undefined {
     const event = this.#events.get(offset);
     if (event === undefined) return undefined;
@@ -160,7 +160,7 @@ export class KeptHand {
   }
 }
 
-/** The statements, prepared once for a connection. */
+/** The statements, prepared once per connection. */
 export class HandStatements {
   readonly all: StatementSync;
   readonly ofTake: StatementSync;
@@ -198,11 +198,11 @@ interface HandRow {
   readonly due_ms: number;
   readonly is_last: number;
   readonly events: number;
-  /** LEB128 numbers: of each event the difference of its offset to the one before, its deliveries, its bytes. */
+  /** LEB128 numbers, three per event: its offset's difference to the previous one, its deliveries, its bytes. */
   readonly entries: Uint8Array;
 }
 
-/** Of the three numbers of an entry, bytes at most: an offset has 53 bits, the others 31. */
+/** At most this many bytes for an entry's three numbers: an offset has 53 bits, the others 31. */
 const ENTRY_BYTES_MAX = 8 + 5 + 5;
 
 function encode(events: ReadonlyMap<number, GivenEvent>, offsets: readonly number[]): Uint8Array {

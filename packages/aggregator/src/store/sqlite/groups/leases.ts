@@ -59,7 +59,7 @@ export class LeaseSteps {
     );
   }
 
-  /** Takes each event whose lease is held out of its hand and calls `work` with it. */
+  /** Removes each event whose lease still holds from its hand, and calls `work` with it. */
   #eachLease(
     nowMs: number,
     id: number,
@@ -86,7 +86,7 @@ export class LeaseSteps {
     return states;
   }
 
-  /** Says of the leases at these places, which are not held, why they are not. */
+  /** Says why the leases at these places do not hold. */
   #tellApart(
     row: GroupRow,
     { takes, offsets }: Leases,

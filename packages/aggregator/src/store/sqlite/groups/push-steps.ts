@@ -10,13 +10,13 @@ import { type GroupRows, pushOf, pushStateOf } from './group-rows.ts';
 import { NOBODY } from './hands.ts';
 import type { LeaseSteps } from './leases.ts';
 
-/** The steps of whoever sends a group's events: who may, how it went, and what became of the event. */
+/** The steps of a group's sender: who may send, how it went, and what became of the event. */
 export class PushSteps {
   readonly #rows: GroupRows;
   readonly #leases: LeaseSteps;
   /**
-   * Who may send a group's events, by group. Not in the tables: the file has one process at a time, so whoever had a
-   * claim when it was opened is gone. Where a transaction that gave one is undone, it lasts its time and harms nobody.
+   * Which sender may send a group's events, by group. Not in the tables: the file has one process at a time, so every
+   * claim from before it was opened is void. A claim whose transaction is rolled back runs out harmlessly.
    */
   readonly #claims = new Map<number, { readonly sender: string; readonly untilMs: number }>();
 
@@ -33,7 +33,7 @@ export class PushSteps {
     const isOwn = claim?.sender === sender;
     const othersForMs = isOwn ? 0 : Math.max(0, (claim?.untilMs ?? 0) - nowMs);
     if (othersForMs === 0) {
-      // What a sender that is gone was sending, nobody is sending now.
+      // Nobody is sending any more what the previous sender was sending.
       if (!isOwn) this.#leases.untake(nowMs, id, null);
       this.#claims.set(id, { sender, untilMs: nowMs + claimMs });
     }
@@ -41,7 +41,7 @@ export class PushSteps {
   }
 
   release(_nowMs: number, id: number, sender: string): null {
-    // Whose it was is kept: it may have left an event under way.
+    // The sender's name is kept: it may have left an event under way.
     if (this.#claims.get(id)?.sender === sender) this.#claims.set(id, { sender, untilMs: 0 });
     return null;
   }

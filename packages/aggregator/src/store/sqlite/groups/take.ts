@@ -3,7 +3,7 @@ import type { FreshReader } from './fresh-events.ts';
 import type { GroupRow, GroupRows } from './group-rows.ts';
 import type { GivenEvent, Hands, KeptHand } from './hands.ts';
 
-/** The step `take`: leases events that are due again and fresh ones to those who ask. */
+/** The step `take`: leases events due for redelivery, then fresh ones, to those who ask. */
 export function take(
   rows: GroupRows,
   freshReader: FreshReader,
@@ -42,7 +42,7 @@ export function take(
   return { hands, position, outstanding, nextDueInMs };
 }
 
-/** One take while it gives hands: what it has left to give, and what the group's row becomes. */
+/** A take in progress: what it has left to give, and what the group's row becomes. */
 class Taking {
   readonly #row: GroupRow;
   readonly #kept: Hands;
@@ -77,7 +77,7 @@ class Taking {
     this.redeliveries = row.redeliveries;
   }
 
-  /** Up to here fresh events were given or looked at. */
+  /** Fresh events up to here were given out or examined. */
   get position(): number {
     const { offsets, upTo } = this.#fresh;
     if (this.#nextFresh === offsets.length) return upTo;
@@ -88,7 +88,7 @@ class Taking {
     return this.position !== this.#row.position || this.takes !== this.#row.takes;
   }
 
-  /** Leases to one who asks. */
+  /** Leases events for one demand. */
   hand(eventsMax: number): Hand {
     const take = this.takes + 1;
     const offsets: number[] = [];

@@ -1,31 +1,32 @@
 import type { OpenFile } from '../open-file.ts';
 import type { Tell } from './calls.ts';
 
-/** How long nothing must be appended before the writer works on its own, milliseconds. */
+/** The writer starts background work after this many milliseconds without an append. */
 const IDLE_MS = 100;
 
-/** Keys' worth of sealing and merging in one idle transaction: some milliseconds. */
+/** Keys sealed or merged in one idle transaction: a few milliseconds of work. */
 const KEYS_WORTH = 4096;
 
-/** Bytes of text worth of merging blocks in one idle transaction: some milliseconds. */
+/** Bytes of text merged in one idle transaction: a few milliseconds of work. */
 const BYTES_WORTH = 512 * 1024;
 
-/** How often it is seen whether the log can be folded back into the file, milliseconds. */
+/** How often the write-ahead log is checkpointed into the file, milliseconds. */
 const FOLD_EVERY_MS = 10_000;
 
 /**
- * What the writer does when nobody publishes: merges the tail of the log and goes on with the index, a small
- * transaction at a time, so that an append that comes meanwhile waits a few milliseconds at most. And, whether or not
- * somebody publishes, it sees now and then that the disk still takes what the log holds.
+ * The writer's work while nobody publishes: it merges the tail of the log and then continues with the index, one
+ * small transaction at a time, so that an append that arrives meanwhile waits a few milliseconds at most. And,
+ * whether or not anybody publishes, it checks now and then that the write-ahead log can still be checkpointed to the
+ * disk.
  */
 export class Background {
   readonly #file: OpenFile;
   readonly #tell: Tell;
   #timer: NodeJS.Timeout | null = null;
   readonly #foldTimer: NodeJS.Timeout;
-  /** Whether something was written since the log was folded. */
+  /** Whether anything was written since the last checkpoint. */
   #isWritten = false;
-  /** Whether the last work failed, and the log says so. */
+  /** Whether the last work failed, and this was logged. */
   #isTold = false;
 
   constructor(file: OpenFile, tell: Tell) {
@@ -35,7 +36,7 @@ export class Background {
     this.later();
   }
 
-  /** Something is being appended: not now. */
+  /** An append is under way: postpones the work. */
   later(): void {
     this.#isWritten = true;
     if (this.#timer === null) this.#timer = setTimeout(() => this.#work(), IDLE_MS);
@@ -68,7 +69,7 @@ export class Background {
         else index.step(KEYS_WORTH);
       });
     } catch (error) {
-      // The next append says the same to whoever publishes; without one, the log is where it shows.
+      // The next append reports the same error to its publisher; until then only the log shows it.
       if (!this.#isTold) this.#tell({ err: String(error) }, 'background work on the store failed', 'error');
       this.#isTold = true;
       return;

@@ -1,12 +1,15 @@
 import type { Epoch, StoreError, StoreMessage } from '../../event-store.ts';
 
-/** The messages between a store and its threads. Types alone, so that both ends import them and neither the other. */
+/**
+ * The messages between a store and its threads. Only types, so that both ends import them and neither imports the
+ * other.
+ */
 
-/** Which thread it is to be, of which file. */
+/** What the thread is to be, and for which file. */
 export interface ThreadData {
   readonly role: 'writer' | 'reader';
   readonly path: string;
-  /** What stands for the clock in tests, in shared memory. */
+  /** Stands in for the clock in tests; in shared memory. */
   readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
 }
 
@@ -16,7 +19,7 @@ export interface Call {
   readonly args: readonly unknown[];
 }
 
-/** Says something for the log. */
+/** Sends a message for the log. */
 export type Tell = (fields: Record<string, unknown>, message: string, level?: StoreMessage['level']) => void;
 
 export type Answer =
@@ -24,14 +27,14 @@ export type Answer =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: { readonly code: StoreError['code']; readonly message: string } };
 
-/** What a thread tells of the file when it has opened it. */
+/** What a thread reports once it has opened the file. */
 export interface Opened {
   /** Like "3.53.4". */
   readonly sqliteVersion: string;
   readonly epochs: readonly Epoch[];
-  /** Of the newest event, 0 in an empty log. */
+  /** The offset of the newest event, 0 in an empty log. */
   readonly lastOffset: number;
 }
 
-/** The id of the first answer: the file is open, or why it is not. */
+/** The id of the first answer: that the file is open, or why it is not. */
 export const OPENED = 0;

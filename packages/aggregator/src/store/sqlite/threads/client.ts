@@ -7,14 +7,14 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** What lives short in a thread is mostly views on buffers; a larger nursery only keeps dead ones longer. */
+/** Short-lived objects in a thread are mostly views on buffers; a larger nursery only keeps dead ones longer. */
 const YOUNG_MB = 4;
 
 type Calls = Record<string, (...args: never[]) => unknown>;
 
 /**
- * The near end of a store's thread. Every call gets exactly one answer: the thread's, or, where the thread ends
- * unasked, a StoreError `failed` for all that wait and all that come after.
+ * This side of a store's thread. Every call gets exactly one answer: the thread's, or, if the thread ends
+ * unexpectedly, a StoreError `failed` for all pending and later calls.
  */
 export class ThreadClient<C extends Calls> {
   readonly #worker: Worker;
@@ -37,7 +37,7 @@ export class ThreadClient<C extends Calls> {
     this.#worker.on('exit', () => this.#end(`the store's ${data.role} thread has ended`));
   }
 
-  /** Starts the thread and waits until it has opened the file. Rejects with its StoreError where it cannot. */
+  /** Starts the thread and waits until it has opened the file. Rejects with the thread's StoreError if it cannot. */
   static async open<C extends Calls>(
     data: ThreadData,
     told: (message: StoreMessage) => void,
@@ -70,7 +70,7 @@ export class ThreadClient<C extends Calls> {
     });
   }
 
-  /** Lets the thread finish what it was asked for, close the file and end. */
+  /** Lets the thread finish its calls, close the file and end. */
   async close(): Promise<void> {
     if (this.#ended !== null) return;
     const exited = new Promise((resolve) => this.#worker.once('exit', resolve));
@@ -85,7 +85,8 @@ export class ThreadClient<C extends Calls> {
       return;
     }
     const waiting = this.#waiting.get(answer.id);
-    if (waiting === undefined) throw new Error(`an answer to a call that nobody waits for: ${answer.id}`);
+    if (waiting === undefined)
+      throw new Error(`an answer to a call that nobody is waiting for: ${answer.id}`);
     this.#waiting.delete(answer.id);
     if ('error' in answer) waiting.reject(new StoreError(answer.error.code, answer.error.message));
     else waiting.resolve(answer.value as never);

@@ -11,19 +11,20 @@ import { MEND, messageOf, readErrorOf } from '../file/errors.ts';
 import { epochsOf } from '../file/epochs.ts';
 import { readLedger, refuseCutLog } from '../file/ledger.ts';
 import { openFile } from '../open-file.ts';
-import { type RangeQuery, Reader } from '../read.ts';
+import type { RangeQuery } from '../block-reader.ts';
+import { Reader } from '../read.ts';
 import { SqliteGroups } from '../groups/groups.ts';
 
 // A thread with one connection: the writer's or a reader's. In: calls, in order, each with an id. Out: one answer per
-// call. The file is opened before the first answer (`opened`, id 0); where that fails the answer says why and the
-// thread ends. SQLite's calls block, so they block here and never the thread that speaks HTTP.
+// call. The file is opened before the first answer (`opened`, id 0); if that fails, the answer says why and the
+// thread ends. SQLite's calls block, so they block here and never the HTTP thread.
 
 /** The calls a writer's thread takes. */
 export type WriterCalls = ReturnType<typeof openWriter>;
 /** The calls a reader's thread takes. */
 export type ReaderCalls = ReturnType<typeof openReader>;
 
-/** How often the lock is told how far the file reaches, milliseconds. */
+/** How often the lock file records how far the log reaches, milliseconds. */
 const MARK_EVERY_MS = 1000;
 
 function openWriter({ path, clock }: ThreadData, tell: Tell) {
@@ -51,7 +52,7 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
       background.later();
       const result = appender.append(group);
       if (performance.now() > markedMs + MARK_EVERY_MS) mark();
-      // It came by itself, in memory of its own (store.ts).
+      // Its memory came with it, in a single piece (store.ts).
       letGo(new Uint8Array(group.bytes.buffer));
       return result;
     },

@@ -1,0 +1,106 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+
+/** A topic, with its counts as of the open transaction. */
+export interface TopicRow {
+  readonly id: number;
+  readonly nameBytes: Uint8Array;
+  events: number;
+  lastOffset: number;
+  isTouched: boolean;
+}
+
+/** A power of two. */
+const RECENT_TOPICS = 4096;
+
+/** Topics whose rows are kept in memory. Beyond that all are dropped and read again when needed. */
+const TOPICS_KEPT_MAX = 50_000;
+
+/**
+ * The topics that the writer counts, with their rows in memory. In: the bytes of an event's topic. Out: its row, to be
+ * counted and written in the same transaction. After a rollback the rows in memory are wrong and must be forgotten.
+ */
+export class TopicRows {
+  readonly #topics = new Map<string, TopicRow>();
+  /** Some of them, each in the slot that its name hashes to: finding one here takes no string. */
+  readonly #recentTopics = Array.from<TopicRow | undefined>({ length: RECENT_TOPICS });
+  /** Counted and not yet written. */
+  #touched: TopicRow[] = [];
+  readonly #find: StatementSync;
+  readonly #insert: StatementSync;
+  readonly #update: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#find = db.prepare('SELECT topic_id, events, last_offset FROM topic WHERE name = ?');
+    this.#insert = db.prepare('INSERT INTO topic (name, events, last_offset) VALUES (?, 0, 0)');
+    this.#update = db.prepare('UPDATE topic SET events = ?, last_offset = ? WHERE topic_id = ?');
+  }
+
+  /** The topic with these bytes as its name. */
+  named(bytes: Uint8Array, start: number, end: number): TopicRow {
+    const place = placeOf(bytes, start, end);
+    const recent = this.#recentTopics[place];
+    if (recent !== undefined && isSame(recent.nameBytes, bytes, start, end)) return recent;
+    const nameBytes = bytes.slice(start, end);
+    const topic = this.#withName(Buffer.from(nameBytes).toString(), nameBytes);
+    this.#recentTopics[place] = topic;
+    return topic;
+  }
+
+  #withName(name: string, nameBytes: Uint8Array): TopicRow {
+    const known = this.#topics.get(name);
+    if (known !== undefined) return known;
+    const row = this.#find.get(name);
+    const topic: TopicRow = {
+      id: Number(row === undefined ? this.#insert.run(name).lastInsertRowid : row['topic_id']),
+      nameBytes,
+      events: Number(row?.['events'] ?? 0),
+      lastOffset: Number(row?.['last_offset'] ?? 0),
+      isTouched: false,
+    };
+    this.#topics.set(name, topic);
+    return topic;
+  }
+
+  /** Counts an event on the topic. */
+  count(topic: TopicRow, offset: number): void {
+    if (!topic.isTouched) {
+      topic.isTouched = true;
+      this.#touched.push(topic);
+    }
+    topic.events += 1;
+    topic.lastOffset = offset;
+  }
+
+  /** Writes the topics that were counted. */
+  writeCounts(): void {
+    for (const topic of this.#touched) {
+      topic.isTouched = false;
+      this.#update.run(topic.events, topic.lastOffset, topic.id);
+    }
+    this.#touched = [];
+  }
+
+  /** Forgets all rows if they are too many. Not to be called between counting and writing. */
+  forgetMany(): void {
+    if (this.#topics.size >= TOPICS_KEPT_MAX) this.forget();
+  }
+
+  forget(): void {
+    this.#topics.clear();
+    this.#touched = [];
+    this.#recentTopics.fill(undefined);
+  }
+}
+
+/** The FNV-1a hash (Fowler, Noll, Vo), reduced to a slot of the recent topics. */
+function placeOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ bytes[i]!, 0x01000193);
+  return (hash ^ (hash >>> 15)) & (RECENT_TOPICS - 1);
+}
+
+function isSame(name: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (name.length !== end - start) return false;
+  for (let i = 0; i < name.length; i++) if (name[i] !== bytes[start + i]) return false;
+  return true;
+}
