@@ -2,8 +2,11 @@
 export interface Linked {
   readonly signal: AbortSignal;
   readonly isTimedOut: boolean;
-  /** From now on it fires after so many milliseconds; Infinity is never. */
-  setTimeout(ms: number): void;
+  /**
+   * From now on it fires after this many milliseconds; Infinity means never. Each of the graces lets it read what has
+   * arrived before it fires.
+   */
+  setTimeout(ms: number, graces?: number): void;
   /** Ends what still hangs on it. Must be called: a signal that outlives many requests would keep a listener for each. */
   release(): void;
 }
@@ -16,15 +19,6 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
   const controller = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isTimedOut = false;
-  const wait = (ms: number, chances: number): void => {
-    const dueAtMs = performance.now() + ms;
-    timer = setTimeout(() => {
-      const lateMs = performance.now() - dueAtMs;
-      if (lateMs > LATE_MS && chances > 0) return wait(Math.min(ms, lateMs), chances - 1);
-      isTimedOut = true;
-      controller.abort();
-    }, ms);
-  };
   for (const signal of signals) {
     const abort = (): void => controller.abort(signal?.reason);
     if (signal?.aborted === true) abort();
@@ -36,9 +30,19 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
     get isTimedOut() {
       return isTimedOut;
     },
-    setTimeout(ms) {
+    setTimeout(ms, graces = GRACES) {
       clearTimeout(timer);
-      if (ms <= TIMER_MS_MAX) wait(ms, LATE_CHANCES);
+      if (ms > TIMER_MS_MAX) return;
+      const wait = (nextMs: number): void => {
+        const dueAtMs = performance.now() + nextMs;
+        timer = setTimeout(() => {
+          const lateMs = performance.now() - dueAtMs;
+          if (graces-- > 0) return wait(Math.min(ms, Math.max(lateMs, GRACE_MS_MIN)));
+          isTimedOut = true;
+          controller.abort();
+        }, nextMs);
+      };
+      wait(ms);
     },
     release() {
       clearTimeout(timer);
@@ -48,14 +52,29 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
 }
 
 /**
- * A timer that is later than this had to wait for a loop that was blocked, and what it waits for may be there unread. So it
- * waits again, for as long as it was late but no longer than at first, and no more often than this.
+ * After a block of the event loop timers fire first, and the answer that they wait for may lie there unread. So a timeout
+ * waits again, for as long as its timer was late, but at least for some turns of the loop and no longer than the first time.
  */
-const LATE_MS = 50;
-const LATE_CHANCES = 3;
+const GRACES = 3;
+const GRACE_MS_MIN = 10;
 
-/** A timer that is set to more goes off at once. */
+/** A timer that is set to more fires at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/**
+ * Counts down the time left for retries. It does so in tenths, by a timer, so a block of the event loop, during which
+ * nothing can be tried again, costs one of them at most.
+ */
+export function startRetryTime(ms: number): { readonly leftMs: number; stop(): void } {
+  let tenths = 10;
+  const timer = ms <= TIMER_MS_MAX ? setInterval(() => tenths--, ms / 10) : undefined;
+  return {
+    get leftMs() {
+      return (ms * tenths) / 10;
+    },
+    stop: () => clearInterval(timer),
+  };
+}
 
 /** The promise, or the signal's reason where that comes first. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {

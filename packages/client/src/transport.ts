@@ -1,6 +1,6 @@
 import type { Problem } from '@chronicleweaver/protocol';
 import { ChronicleWeaverError, ConnectionError, ProblemError } from './errors.ts';
-import { type Linked, linkSignals } from './signals.ts';
+import { type Linked, linkSignals, startRetryTime } from './signals.ts';
 
 /** How requests are made. All but `url` may be left out. */
 export interface TransportOptions {
@@ -14,7 +14,10 @@ export interface TransportOptions {
   fetch?: typeof fetch | undefined;
   /** How long one attempt may take until its answer is read, milliseconds (30,000). */
   requestMs?: number | undefined;
-  /** How long a request is tried again, its last attempt not counted, milliseconds (60,000); may be Infinity. */
+  /**
+   * How long a request is tried again, its last attempt not counted, milliseconds (60,000); may be Infinity. Time during
+   * which the event loop is blocked does not count.
+   */
   retryMs?: number | undefined;
   /** The longest wait before the first retry (100), doubled for each further one up to `backoffMaxMs` (10,000). */
   backoffMinMs?: number | undefined;
@@ -94,30 +97,39 @@ export class Transport {
     path: string,
     options: RequestOptions & { accept?: string } = {},
   ): Promise<{ text: string; headers: Headers }> {
-    const { requestMs = this.#limits.requestMs, retryMs = this.#limits.retryMs, body, query } = options;
-    const giveUpAt = performance.now() + retryMs;
+    const { requestMs = this.#limits.requestMs, accept = 'application/json', body, query, signal } = options;
     const url = this.#address(path, query);
-    const { accept = 'application/json' } = options;
     const headers: Record<string, string> = { accept, ...this.#headers };
     const init: RequestInit = { method, headers };
     if (body !== undefined) {
       headers['content-type'] = 'application/json';
       init.body = typeof body === 'string' ? body : JSON.stringify(body);
     }
-    for (let attempts = 1; ; attempts++) {
-      try {
-        return await this.#attempt(url, init, options.signal, requestMs);
-      } catch (error) {
-        // The reason of a signal may be an error of another request.
-        if (options.signal?.aborted === true || !isRetryable(error)) throw error;
-        const waitMs = this.#backoffMs(attempts, error);
-        if (performance.now() + waitMs > giveUpAt) {
-          error.message += `; given up after attempt ${attempts}`;
-          throw error;
+    return this.#retrying(() => this.#attempt(url, init, signal, requestMs), options);
+  }
+
+  /** Makes attempts until one succeeds, no other can help, or the time for retries is over. */
+  async #retrying<T>(attempt: () => Promise<T>, options: CallOptions): Promise<T> {
+    const { signal, retryMs = this.#limits.retryMs, onRetry = this.#onRetry } = options;
+    const retryTime = startRetryTime(retryMs);
+    try {
+      for (let attempts = 1; ; attempts++) {
+        try {
+          return await attempt();
+        } catch (error) {
+          // The reason of a signal may be an error of another request.
+          if (signal?.aborted === true || !isRetryable(error)) throw error;
+          const waitMs = this.#backoffMs(attempts, error);
+          if (waitMs >= retryTime.leftMs) {
+            error.message += `; given up after attempt ${attempts}`;
+            throw error;
+          }
+          await this.#sleep(waitMs, signal);
+          onRetry?.({ error, attempts });
         }
-        await this.#sleep(waitMs, options.signal);
-        (options.onRetry ?? this.#onRetry)?.({ error, attempts });
       }
+    } finally {
+      retryTime.stop();
     }
   }
 
@@ -194,7 +206,7 @@ export class Transport {
     const linked = linkSignals(signal, this.#ended);
     try {
       linked.signal.throwIfAborted();
-      linked.setTimeout(ms);
+      linked.setTimeout(ms, 0);
       await new Promise((resolve) => linked.signal.addEventListener('abort', resolve));
       if (!linked.isTimedOut) throw linked.signal.reason;
     } finally {
@@ -228,7 +240,8 @@ export class Transport {
     if (signal?.aborted === true) return signal.reason;
     if (this.#ended.aborted) return this.#ended.reason;
     if (error instanceof ChronicleWeaverError) return error;
-    return linked.isTimedOut
+    // A network error is a TypeError, and stays one where it comes just before the timeout fires.
+    return linked.isTimedOut && !(error instanceof TypeError)
       ? new ConnectionError('timeout', `${request}: no answer in time`, error)
       : new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);
   }

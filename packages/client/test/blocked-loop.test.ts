@@ -1,121 +1,145 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../../../lab/program.ts';
-import { manyEvents } from '../../aggregator/test/support/events.ts';
-import { ChronicleWeaver, type Handler, type Retry } from '../src/index.ts';
+import { ChronicleWeaver, ConnectionError, type Retry } from '../src/index.ts';
 import { Transport } from '../src/transport.ts';
+import { blockFor, compute } from './support/blocked-loop.ts';
 import { ServerThread } from './support/server-thread.ts';
-import { ScriptedServer } from './support/scripted-server.ts';
-import { sharedServer } from './support/shared-server.ts';
 
 const TIMEOUT = { timeout: 60_000 };
-const server = await sharedServer();
-
-function compute(ms: number): void {
-  const end = performance.now() + ms;
-  while (performance.now() < end);
-}
-
-/** Blocks the loop where its next turn fires timers before it reads what has arrived. */
-async function blockFor(ms: number): Promise<void> {
-  await sleep(50);
-  await new Promise((resolve) => setImmediate(resolve));
-  compute(ms);
-}
-
-const handlers: Record<string, Handler> = {
-  computes: () => compute(200),
-  'awaits and computes': async () => {
-    await sleep(5);
-    compute(200);
-  },
-  'computes, awaits and computes': async () => {
-    compute(100);
-    await sleep(5);
-    compute(100);
-  },
-};
-
-for (const [what, handler] of Object.entries(handlers)) {
-  test(`a handler that ${what} works on each event once [GRP-6, GRP-10]`, TIMEOUT, async (t) => {
-    await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
-    await server.publish(...manyEvents(16, () => ({ topic: t.name })));
-    const name = `busy-${what.replaceAll(/\W+/g, '-')}`;
-    const definition = { topics: [t.name], start: 'earliest', lease_ms: 1000, max_deliveries: 3 } as const;
-    await chronicle.groups.create(name, definition);
-    let runs = 0;
-    const told: unknown[] = [];
-    const stop = new AbortController();
-    const consuming = chronicle.consume(
-      name,
-      (event, context) => {
-        runs++;
-        return handler(event, context);
-      },
-      { concurrency: 8, signal: stop.signal, onError: (error) => told.push(error) },
-    );
-    await until(
-      () => 'the group to be drained',
-      async () => (await chronicle.groups.get(name)).lag === 0,
-      40_000,
-    );
-    stop.abort();
-    await consuming;
-    const { acknowledged, dead } = await chronicle.groups.get(name);
-    assert.deepEqual({ runs, acknowledged, dead, told }, { runs: 16, acknowledged: 16, dead: 0, told: [] });
-  });
-}
-
-test('no handler begins on a lease that ended while the loop was blocked', TIMEOUT, async (t) => {
-  const stop = new AbortController();
-  let pulls = 0;
-  const server = await ScriptedServer.start(t, ({ url }) => {
-    if (url.pathname.endsWith('/ack')) return {};
-    if (!url.pathname.endsWith('/pull')) return { body: { lease_ms: 400 } };
-    if (++pulls > 2) return 'silence';
-    const event = { lease_id: `lease-${pulls}`, delivery: pulls };
-    if (pulls === 2) return { body: { events: [event] } };
-    return (response) => {
-      response.end(JSON.stringify({ events: [event] }));
-      compute(1000);
-    };
-  });
-  await using chronicle = new ChronicleWeaver({ url: server.url });
-  const begun: number[] = [];
-  await chronicle.consume(
-    'workers',
-    ({ delivery }) => {
-      begun.push(delivery);
-      stop.abort();
-    },
-    { signal: stop.signal },
-  );
-  assert.deepEqual(begun, [2]);
-});
+const FAST = { backoffMinMs: 1, backoffMaxMs: 4, source: 'shop' };
+const now = (): number => performance.timeOrigin + performance.now();
 
 test('a request whose answer came while the loop was blocked has not timed out', TIMEOUT, async (t) => {
-  const server = await ServerThread.start(t);
+  const server = await ServerThread.start(t, (_, response) => {
+    setTimeout(() => response.end('{"unique_processed":0}'), 100);
+  });
+  await using chronicle = new ChronicleWeaver({ url: server.url, requestMs: 300, retryMs: 0 });
+  const asking = chronicle.stats();
+  await server.requests(1);
+  await blockFor(1000);
+  assert.equal((await asking).unique_processed, 0);
+});
+
+test('a connection that broke while the loop was blocked has not timed out', TIMEOUT, async (t) => {
+  const server = await ServerThread.start(t, (request) => {
+    setTimeout(() => request.socket.destroy(), 100);
+  });
+  await using chronicle = new ChronicleWeaver({ url: server.url, requestMs: 600, retryMs: 0 });
+  const begunMs = performance.now();
+  const refused = assert.rejects(chronicle.stats(), { code: 'unreachable' });
+  await server.requests(1);
+  // The timer is hardly late.
+  await blockFor(begunMs + 620 - performance.now());
+  await refused;
+});
+
+test('a request that failed while the loop was blocked is tried again', TIMEOUT, async (t) => {
+  const server = await ServerThread.start(t, (request, response, number) => {
+    if (number > 1) response.end('{"unique_processed":0}');
+    else setTimeout(() => request.socket.destroy(), 100);
+  });
   const retries: Retry[] = [];
   await using chronicle = new ChronicleWeaver({
+    ...FAST,
     url: server.url,
-    requestMs: 300,
-    retryMs: 0,
+    retryMs: 500,
     onRetry: (retry) => retries.push(retry),
   });
   const asking = chronicle.stats();
-  await blockFor(1500);
-  assert.equal((await asking).unique_processed, 0);
-  assert.deepEqual(retries, []);
+  await server.requests(1);
+  await blockFor(1000);
+  await asking;
+  assert.deepEqual(
+    retries.map(({ error }) => error.code),
+    ['unreachable'],
+  );
+});
+
+test('a wait for the next attempt that ended while the loop was blocked is over', TIMEOUT, async (t) => {
+  t.mock.method(Math, 'random', () => 1);
+  const transport = new Transport(
+    { url: 'http://127.0.0.1', backoffMinMs: 500 },
+    new AbortController().signal,
+  );
+  const waiting = transport.retry(1, new ConnectionError('unreachable', 'gone'), undefined);
+  compute(1000);
+  const unblockedMs = performance.now();
+  await waiting;
+  const waitedMs = performance.now() - unblockedMs;
+  assert.ok(waitedMs < 400, `${waitedMs} ms`);
 });
 
 test('a stream that spoke while the loop was blocked is not silent', TIMEOUT, async (t) => {
-  const server = await ServerThread.start(t);
+  const server = await ServerThread.start(t, (_, response) => {
+    response.writeHead(200).write(': hello\n\n');
+    const speaking = setInterval(() => response.write(': hello\n\n'), 150);
+    response.on('close', () => clearInterval(speaking));
+  });
   const transport = new Transport({ url: server.url }, new AbortController().signal);
   const chunks = transport.stream('/events/stream', {}, 300, undefined, () => {});
   assert.match(String((await chunks.next()).value), /hello/);
   const next = chunks.next();
-  await blockFor(1500);
+  await blockFor(1000);
   assert.match(String((await next).value), /hello/);
   await chunks.return(undefined);
 });
+
+test('what was published before a block is sent right after it, once, and told once', TIMEOUT, async (t) => {
+  const server = await ServerThread.start(t, (request, response) => {
+    const { events } = JSON.parse((request as unknown as { text: string }).text) as { events: object[] };
+    setTimeout(() => response.end(JSON.stringify({ results: events })), 100);
+  });
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url, batchDelayMs: 50, requestMs: 300 });
+  const told: string[] = [];
+  const publish = async (event_id: string): Promise<void> => {
+    const result = await chronicle.publish({ topic: 'orders', event_id, payload: {} });
+    told.push(result.event_id);
+  };
+  const first = publish('in flight');
+  await server.requests(1);
+  const others = ['buffered', 'buffered, too'].map(publish);
+  await blockFor(1000);
+  const unblockedMs = now();
+  await Promise.all([first, ...others]);
+  const ids = server.arrived.map(({ body }) =>
+    (JSON.parse(body) as { events: { event_id: string }[] }).events.map(({ event_id }) => event_id),
+  );
+  assert.deepEqual(ids, [['in flight'], ['buffered', 'buffered, too']]);
+  assert.deepEqual(told, ids.flat());
+  const afterMs = server.arrived[1]!.atMs - unblockedMs;
+  assert.ok(afterMs < 500, `sent ${afterMs} ms after the block`);
+});
+
+test(
+  'a follower that is cut while its loop is blocked misses no event and sees none twice',
+  TIMEOUT,
+  async (t) => {
+    // Gives an event every 30 ms, and cuts the connection in the middle of the fourth.
+    const server = await ServerThread.start(t, (request, response) => {
+      let offset = Number(new URL(request.url!, 'http://x').searchParams.get('after'));
+      const last = offset + 4;
+      response.writeHead(200).write(`id: ${offset}\n\n`);
+      const speaking = setInterval(() => {
+        const frame = `id: ${++offset}\ndata: {"offset":${offset}}\n\n`;
+        if (offset < last) response.write(frame);
+        else {
+          response.write(frame.slice(0, -1), () => request.socket.destroy());
+          clearInterval(speaking);
+        }
+      }, 30);
+      response.on('close', () => clearInterval(speaking));
+    });
+    await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+    const seen: number[] = [];
+    for await (const { offset } of chronicle.subscribe({ after: 0 })) {
+      seen.push(offset);
+      if (seen.length === 2 || seen.length === 7) await blockFor(600);
+      if (seen.length === 12) break;
+    }
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 12 }, (_, i) => i + 1),
+    );
+    assert.ok(server.arrived.length >= 4, `${server.arrived.length} connections`);
+  },
+);

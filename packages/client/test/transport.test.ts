@@ -118,6 +118,15 @@ test('a port where nobody listens is told by address and reason', async (t) => {
   assert.equal(gone.arrived.length, 0);
 });
 
+test('a network error that comes together with the timeout stays one', async () => {
+  const failing: typeof fetch = (_, init) =>
+    new Promise((_, reject) => {
+      init!.signal!.addEventListener('abort', () => reject(new TypeError('fetch failed')));
+    });
+  await using chronicle = new ChronicleWeaver({ url: 'http://x', requestMs: 1, retryMs: 0, fetch: failing });
+  await assert.rejects(chronicle.stats(), { code: 'unreachable' });
+});
+
 test('an answer that is not ours is an error that says so', async (t) => {
   const bodies = ['<html>', '{}', '[]', '"x"', '{"results":[]}'];
   for (const body of bodies) {

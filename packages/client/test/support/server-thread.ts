@@ -1,25 +1,53 @@
 import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TestContext } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { until } from '../../../../lab/program.ts';
 
-/** Answers requests after 150 ms, and streams a word every 150 ms: on a thread, since the test blocks its own loop. */
-const SOURCE = `
+/** Answers a request; `number` counts from 1. It runs on the thread as its source says, so it can use no outer name. */
+type Script = (request: IncomingMessage, response: ServerResponse, number: number) => void;
+
+interface Arrived {
+  readonly body: string;
+  /** On the clock of the whole process, milliseconds. */
+  readonly atMs: number;
+}
+
+const sourceOf = (script: Script): string => `
 const { createServer } = require('node:http');
+const { text } = require('node:stream/consumers');
 const { parentPort } = require('node:worker_threads');
-createServer((request, response) => {
-  if (request.url.startsWith('/events/stream')) {
-    response.writeHead(200).write(': hello\\n\\n');
-    const speaking = setInterval(() => response.write(': hello\\n\\n'), 150);
-    response.on('close', () => clearInterval(speaking));
-  } else setTimeout(() => response.end('{"unique_processed":0}'), 150);
+let number = 0;
+createServer(async (request, response) => {
+  const body = await text(request);
+  request.text = body;
+  parentPort.postMessage({ body, atMs: performance.timeOrigin + performance.now() });
+  (${script.toString()})(request, response, ++number);
 }).listen(0, '127.0.0.1', function () { parentPort.postMessage(this.address().port); });
 `;
 
-export const ServerThread = {
-  async start(t: TestContext): Promise<{ url: string }> {
-    const worker = new Worker(SOURCE, { eval: true });
+/** A server on a thread of its own, which goes on while a test blocks its own event loop. */
+export class ServerThread {
+  readonly url: string;
+  readonly arrived: Arrived[] = [];
+
+  private constructor(url: string, worker: Worker) {
+    this.url = url;
+    worker.on('message', (arrived: Arrived) => this.arrived.push(arrived));
+  }
+
+  static async start(t: TestContext, script: Script): Promise<ServerThread> {
+    const worker = new Worker(sourceOf(script), { eval: true });
     t.after(() => worker.terminate());
     const [port] = (await once(worker, 'message')) as [number];
-    return { url: `http://127.0.0.1:${port}` };
-  },
-};
+    return new ServerThread(`http://127.0.0.1:${port}`, worker);
+  }
+
+  /** Resolves once this many requests have arrived. */
+  requests(count: number): Promise<void> {
+    return until(
+      () => `${count} requests`,
+      () => this.arrived.length >= count,
+    );
+  }
+}
