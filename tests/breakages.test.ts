@@ -31,7 +31,7 @@ function misfit(changes: readonly Change[]): string | null {
     for (const text of texts.values()) stripTypeScriptTypes(text);
     return null;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return `${error instanceof Error ? error.message : String(error)}: ${changes[0]!.find}`;
   }
 }
 

@@ -1,8 +1,12 @@
 import { posix } from 'node:path';
 import type { Breakage, Change } from '../breakage.ts';
 import { access } from './access.ts';
+import { append } from './append.ts';
 import { blocks } from './blocks.ts';
+import { client } from './client.ts';
 import { file } from './file.ts';
+import { followers } from './followers.ts';
+import { groups } from './groups.ts';
 import { keys } from './keys.ts';
 import { queue } from './queue.ts';
 import { request } from './request.ts';
@@ -10,7 +14,20 @@ import { webhooks } from './webhooks.ts';
 import { written } from './written.ts';
 
 /** In the order in which an event meets them. */
-const AREAS = [written, request, access, queue, keys, blocks, file, webhooks];
+const AREAS = [
+  client,
+  written,
+  request,
+  access,
+  queue,
+  append,
+  keys,
+  blocks,
+  file,
+  followers,
+  groups,
+  webhooks,
+];
 
 /** All that there are, with whole paths. */
 export const BREAKAGES: readonly Breakage[] = AREAS.flatMap(({ sources, tests, breakages }) =>

@@ -84,7 +84,7 @@ export const queue: Area = {
       breaks: 'A hold forgets what it took before, and gives back only its last piece.',
       find: 'this.#bytes += bytes;',
       replace: 'this.#bytes = bytes;',
-      tests: QUEUE,
+      tests: ['api/request/admission.test.ts'],
     },
   ],
 };

@@ -122,7 +122,7 @@ export const webhooks: Area = {
       breaks: 'The shortest secret that Standard Webhooks allows is refused.',
       find: 'bytes >= SECRET_BYTES_MIN &&',
       replace: 'bytes > SECRET_BYTES_MIN &&',
-      tests: WEBHOOKS,
+      tests: SENDER,
     },
     {
       file: 'webhooks/sender.ts',

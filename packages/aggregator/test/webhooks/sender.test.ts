@@ -143,7 +143,10 @@ test('a target and a secret that cannot be used are refused with what is wrong',
     assert.match(webhookUrlFault(`https://${secret}@example.org`, true) ?? '', /without user/);
   assert.match(webhookUrlFault('http://0x7f.1/', false) ?? '', /not public/);
   assert.equal(webhookUrlFault('http://0x7f.1/', true), undefined);
-  assert.equal(webhookSecretFault(SECRET), undefined);
+  const secretOf = (bytes: number): string => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`;
+  for (const bytes of [24, 32, 64]) assert.equal(webhookSecretFault(secretOf(bytes)), undefined);
+  for (const bytes of [23, 65])
+    assert.match(webhookSecretFault(secretOf(bytes)) ?? '', /24 to 64 random bytes/);
   for (const secret of [
     '',
     'whsec_',

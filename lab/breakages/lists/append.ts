@@ -1,0 +1,133 @@
+import type { Area } from '../breakage.ts';
+
+const BLOCK_STORE = ['store/sqlite/block-store.test.ts'];
+const STORES = ['store/event-store.test.ts'];
+const COMMITS = ['commits/commits.test.ts'];
+
+/** From the consumer's commit to the word of it. */
+export const append: Area = {
+  sources: 'packages/aggregator/src',
+  tests: 'packages/aggregator/test',
+  breakages: [
+    {
+      file: 'consumer/consumer.ts',
+      breaks: 'Every publish of a group is told the verdicts of the first.',
+      find: 'const result = results[i]!;',
+      replace: 'const result = results[i - i]!;',
+      tests: ['consumer/consumer.test.ts'],
+    },
+    {
+      file: 'consumer/consumer.ts',
+      breaks: 'A service that stops does not wait for the commit that is under way.',
+      find: 'await this.#finished;',
+      replace: '',
+      tests: ['consumer/consumer.test.ts'],
+    },
+    {
+      file: 'consumer/consumer.ts',
+      breaks: 'Publishers that never come back are waited for after every second commit.',
+      find: 'this.#gathersToSkip = 2 ** this.#gathersInVain;',
+      replace: 'this.#gathersToSkip = 1;',
+      tests: ['consumer/consumer.test.ts'],
+    },
+    {
+      file: 'consumer/consumer.ts',
+      breaks:
+        'Publishers are answered with the first turn after their append was sent, not after its commit.',
+      find: 'results = await this.#store.append(batches);',
+      replace: `const sent = this.#store.append(batches);
+      await Promise.race([sent, new Promise(setImmediate)]);
+      for (const { batch, resolve } of group) {
+        const { count } = batch;
+        const verdicts = new Uint8Array(count);
+        resolve({ accepted: count, duplicates: 0, conflicts: 0, receivedMs: 0, verdicts, offsets: new Float64Array(count) });
+      }
+      results = await sent;`,
+      tests: ['consumer/consumer.test.ts'],
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'A clock that is set back takes received_at back with it.',
+      find: 'ledger.lastMs = Math.max(this.#now(), ledger.lastMs);',
+      replace: 'ledger.lastMs = this.#now();',
+      tests: STORES,
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'After an append that failed the books count what is not there, and offsets are left out.',
+      find: 'this.#ledger = ledgerBefore;',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'What failed is a duplicate when it is sent again: it is acknowledged and nowhere.',
+      find: 'this.#index.rolledBack();',
+      replace: '',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'A topic that a failed append made is remembered by an id that is not in the file.',
+      find: 'this.#forgetTopics();\n      this.#ledger',
+      replace: 'this.#ledger',
+      tests: BLOCK_STORE,
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'A conflict is told as a duplicate.',
+      find: 'const isConflict = index.digest !== digest;',
+      replace: 'const isConflict = index.digest > digest && index.digest < digest;',
+      tests: STORES,
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'A topic is counted in its first commit only.',
+      find: 'topic.isTouched = false;',
+      replace: '',
+      tests: STORES,
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'After an I/O error the writer goes on writing to a file that it knows nothing of.',
+      find: "if (error.code === 'failed' || !isAsBefore) this.#fail(error);",
+      replace: 'if (!isAsBefore) this.#fail(error);',
+      tests: ['store/sqlite/append.test.ts'],
+    },
+    {
+      file: 'store/sqlite/append.ts',
+      breaks: 'Topics that begin alike and meet in a place of the recent ones are counted as one.',
+      find: 'if (name.length !== end - start) return false;',
+      replace: '',
+      tests: ['store/sqlite/append.test.ts'],
+    },
+    {
+      file: 'store/news-of-append.ts',
+      breaks: 'Dropped events of a batch are told to followers as new ones.',
+      find: 'if (result.verdicts[i] === ACCEPTED) visit(batch, i, result);',
+      replace: 'visit(batch, i, result);',
+      tests: COMMITS,
+    },
+    {
+      file: 'store/news-of-append.ts',
+      breaks: 'An event that was told before is told again.',
+      find: 'if (offset <= above) return;',
+      replace: '',
+      tests: [...COMMITS, 'followers/followers.test.ts'],
+    },
+    {
+      file: 'commits/commits.ts',
+      breaks: 'Late news set the end of the log back.',
+      find: 'if (lastOffset <= known) return;',
+      replace: '',
+      tests: COMMITS,
+    },
+    {
+      file: 'commits/commits.ts',
+      breaks: 'A hole in the news is passed over, and nobody is given the events in it.',
+      find: 'events: after > known ? null : events',
+      replace: 'events',
+      tests: COMMITS,
+    },
+  ],
+};

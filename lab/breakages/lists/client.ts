@@ -1,0 +1,177 @@
+import type { Area } from '../breakage.ts';
+
+const PUBLISH = ['publish.test.ts'];
+const TRANSPORT = ['transport.test.ts'];
+const SUBSCRIBE = ['subscribe.test.ts'];
+const CONSUME = ['consume.test.ts'];
+
+/** What programs publish and read with. */
+export const client: Area = {
+  sources: 'packages/client/src',
+  tests: 'packages/client/test',
+  breakages: [
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A call is told the verdicts of another one in its batch.',
+      find: 'call.resolve(from, results.slice(at, at + to - from));',
+      replace: 'call.resolve(from, results.slice(0, to - from));',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'An event at fault is named by its place in the batch, not in the call.',
+      find: '[{ ...fault, index: from + index }]',
+      replace: '[fault]',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A batch that failed keeps its place in flight.',
+      find: 'this.#inFlight--;',
+      replace: '',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A batch that is refused for another reason than its content is sent again in halves.',
+      find: 'if (parts.length > 1 && CONTENT_REFUSED.has(error.status)) return halves(parts);',
+      replace: 'if (parts.length > 1) return halves(parts);',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A call that alone is too large is given up, though its halves would be taken.',
+      find: 'if (error.status === 413 && middle > from) {',
+      replace: 'if (error.status === 414 && middle > from) {',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A call that was given up is sent all the same.',
+      find: 'if (call.batch === undefined) this.#take(this.#buffered.indexOf(call), 1);',
+      replace: 'if (call.batch === undefined) return;',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A request goes on though nobody waits for any of its calls.',
+      find: 'if (this.#calls.every(({ isSettled }) => isSettled)) this.#controller.abort();',
+      replace: '',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'A batch holds one call more than fits.',
+      find: 'this.#take(0, end === -1 ? this.#buffered.length : end)',
+      replace: 'this.#take(0, end === -1 ? this.#buffered.length : end + 1)',
+      tests: PUBLISH,
+    },
+    {
+      file: 'publish-buffer.ts',
+      breaks: 'Who waits for room waits for ever.',
+      find: 'if (!this.#isFull) for (const go of this.#roomWaiters.splice(0)) go();',
+      replace: '',
+      tests: PUBLISH,
+      hangs: true,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'What can be tried again is not, and what cannot is.',
+      find: 'return error instanceof ChronicleWeaverError && error.retryable;',
+      replace: 'return error instanceof ChronicleWeaverError && !error.retryable;',
+      tests: TRANSPORT,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'A server that asks to be asked later is asked at once.',
+      find: 'error instanceof ProblemError ? error.retryAfterMs : 0',
+      replace: 'error instanceof ProblemError ? 0 * error.retryAfterMs : 0',
+      tests: TRANSPORT,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'A wait that is longer than the time that is left is waited all the same.',
+      find: 'if (performance.now() + waitMs > giveUpAt) {',
+      replace: 'if (performance.now() > giveUpAt) {',
+      tests: TRANSPORT,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'Waits do not grow with the attempts.',
+      find: 'backoffMinMs * 2 ** (attempts - 1)',
+      replace: 'backoffMinMs',
+      tests: TRANSPORT,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'A dead connection is followed for ever.',
+      find: 'linked.setTimeout(quietMs);',
+      replace: 'linked.setTimeout(quietMs * Infinity);',
+      tests: SUBSCRIBE,
+      hangs: true,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'A name of dots asks for another resource.',
+      find: "name === '.' || name === '..' || ",
+      replace: '',
+      tests: ['read.test.ts', ...TRANSPORT],
+    },
+    {
+      file: 'subscribe.ts',
+      breaks: 'Who is cut off before the first event comes back at another end of the log.',
+      find: 'cursor = id ?? cursor;',
+      replace: 'if (data !== undefined) cursor = id ?? cursor;',
+      tests: SUBSCRIBE,
+    },
+    {
+      file: 'subscribe.ts',
+      breaks: 'A line’s end that is cut in two ends the message early.',
+      find: '\\r(?!$)',
+      replace: '\\r',
+      tests: SUBSCRIBE,
+    },
+    {
+      file: 'subscribe.ts',
+      breaks: 'Waits do not begin anew after a stream that went well.',
+      find: 'attempts = 0;\n        cursor',
+      replace: 'cursor',
+      tests: SUBSCRIBE,
+    },
+    {
+      file: 'consume.ts',
+      breaks: 'An event whose lease was lost is given back, and taken from who has it by now.',
+      find: 'if (lost.signal.aborted) return;',
+      replace: '',
+      tests: CONSUME,
+    },
+    {
+      file: 'consume.ts',
+      breaks: 'An event is acknowledged before its handler is done.',
+      find: 'await this.#handler(event, { signal: lost.signal });',
+      replace: 'void this.#handler(event, { signal: lost.signal });',
+      tests: CONSUME,
+    },
+    {
+      file: 'consume.ts',
+      breaks: 'A consumer that stops does not wait for the acknowledgements.',
+      find: 'await this.#acknowledging;\n      clearInterval',
+      replace: 'clearInterval',
+      tests: CONSUME,
+    },
+    {
+      file: 'consume.ts',
+      breaks: 'A handler begins on a lease that has ended.',
+      find: 'if (lease.lost.signal.aborted || performance.now() >= lease.endsAtMs) {',
+      replace: 'if (lease.lost.signal.aborted) {',
+      tests: ['blocked-loop.test.ts', ...CONSUME],
+    },
+    {
+      file: 'consume.ts',
+      breaks: 'Leases are extended when they have ended.',
+      find: 'this.#leaseMs / 3);\n    try',
+      replace: 'this.#leaseMs * 3);\n    try',
+      tests: CONSUME,
+    },
+  ],
+};

@@ -1,0 +1,207 @@
+import type { Area } from '../breakage.ts';
+
+const DISPATCHER = ['groups/dispatcher.test.ts'];
+const STORE = ['store/group-store.test.ts'];
+const WEBHOOKS = ['webhooks/webhooks.test.ts'];
+
+/** Events that are shared among workers, in the process and in the store. */
+export const groups: Area = {
+  sources: 'packages/aggregator/src',
+  tests: 'packages/aggregator/test',
+  breakages: [
+    {
+      file: 'groups/read-ahead.ts',
+      breaks: 'A group loses events where an unrelated commit lands while they are read.',
+      find: 'if (this.#scannedTo === after) this.#scannedTo = lastOffset;',
+      replace: 'this.#scannedTo = lastOffset;',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/read-ahead.ts',
+      breaks: 'What was read for another place, before a seek, is handed out behind it.',
+      find: 'if (this.#scannedTo !== after) return;',
+      replace: '',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/read-ahead.ts',
+      breaks: 'An offer of some events says that all that were read were offered, and the rest are lost.',
+      find: 'upTo: isAll ? this.#scannedTo : events.at(-1)!.offset,',
+      replace: 'upTo: this.#scannedTo,',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/read-ahead.ts',
+      breaks:
+        'Where another process moved the position, what is at hand is offered from a wrong one for ever.',
+      find: 'if (position < this.#position || position > this.#scannedTo) {',
+      replace: 'if (position < this.#position) {',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/dispatcher.ts',
+      breaks: 'A worker that left while it waited holds leases until they run out.',
+      find: `pull.resolve([]);
+      this.#undo(hand);`,
+      replace: 'pull.resolve([]);',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/dispatcher.ts',
+      breaks: 'Where texts cannot be read, what was leased for them is held until it runs out, and counted.',
+      find: `pull.reject(error as Error);
+        this.#undo(hands[i]!);`,
+      replace: 'pull.reject(error as Error);',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/dispatcher.ts',
+      breaks: 'Room that is made while a step finds none is forgotten.',
+      find: 'outstanding >= this.#outstandingMax && !this.#roomCame',
+      replace: 'outstanding >= this.#outstandingMax',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/dispatcher.ts',
+      breaks: 'An event that is due sooner than was known waits for the later time.',
+      find: 'if (dueInMs !== null) this.#nextDueMs = Math.min(this.#nextDueMs, performance.now() + dueInMs);',
+      replace: '',
+      tests: [...DISPATCHER, 'api/groups/groups.test.ts'],
+    },
+    {
+      file: 'groups/dispatcher.ts',
+      breaks: 'What was due when a step failed is not looked for again.',
+      find: 'this.#nextDueMs = 0;\n      throw error;',
+      replace: 'throw error;',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/dispatcher.ts',
+      breaks: 'A service that stops does not answer those who wait.',
+      find: "this.#end ??= 'closed';\n    this.#wake();",
+      replace: "this.#end ??= 'closed';",
+      tests: DISPATCHER,
+      hangs: true,
+    },
+    {
+      file: 'groups/waiting-pulls.ts',
+      breaks: 'Who came last is served first.',
+      find: 'this.#pulls.push(pull);',
+      replace: 'this.#pulls.unshift(pull);',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/shared-steps.ts',
+      breaks: 'Who shares a transaction is told the outcome of its first step.',
+      find: 'resolve(outcomes[i] as never);',
+      replace: 'resolve(outcomes[i - i] as never);',
+      tests: DISPATCHER,
+    },
+    {
+      file: 'groups/pusher.ts',
+      breaks: 'A message that a stop has cut counts as a delivery, and the next start sends another one.',
+      find: "await steps.do('untake', this.#id, leases.takes[0]!);",
+      replace: '',
+      tests: WEBHOOKS,
+    },
+    {
+      file: 'groups/pusher.ts',
+      breaks: 'A stop of the service is told as a failure of the target.',
+      find: '} else if (signal.aborted) {',
+      replace: '} else if (signal.aborted && failure.isGone) {',
+      tests: WEBHOOKS,
+    },
+    {
+      file: 'groups/pusher.ts',
+      breaks: 'A target that asks to be asked later is asked all the same.',
+      find: 'Math.max(drawnMs, Math.min(retryAfterMs, retryMs.at(-1)!))',
+      replace: 'drawnMs',
+      tests: WEBHOOKS,
+    },
+    {
+      file: 'groups/pusher.ts',
+      breaks: 'A redirect counts as taken, and the event is never sent.',
+      find: 'if (status >= 200 && status < 300) return null;',
+      replace: 'if (status >= 200 && status < 400) return null;',
+      tests: WEBHOOKS,
+    },
+    {
+      file: 'groups/pusher.ts',
+      breaks: 'Every process sends the events of a webhook.',
+      find: 'if (!claim.isHeld) await this.#rest(claim.othersForMs);\n        else if',
+      replace: 'if',
+      tests: ['many-instances.test.ts'],
+    },
+    {
+      file: 'store/sqlite/groups/leases.ts',
+      breaks: 'An event is acknowledged on a lease that has ended, though another worker has it.',
+      find: 'dueMs > nowMs && events.has(offset)',
+      replace: 'events.has(offset)',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/take.ts',
+      breaks: 'An event is delivered once more than it may be.',
+      find: 'event.deliveries >= this.#row.deliveries_max',
+      replace: 'event.deliveries > this.#row.deliveries_max',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/take.ts',
+      breaks: 'Where not all that were offered are leased, the others are passed over.',
+      find: 'if (this.#nextFresh === offsets.length) return upTo;',
+      replace: 'if (this.#nextFresh > 0) return upTo;',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/take.ts',
+      breaks: 'What was read ahead before another process moved the position is leased a second time.',
+      find: 'readAhead?.after === row.position',
+      replace: 'readAhead !== undefined && readAhead !== null',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/take.ts',
+      breaks: 'More events are in flight than may be.',
+      find: 'while (this.#nextFresh < fresh.offsets.length && this.outstanding < this.#request.outstandingMax) {',
+      replace: 'while (this.#nextFresh < fresh.offsets.length) {',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/groups.ts',
+      breaks: 'A lease from before a seek acknowledges what comes after it.',
+      find: 'SET position = ?, void_takes = takes, outstanding = 0,',
+      replace: 'SET position = ?, outstanding = 0,',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/leases.ts',
+      breaks: 'A take that is undone counts as a delivery.',
+      find: '{ deliveries: deliveries - 1, bytes }',
+      replace: '{ deliveries, bytes }',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/leases.ts',
+      breaks: 'An event that is given back after its last delivery is not dead until somebody looks.',
+      find: '    this.#rows.bury(nowMs, id);\n    return states;',
+      replace: '    return states;',
+      tests: STORE,
+      survives: 'every step and every view buries first what is dead by now',
+    },
+    {
+      file: 'store/sqlite/groups/dead-letters.ts',
+      breaks: 'A dead event that is replayed has one delivery less than a new one.',
+      find: '{ deliveries: 0, bytes: Number(letter',
+      replace: '{ deliveries: 1, bytes: Number(letter',
+      tests: STORE,
+    },
+    {
+      file: 'store/sqlite/groups/push-steps.ts',
+      breaks: 'What a process that died was sending is not sent again before its lease ends.',
+      find: 'if (!isOwn) this.#leases.untake(nowMs, id, null);',
+      replace: '',
+      tests: [...STORE, ...WEBHOOKS],
+    },
+  ],
+};
