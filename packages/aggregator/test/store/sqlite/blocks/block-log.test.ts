@@ -64,7 +64,7 @@ test('no block holds more events than a reader should unpack, however long their
 test('what was merged no longer counts as fresh: the next merge waits until as much has come again', (t) => {
   const file = openSmall(t);
   for (let i = 0; i < EVENTS_MAX; i++) append(file, ...eventsOf(`a-${i}`, 10));
-  while (file.log.isMergeable) mergeOnce(file);
+  for (let i = 0; i < 3; i++) mergeOnce(file);
   for (let i = 0; i < EVENTS_MAX - 1; i++) {
     append(file, ...eventsOf(`b-${i}`, 10));
     assert.equal(file.log.isMergeable, false);
@@ -95,7 +95,9 @@ test('an append that fails after its block was written leaves nothing for a merg
   );
   append(file, ...eventsOf('after', 10));
   mergeOnce(file);
-  assert.deepEqual(blocksOf(file, 'merged'), [2]);
+  append(file, ...eventsOf('later', 10));
+  mergeOnce(file);
+  assert.deepEqual(blocksOf(file, 'merged'), [2, 1]);
 });
 
 test('the last offset before a time is that of the last commit below it, in fresh and in merged blocks [GRP-3]', (t) => {
