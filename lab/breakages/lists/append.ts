@@ -85,7 +85,7 @@ export const append: Area = {
       breaks: 'A topic is counted in its first commit only.',
       find: 'topic.isTouched = false;',
       replace: '',
-      tests: STORES,
+      tests: ['store/sqlite/append.test.ts'],
     },
     {
       file: 'store/sqlite/append.ts',

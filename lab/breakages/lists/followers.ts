@@ -85,6 +85,7 @@ export const followers: Area = {
       find: 'lastOffset <= offset) + 1',
       replace: 'lastOffset < offset) + 1',
       tests: FOLLOWERS,
+      survives: 'nothing of that piece is above the position, which selectFrom looks at too',
     },
     {
       file: 'live-window.ts',
@@ -122,6 +123,7 @@ export const followers: Area = {
       find: 'resumeAfter ?? Math.max(after, upTo)',
       replace: 'resumeAfter ?? upTo',
       tests: FOLLOWERS,
+      survives: 'a page is asked for only below the end of the log that is known',
     },
     {
       file: 'catch-up.ts',

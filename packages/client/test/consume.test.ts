@@ -147,6 +147,34 @@ test('a handler that takes longer than the lease keeps it [GRP-10]', TIMEOUT, as
   assert.equal((await group()).redeliveries, 0);
 });
 
+test(
+  'a handler that gives up because its lease is lost takes the event from nobody [GRP-11]',
+  TIMEOUT,
+  async (t) => {
+    const { chronicle, name, drain } = await groupOf(t, 1, { lease_ms: 300 });
+    const told: unknown[] = [];
+    let isFirst = true;
+    await drain(
+      async (_event, { signal }) => {
+        if (!isFirst) return;
+        isFirst = false;
+        await chronicle.groups.seek(name, { offset: 'earliest' });
+        await until(
+          () => 'the loss to be told',
+          () => signal.aborted,
+        );
+        throw new Error('given up');
+      },
+      { onError: (error) => told.push(error) },
+    );
+    // By the extension and by the handler; giving back what is not held would be refused and told as well.
+    assert.deepEqual(
+      told.map((error) => (error as { code?: string }).code ?? (error as Error).message),
+      ['lease_expired', 'given up'],
+    );
+  },
+);
+
 test('a lease that is lost is told to the handler and to onError [GRP-11, GRP-14]', TIMEOUT, async (t) => {
   const { chronicle, name, drain } = await groupOf(t, 1, { lease_ms: 300 });
   const told: unknown[] = [];

@@ -90,6 +90,17 @@ test('a stream begins where it is asked to', async (t) => {
   }
 });
 
+test('a cut in the middle of a line’s end takes no event along: the cursor moves with the whole message', async (t) => {
+  const server = await ScriptedServer.start(t, ({ number }) =>
+    number === 1
+      ? streamOf(['id: 7\r\n\r\n', 'id: 8\r', '\ndata: {"off'], 'cut')
+      : streamOf([frame(8)], 'open'),
+  );
+  await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
+  assert.deepEqual(await take(chronicle.subscribe(), 1), [8]);
+  assert.deepEqual(server.arrived.map(cursorOf), [null, '7']);
+});
+
 test('events are read however the bytes are cut and the lines end', async (t) => {
   for (const end of ['\n', '\r\n', '\r']) {
     const bytes = Buffer.from(`: hello${end}${end}${frame(1, end)}${frame(2, end)}${frame(3, end)}${end}`);

@@ -13,6 +13,8 @@ import { batchOf, manyEvents } from '../support/events.ts';
 
 const STAYS = new AbortController().signal;
 const WAIT_MS = 20_000;
+/** For what comes at once, and must not come by looking again some seconds later. */
+const SOON_MS = 3000;
 
 interface DeskOptions {
   /** How deliveries may go, and of what. */
@@ -65,14 +67,27 @@ class Desk<S extends EventStore = MemoryStore> {
     return this.dispatcher.pull(eventsMax, waitMs, signal);
   }
 
+  /** Has reads answer only when the returned function is called. */
+  holdReads(): () => void {
+    let letGo = (): void => {};
+    const held = new Promise<void>((resolve) => (letGo = resolve));
+    const read = this.store.read.bind(this.store);
+    this.store.read = async (query) => {
+      const page = await read(query);
+      await held;
+      return page;
+    };
+    return letGo;
+  }
+
   async acknowledge(events: readonly Delivered[]): Promise<void> {
     const leases = leasesOf(this.#secret, events.map(({ leaseId }) => leaseId)); // prettier-ignore
     await this.steps.do('acknowledge', this.dispatcher.id, leases);
   }
 
-  async giveBack(events: readonly Delivered[]): Promise<void> {
+  async giveBack(events: readonly Delivered[], delayMs = 0): Promise<void> {
     const leases = leasesOf(this.#secret, events.map(({ leaseId }) => leaseId)); // prettier-ignore
-    await this.steps.do('giveBack', this.dispatcher.id, leases, 0);
+    await this.steps.do('giveBack', this.dispatcher.id, leases, delayMs);
   }
 }
 
@@ -91,9 +106,89 @@ async function makeGroup(store: EventStore, change: Partial<Definition> = {}): P
   return created.state;
 }
 
+/** Resolves when a pull that was made has found nothing to do. */
+async function asleep(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+}
+
 function offsetsOf(events: readonly Delivered[]): number[] {
   return events.map(({ offset }) => offset);
 }
+
+test('an event that is due sooner than was known comes to who waits, and no later [GRP-9]', async () => {
+  const desk = await Desk.open();
+  await desk.publish(2);
+  const held = await desk.pull(2);
+  for (const delayMs of [50, 0]) {
+    const waiting = desk.pull(1, SOON_MS);
+    await asleep();
+    await desk.giveBack(held.splice(0, 1), delayMs);
+    assert.equal((await waiting).length, 1);
+  }
+  await desk.dispatcher.close();
+});
+
+test('room that is made while a step finds none is used at once [GRP-18]', async () => {
+  const desk = await Desk.open({ outstandingMax: 1 });
+  const { store, dispatcher } = desk;
+  await desk.publish(2);
+  const apply = store.groups.apply.bind(store.groups);
+  const request = { demands: [1], bytesMax: 1000, readAhead: null, outstandingMax: 1 };
+  // Another process has the first event, and is done with it when our step has looked and its outcome is on the way.
+  const [other] = await apply([['take', dispatcher.id, request]]);
+  let isLeft = true;
+  store.groups.apply = async (steps) => {
+    const outcomes = await apply(steps);
+    if (isLeft && steps.some(([kind]) => kind === 'take')) {
+      isLeft = false;
+      const leases = { takes: Float64Array.of(other!.hands[0]!.take), offsets: Float64Array.of(1) };
+      await apply([['acknowledge', dispatcher.id, leases]]);
+    }
+    return outcomes;
+  };
+  assert.deepEqual(offsetsOf(await desk.pull(1, SOON_MS)), [2]);
+  await dispatcher.close();
+});
+
+test('what was due when a step failed is due for the next one [GRP-8]', async () => {
+  const desk = await Desk.open();
+  const { store } = desk;
+  await desk.publish(1);
+  await desk.giveBack(await desk.pull(1));
+  const apply = store.groups.apply.bind(store.groups);
+  store.groups.apply = () => {
+    store.groups.apply = apply;
+    return Promise.reject(new StoreError('blocked', 'not now'));
+  };
+  await assert.rejects(desk.pull(1, SOON_MS), StoreError);
+  assert.deepEqual(offsetsOf(await desk.pull(1, SOON_MS)), [1]);
+  await desk.dispatcher.close();
+});
+
+test('what was read before a seek is not handed out behind it [GRP-14]', async () => {
+  const desk = await Desk.open();
+  await desk.publish(5);
+  const letGo = desk.holdReads();
+  const pull = desk.pull(10, SOON_MS);
+  await asleep();
+  await desk.steps.do('seek', desk.dispatcher.id, { offset: 4 });
+  letGo();
+  assert.deepEqual(offsetsOf(await pull), [4, 5]);
+  await desk.dispatcher.close();
+});
+
+test('what was read ahead and found no room comes to who asks for less, none of it passed over [GRP-6]', async () => {
+  const desk = await Desk.open({ outstandingMax: 2 });
+  await desk.publish(6);
+  const given: number[] = [];
+  for (const eventsMax of [6, 1, 1, 6]) {
+    const events = await desk.pull(eventsMax, SOON_MS);
+    given.push(...offsetsOf(events));
+    await desk.acknowledge(events);
+  }
+  assert.deepEqual(given, [1, 2, 3, 4, 5, 6]);
+  await desk.dispatcher.close();
+});
 
 test('while as many are in flight as may be, pulls wait until some are acknowledged [GRP-18]', async () => {
   const desk = await Desk.open({ outstandingMax: 10 });
@@ -136,15 +231,7 @@ test('a pull that left is not given what comes, and what was leased for it meanw
 
 test('an event is given though an unrelated commit lands while it is being read [GRP-4]', async () => {
   const desk = await Desk.open({ definition: { topics: ['orders'] } });
-  const { store } = desk;
-  let letGo = (): void => {};
-  const held = new Promise<void>((resolve) => (letGo = resolve));
-  const read = store.read.bind(store);
-  store.read = async (query) => {
-    const page = await read(query);
-    await held;
-    return page;
-  };
+  const letGo = desk.holdReads();
   await desk.publish(2);
   const pull = desk.pull(5, WAIT_MS);
   await new Promise(setImmediate);
@@ -226,8 +313,13 @@ test('a pull is refused with the fault of the store, and the next one is served 
 test('a dispatcher that is closed or whose group is gone answers all who wait and come', async () => {
   const closed = await Desk.open();
   const waiting = closed.pull(1, WAIT_MS);
+  await asleep();
+  let answered: readonly Delivered[] | undefined;
+  const answering = waiting.then((events) => (answered = events));
   await closed.dispatcher.close();
-  assert.deepEqual(await waiting, []);
+  await asleep();
+  assert.deepEqual(answered, [], 'at once');
+  await answering;
   assert.deepEqual(await closed.pull(1, WAIT_MS), []);
 
   const gone = await Desk.open();

@@ -36,3 +36,11 @@ test('topics that begin alike are counted apart, however many there are [READ-9]
   assert.equal(rows.length, others + 1);
   assert.deepEqual({ ...rows[0] }, { name: 'orders', events: others });
 });
+
+test('a topic is counted in each of its commits [READ-9]', (t) => {
+  const file = openFile(join(tempFolder(t), 'events.db'));
+  t.after(() => file.close());
+  for (const id of ['a', 'b', 'c']) file.appender.append(batchOf(eventWith({ event_id: id })));
+  const [topic] = file.db.prepare('SELECT events, last_offset FROM topic').all();
+  assert.deepEqual({ ...topic }, { events: 3, last_offset: 3 });
+});
