@@ -28,10 +28,15 @@ function misfit(changes: readonly Change[]): string | null {
       assert.notEqual(change.replace, change.find);
       texts.set(change.file, text);
     }
-    for (const text of texts.values()) stripTypeScriptTypes(text);
+    for (const [file, text] of texts) {
+      assert.doesNotThrow(
+        () => stripTypeScriptTypes(text),
+        `${file} is no TypeScript with ${changes[0]!.find}`,
+      );
+    }
     return null;
   } catch (error) {
-    return `${error instanceof Error ? error.message : String(error)}: ${changes[0]!.find}`;
+    return error instanceof Error ? error.message : String(error);
   }
 }
 

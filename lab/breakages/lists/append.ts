@@ -69,8 +69,8 @@ export const append: Area = {
     {
       file: 'store/sqlite/append.ts',
       breaks: 'A topic that a failed append made is remembered by an id that is not in the file.',
-      find: 'this.#forgetTopics();\n      this.#ledger',
-      replace: 'this.#ledger',
+      find: 'this.#topics.forget();',
+      replace: '',
       tests: BLOCK_STORE,
     },
     {
@@ -81,7 +81,7 @@ export const append: Area = {
       tests: STORES,
     },
     {
-      file: 'store/sqlite/append.ts',
+      file: 'store/sqlite/topic-rows.ts',
       breaks: 'A topic is counted in its first commit only.',
       find: 'topic.isTouched = false;',
       replace: '',
@@ -95,7 +95,7 @@ export const append: Area = {
       tests: ['store/sqlite/append.test.ts'],
     },
     {
-      file: 'store/sqlite/append.ts',
+      file: 'store/sqlite/topic-rows.ts',
       breaks: 'Topics that begin alike and meet in a place of the recent ones are counted as one.',
       find: 'if (name.length !== end - start) return false;',
       replace: '',
@@ -113,7 +113,7 @@ export const append: Area = {
       breaks: 'An event that was told before is told again.',
       find: 'if (offset <= above) return;',
       replace: '',
-      tests: [...COMMITS, 'followers/followers.test.ts'],
+      tests: ['store/news-of-append.test.ts'],
     },
     {
       file: 'commits/commits.ts',

@@ -86,8 +86,8 @@ export const client: Area = {
     {
       file: 'transport.ts',
       breaks: 'A wait that is longer than the time that is left is waited all the same.',
-      find: 'if (performance.now() + waitMs > giveUpAt) {',
-      replace: 'if (performance.now() > giveUpAt) {',
+      find: 'if (waitMs >= retryTime.leftMs) {',
+      replace: 'if (retryTime.leftMs <= 0) {',
       tests: TRANSPORT,
       hangs: true,
     },

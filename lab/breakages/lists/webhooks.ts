@@ -1,7 +1,6 @@
 import type { Area } from '../breakage.ts';
 
 const SENDER = ['webhooks/sender.test.ts'];
-const WEBHOOKS = ['webhooks/webhooks.test.ts', 'webhooks/targets.test.ts'];
 
 /** One message, signed and sent; and lease ids, which are signed, too. */
 export const webhooks: Area = {

@@ -149,6 +149,20 @@ test('a failed commit refuses its publishes, stores none of them, and the next o
   await consumer.close();
 });
 
+test('a close waits for the commit that is under way', async () => {
+  const { store, queue, consumer } = build();
+  store.hold();
+  const answer = queue.publish(single('a'));
+  while (store.appends === 0) await new Promise(setImmediate);
+  let isClosed = false;
+  const closing = consumer.close().then(() => (isClosed = true));
+  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+  assert.equal(isClosed, false);
+  store.letGo();
+  await closing;
+  assert.equal((await answer).accepted, 1);
+});
+
 test('closing commits and answers what is queued', async () => {
   const { store, queue, consumer } = build();
   store.hold();
