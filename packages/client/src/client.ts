@@ -1,21 +1,13 @@
 import type { EventResult, Payload, StoredEvent } from '@chronicleweaver/protocol';
+import { pathOf } from './address.ts';
+import { isRecord, listIn, parsed, unexpectedAnswer } from './answer.ts';
 import { ChronicleWeaverError, ProblemError } from './errors.ts';
 import { type ConsumeOptions, type Handler, consume } from './consume.ts';
 import { Groups } from './groups.ts';
 import { type BufferLimits, PublishBuffer } from './publish-buffer.ts';
 import { linkSignals, unlessAborted } from './signals.ts';
 import { type SubscribeQuery, subscribe } from './subscribe.ts';
-import {
-  type CallOptions,
-  type RequestOptions,
-  Transport,
-  type TransportOptions,
-  isRecord,
-  listIn,
-  parsed,
-  pathOf,
-  unexpectedAnswer,
-} from './transport.ts';
+import { type CallOptions, type RequestOptions, Transport, type TransportOptions } from './transport.ts';
 
 /** All but `url` may be left out; the defaults stand in parentheses. */
 export interface ClientOptions extends TransportOptions, Partial<BufferLimits> {

@@ -1,5 +1,7 @@
 import type { StoredEvent } from '@chronicleweaver/protocol';
-import { type CallOptions, type Transport, listIn, pathOf } from './transport.ts';
+import { pathOf } from './address.ts';
+import { listIn } from './answer.ts';
+import type { CallOptions, Transport } from './transport.ts';
 
 /** What a group is made of. */
 export interface GroupDefinition {

@@ -17,5 +17,6 @@ export {
 } from './errors.ts';
 export type { BufferLimits } from './publish-buffer.ts';
 export type { SubscribeQuery } from './subscribe.ts';
-export type { CallOptions, Query, RequestOptions, Retry, TransportOptions } from './transport.ts';
+export type { Query } from './address.ts';
+export type { CallOptions, RequestOptions, Retry, TransportOptions } from './transport.ts';
 export type { EventResult, FieldError, Payload, StoredEvent, Verdict } from '@chronicleweaver/protocol';

@@ -1,5 +1,6 @@
 import type { EventResult } from '@chronicleweaver/protocol';
-import { ChronicleWeaverError, ProblemError } from './errors.ts';
+import { ChronicleWeaverError } from './errors.ts';
+import { Batch, Call, type Send } from './publish-batch.ts';
 import { unlessAborted } from './signals.ts';
 
 /**
@@ -9,9 +10,6 @@ import { unlessAborted } from './signals.ts';
  * verdicts of its own events. A call is *buffered* until a batch takes it, then *in flight*, then *settled*: resolved,
  * refused, or given up by its signal. A batch leaves when it is full, when its oldest call has waited `batchDelayMs`,
  * or on a flush, and while fewer than `concurrency` are in flight; what comes meanwhile makes the next one larger.
- *
- * The service refuses a batch as a whole. So where it names the events at fault their calls are refused and the others
- * sent again; where it names none, halves are sent, until the one at fault is alone.
  *
  * Invariants: a call is split only where the service says it is too large; batches leave in the order of the calls;
  * `#events` and `#bytes` count the calls that are not settled, `#bufferedEvents` and `#bufferedBytes` those of
@@ -161,60 +159,9 @@ export class PublishBuffer {
   }
 
   async #deliver(calls: Call[]): Promise<void> {
-    const batch = new Batch(calls);
-    await this.#sendParts(
-      calls.map((call) => ({ call, from: 0, to: call.texts.length })),
-      batch.signal,
-    );
+    await new Batch(calls, this.#send).deliver();
     this.#inFlight--;
     this.#pump();
-  }
-
-  /** Never rejects: whatever happens is told to the calls. */
-  async #sendParts(parts: readonly Part[], signal: AbortSignal): Promise<void> {
-    const live = parts.filter(({ call }) => !call.isSettled);
-    if (live.length === 0) return;
-    const texts = live.flatMap(({ call, from, to }) => call.texts.slice(from, to));
-    let results: EventResult[];
-    try {
-      results = await this.#send(`{"events":[${texts.join(',')}]}`, texts.length, signal);
-    } catch (error) {
-      for (const rest of this.#divide(live, error)) await this.#sendParts(rest, signal);
-      return;
-    }
-    let at = 0;
-    for (const { call, from, to } of live) {
-      call.resolve(from, results.slice(at, at + to - from));
-      at += to - from;
-    }
-  }
-
-  /** Rejects the calls that are at fault and returns the parts that are worth sending again, in the batches to send. */
-  #divide(parts: readonly Part[], error: unknown): Part[][] {
-    if (error instanceof ProblemError) {
-      const others: Part[] = [];
-      let at = 0;
-      for (const part of parts) {
-        const { call, from, to } = part;
-        // oxlint-disable-next-line no-loop-func
-        const own = error.errors.flatMap((fault) => {
-          const index = (fault.index ?? -1) - at;
-          return index >= 0 && index < to - from ? [{ ...fault, index: from + index }] : [];
-        });
-        at += to - from;
-        if (own.length > 0) call.reject(error.narrowedTo(own));
-        else others.push(part);
-      }
-      if (others.length < parts.length) return others.length > 0 ? [others] : [];
-      if (parts.length > 1 && CONTENT_REFUSED.has(error.status)) return halves(parts);
-      const { call, from, to } = parts[0]!;
-      const middle = (from + to) >> 1;
-      if (error.status === 413 && middle > from) {
-        return [[{ call, from, to: middle }], [{ call, from: middle, to }]];
-      }
-    }
-    for (const { call } of parts) call.reject(error);
-    return [];
   }
 }
 
@@ -231,76 +178,4 @@ export interface BufferLimits {
   readonly bufferBytesMax: number;
   /** Whether a call then waits its turn, or is rejected with `buffer_full`. */
   readonly whenFull: 'wait' | 'reject';
-}
-
-/** Publishes a body of `count` events and resolves with as many verdicts. */
-type Send = (body: string, count: number, signal: AbortSignal) => Promise<EventResult[]>;
-
-/** Refusals that are about what was sent, so that a part of it may be taken. */
-const CONTENT_REFUSED: ReadonlySet<number> = new Set([413, 422]);
-
-/** Events of one call from `from` to below `to`. */
-interface Part {
-  readonly call: Call;
-  readonly from: number;
-  readonly to: number;
-}
-
-class Call {
-  readonly texts: readonly string[];
-  readonly bytes: number;
-  readonly verdicts: Promise<EventResult[]>;
-  isSettled = false;
-  batch: Batch | undefined;
-  readonly #results: EventResult[] = [];
-  #missing: number;
-  // The promise's constructor sets both.
-  #resolve!: (results: EventResult[]) => void;
-  #reject!: (reason: unknown) => void;
-
-  constructor(texts: readonly string[]) {
-    this.texts = texts;
-    this.bytes = texts.reduce((sum, text) => sum + ENCODER.encode(text).length, 0);
-    this.#missing = texts.length;
-    this.verdicts = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  resolve(from: number, results: readonly EventResult[]): void {
-    for (const [i, result] of results.entries()) this.#results[from + i] = result;
-    this.#missing -= results.length;
-    if (this.#missing > 0) return;
-    this.isSettled = true;
-    this.#resolve(this.#results);
-  }
-
-  reject(reason: unknown): void {
-    this.isSettled = true;
-    this.#reject(reason);
-  }
-}
-
-/** Calls that travel together. When the last of them was given up, so is the request. */
-class Batch {
-  readonly #calls: readonly Call[];
-  readonly #controller = new AbortController();
-  readonly signal = this.#controller.signal;
-
-  constructor(calls: readonly Call[]) {
-    this.#calls = calls;
-    for (const call of calls) call.batch = this;
-  }
-
-  endIfSettled(): void {
-    if (this.#calls.every(({ isSettled }) => isSettled)) this.#controller.abort();
-  }
-}
-
-const ENCODER = new TextEncoder();
-
-function halves<T>(list: readonly T[]): T[][] {
-  const middle = list.length >> 1;
-  return [list.slice(0, middle), list.slice(middle)];
 }

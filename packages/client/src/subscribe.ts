@@ -1,6 +1,7 @@
 import type { StoredEvent } from '@chronicleweaver/protocol';
+import { parsed } from './answer.ts';
 import type { ChronicleWeaverError } from './errors.ts';
-import { type Transport, isRetryable, parsed } from './transport.ts';
+import { type Transport, isRetryable } from './transport.ts';
 
 /** Which events to follow, and from where. */
 export interface SubscribeQuery {

@@ -1,4 +1,5 @@
-import type { Problem } from '@chronicleweaver/protocol';
+import { type Query, addressOf } from './address.ts';
+import { parsed, problemOf, reasonOf } from './answer.ts';
 import { ChronicleWeaverError, ConnectionError, ProblemError } from './errors.ts';
 import { type Linked, linkSignals, startRetryTime } from './signals.ts';
 
@@ -49,9 +50,6 @@ export interface CallOptions {
   onRetry?: ((retry: Retry) => void) | undefined;
 }
 
-/** Parameters of an address; an array gives its parameter once for each entry, undefined leaves it out. */
-export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-
 /**
  * Speaks HTTP with one service. A request is tried again while that can help: after network errors, timeouts, 408, 429
  * and 5xx, until `retryMs` have passed. That is safe for all there is, since the service keeps each event once.
@@ -98,7 +96,7 @@ export class Transport {
     options: RequestOptions & { accept?: string } = {},
   ): Promise<{ text: string; headers: Headers }> {
     const { requestMs = this.#limits.requestMs, accept = 'application/json', body, query, signal } = options;
-    const url = this.#address(path, query);
+    const url = this.#base + addressOf(path, query);
     const headers: Record<string, string> = { accept, ...this.#headers };
     const init: RequestInit = { method, headers };
     if (body !== undefined) {
@@ -149,7 +147,7 @@ export class Transport {
     const request = `GET ${this.#base}${path}`;
     try {
       linked.setTimeout(this.#limits.requestMs);
-      const response = await this.#fetch(this.#address(path, query), {
+      const response = await this.#fetch(this.#base + addressOf(path, query), {
         headers: this.#headers,
         signal: linked.signal,
       });
@@ -189,16 +187,6 @@ export class Transport {
     const { backoffMinMs, backoffMaxMs } = this.#limits;
     const asked = error instanceof ProblemError ? error.retryAfterMs : 0;
     return asked + Math.random() * Math.min(backoffMaxMs, backoffMinMs * 2 ** (attempts - 1));
-  }
-
-  #address(path: string, query: Query = {}): string {
-    const parameters = new URLSearchParams();
-    for (const [name, value] of Object.entries(query)) {
-      if (value === undefined) continue;
-      for (const one of Array.isArray(value) ? value : [value]) parameters.append(name, String(one));
-    }
-    const text = parameters.toString();
-    return this.#base + path + (text && `?${text}`);
   }
 
   /** @throws the signal's reason, or that of the end, where it comes first */
@@ -249,74 +237,4 @@ export class Transport {
 
 export function isRetryable(error: unknown): error is ChronicleWeaverError {
   return error instanceof ChronicleWeaverError && error.retryable;
-}
-
-/** The text of an answer, parsed. @throws ChronicleWeaverError `unexpected_answer` */
-export function parsed<T>(request: string, text: string, parse: (text: string) => T): T {
-  try {
-    return parse(text);
-  } catch (cause) {
-    throw unexpectedAnswer(request, 'with what is not JSON', cause);
-  }
-}
-
-/** Something answered that is not what was asked for. */
-export function unexpectedAnswer(request: string, what: string, cause?: unknown): ChronicleWeaverError {
-  return new ChronicleWeaverError(
-    'unexpected_answer',
-    `${request} answered ${what}; is that ChronicleWeaver?`,
-    cause,
-  );
-}
-
-/** The list that an answer has under this name. @throws ChronicleWeaverError `unexpected_answer` */
-export function listIn<T>(answer: unknown, name: string): T[] {
-  const list = isRecord(answer) ? answer[name] : undefined;
-  if (Array.isArray(list)) return list as T[];
-  throw unexpectedAnswer('the service', `without ${name}`);
-}
-
-/** @returns the path with each name percent-encoded @throws ChronicleWeaverError `unaddressable` */
-export function pathOf(...names: string[]): string {
-  return names
-    .map((name) => {
-      // fetch takes dots for steps along the path, however they are encoded, and would ask for something else.
-      if (name === '.' || name === '..' || !name.isWellFormed()) {
-        throw new ChronicleWeaverError('unaddressable', `${JSON.stringify(name)} cannot stand in an address`);
-      }
-      return `/${encodeURIComponent(name)}`;
-    })
-    .join('');
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
-}
-
-function problemOf(request: string, response: Response, text: string): ProblemError {
-  const { status, statusText, headers } = response;
-  const retryAfterMs = readRetryAfter(headers.get('retry-after'));
-  let problem: unknown;
-  try {
-    problem = JSON.parse(text);
-  } catch {
-    // A proxy's page: its beginning is all there is to tell.
-  }
-  const isProblem =
-    isRecord(problem) && typeof problem['code'] === 'string' && typeof problem['detail'] === 'string';
-  const told = isProblem ? (problem as Problem) : { detail: text.slice(0, 200) || statusText };
-  return new ProblemError(request, { ...told, status, retryAfterMs });
-}
-
-/** Retry-After, RFC 9110 section 10.2.3: seconds or a date. What is neither counts as not there. */
-function readRetryAfter(header: string | null): number {
-  if (header === null) return 0;
-  const ms = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - Date.now();
-  return ms > 0 ? ms : 0;
-}
-
-/** Node's fetch says only "fetch failed"; the reason is its cause, whose message is empty where two addresses failed. */
-function reasonOf(error: unknown): string {
-  const { message, cause } = error as { message?: string; cause?: { message?: string; code?: string } };
-  return cause?.message || cause?.code || message || String(error);
 }

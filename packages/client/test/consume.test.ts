@@ -1,53 +1,19 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { until } from '../../../lab/program.ts';
 import { SeededRandom } from '../../../lab/random.ts';
 import { manyEvents } from '../../aggregator/test/support/events.ts';
-import {
-  ChronicleWeaver,
-  type ConsumeOptions,
-  type DeliveredEvent,
-  type GroupDefinition,
-  type Handler,
-} from '../src/index.ts';
+import { ChronicleWeaver, type ConsumeOptions, type Handler } from '../src/index.ts';
 import { sharedServer } from './support/shared-server.ts';
 import { CuttingProxy } from './support/cutting-proxy.ts';
+import { groupsOn } from './support/groups.ts';
 
 const FAST = { backoffMinMs: 1, backoffMaxMs: 20, source: 'shop' };
 const TIMEOUT = { timeout: 60_000 };
 
 const server = await sharedServer();
-
-let groups = 0;
-
-/** A group with events e-1 to e-`count` of a topic of its own before it, the first of them at offset `first`. */
-async function groupOf(t: TestContext, count: number, definition: Partial<GroupDefinition> = {}) {
-  const chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
-  t.after(() => chronicle.close());
-  const { results } = await server.publish(...manyEvents(count, () => ({ topic: t.name })));
-  const { name } = await chronicle.groups.create(`workers-${++groups}`, {
-    topics: [t.name],
-    start: 'earliest',
-    ...definition,
-  });
-  const group = () => chronicle.groups.get(name);
-  const drained = () =>
-    until(
-      () => 'the group to be drained',
-      async () => (await group()).lag === 0,
-      40_000,
-    );
-  /** Consumes until nothing is left to do. */
-  const drain = async (handler: Handler, options: ConsumeOptions = {}): Promise<void> => {
-    const stop = new AbortController();
-    const consuming = chronicle.consume(name, handler, { ...options, signal: stop.signal });
-    await drained();
-    stop.abort();
-    await consuming;
-  };
-  return { chronicle, name, first: results?.[0]?.offset ?? 0, group, drained, drain };
-}
+const groupOf = groupsOn(server);
 
 test(
   'what a handler resolves for is acknowledged, in order where it is one at a time [GRP-6, GRP-7]',
@@ -284,62 +250,5 @@ test(
     await sleep(50);
     await chronicle.groups.delete(name);
     await refused;
-  },
-);
-
-test('groups are made, listed and worked on step by step [GRP-1, GRP-4, GRP-15]', TIMEOUT, async (t) => {
-  const { chronicle, name, first, group } = await groupOf(t, 5);
-  const { groups } = chronicle;
-  const definition = { topics: [t.name], start: 'earliest' } as const;
-  assert.equal((await groups.create(name, definition)).name, name);
-  await assert.rejects(groups.create(name, { topics: ['users'] }), {
-    code: 'subscription_differs',
-    status: 409,
-  });
-  assert.ok((await groups.list()).some((one) => one.name === name));
-
-  const leased = await groups.pull(name, { max: 3 });
-  assert.deepEqual(
-    leased.map(({ offset, delivery, topic }: DeliveredEvent) => [offset, delivery, topic]),
-    [first, first + 1, first + 2].map((offset) => [offset, 1, t.name]),
-  );
-  const [a, b, c] = leased.map(({ lease_id }) => lease_id);
-  await groups.extend(name, [a!, b!, c!], { leaseMs: 60_000 });
-  await groups.ack(name, [a!]);
-  await groups.nack(name, [b!], { delayMs: 60_000 });
-  await assert.rejects(groups.ack(name, [b!, c!]), (error: { code: string; errors: { index: number }[] }) => {
-    assert.equal(error.code, 'lease_expired');
-    assert.deepEqual(
-      error.errors.map(({ index }) => index),
-      [0],
-    );
-    return true;
-  });
-  const { acknowledged, returned, lag } = await group();
-  assert.deepEqual({ acknowledged, returned, lag }, { acknowledged: 2, returned: 1, lag: 3 });
-  assert.equal(await groups.seek(name, { offset: first + 4 }), first + 3);
-  assert.deepEqual(
-    (await groups.pull(name)).map(({ offset }) => offset),
-    [first + 4],
-  );
-  assert.deepEqual(await groups.pull(name, { waitMs: 20 }), []);
-});
-
-test(
-  'a group that is pushed is made with its target, and nobody consumes it [HOOK-1, HOOK-9]',
-  TIMEOUT,
-  async (t) => {
-    const push = {
-      url: 'https://example.com/hook',
-      secret: `whsec_${Buffer.alloc(32, 7).toString('base64')}`,
-    };
-    const { chronicle, name, group } = await groupOf(t, 0, { push });
-    const { url, state } = (await group()).push!;
-    assert.deepEqual({ url, state }, { url: push.url, state: 'active' });
-    await chronicle.groups.resume(name);
-    await assert.rejects(
-      chronicle.consume(name, () => {}),
-      { code: 'subscription_pushes', status: 409 },
-    );
   },
 );
