@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Site } from '../lab/aggregator-process.ts';
+import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { OriginalClient, type OriginalEvent, asOriginal, originalEvents } from './support/original-client.ts';
 
 /** A bound of the test against a hang; the benchmarks say how fast it is. */
 const WITHIN_MS = 10_000;
 const TIMEOUT = { timeout: 3 * WITHIN_MS };
 
+/** Of a service in this process: a process of its own costs five times as much, and proves nothing more here. */
 async function client(t: TestContext): Promise<OriginalClient> {
-  return new OriginalClient((await new Site(t).start()).url);
+  return new OriginalClient((await TestServer.start(t)).url);
 }
 
 function batches(events: readonly OriginalEvent[], size: number): OriginalEvent[][] {

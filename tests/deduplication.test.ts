@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
-import { Site } from '../lab/aggregator-process.ts';
+import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
 
 const TIMEOUT = { timeout: 30_000 };
 
+/** Of a service in this process: a process of its own costs five times as much, and proves nothing more here. */
 async function client(t: TestContext): Promise<OriginalClient> {
-  return new OriginalClient((await new Site(t).start()).url);
+  return new OriginalClient((await TestServer.start(t)).url);
 }
 
 test('a publish is answered as the original answered it [PUB-2]', TIMEOUT, async (t) => {
