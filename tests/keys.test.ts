@@ -47,11 +47,11 @@ test(
 
     const second = await keys(site, file, 'create', 'second', '--scope', 'read');
     assert.equal(await status(server, second), 401);
-    await hangUp(server, LEVEL.info, /were read anew/);
+    await hangUp(server, LEVEL.info, /were reloaded/);
     assert.deepEqual([await status(server, first), await status(server, second)], [200, 200]);
 
     assert.equal(await keysCommand(['revoke', 'first'], file, process.stdout, { write: () => true }), 0);
-    await hangUp(server, LEVEL.info, /were read anew/);
+    await hangUp(server, LEVEL.info, /were reloaded/);
     assert.deepEqual([await status(server, first), await status(server, second)], [401, 200]);
 
     writeFileSync(file, '{"keys":[{"name":"second"}]}');
@@ -65,7 +65,7 @@ test(
 
 test('SIGHUP without anything to read anew leaves the service as it is', TIMEOUT, async (t) => {
   const server = await new Site(t).start();
-  await hangUp(server, LEVEL.info, /were read anew/);
+  await hangUp(server, LEVEL.info, /were reloaded/);
   assert.equal(await status(server, 'none'), 200);
   await server.stop();
 });

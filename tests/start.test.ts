@@ -34,7 +34,7 @@ test(
   async (t) => {
     const site = new Site(t);
     const folder = join(site.folder, 'data/');
-    const refused = `DEDUPLICATION_DB_PATH is ${JSON.stringify(folder)}; it takes the path of a file, and this is that of a folder`;
+    const refused = `DEDUPLICATION_DB_PATH is ${JSON.stringify(folder)}; it takes the path of a file, and this is the path of a folder`;
     assert.equal(await complaint(site, { DEDUPLICATION_DB_PATH: folder }), refused);
     assert.equal(await complaint(site, { DEDUPLICATION_DB_PATH: folder }), refused);
     assert.deepEqual(readdirSync(site.folder), [], 'something was made before the settings were checked');

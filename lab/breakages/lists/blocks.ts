@@ -24,8 +24,8 @@ export const blocks: Area = {
     {
       file: 'block-encoder.ts',
       breaks: 'Texts that were not packed are given back before the row with them is written.',
-      find: 'if (body.buffer !== this.#texts.buffer) letGo(this.#texts);',
-      replace: 'letGo(this.#texts);',
+      find: 'if (body.buffer !== this.#texts.buffer) freeMemory(this.#texts);',
+      replace: 'freeMemory(this.#texts);',
       tests: BLOCK_STORE,
     },
     {

@@ -23,9 +23,9 @@ import { VERSION } from './version.ts';
 export interface Aggregator {
   /** Like "http://127.0.0.1:8000". */
   readonly url: string;
-  /** Reads keys and certificate anew. Rejects where one of them cannot be used; then those before stay in force. */
+  /** Reloads keys and certificate. Rejects if one of them cannot be used; then the old ones stay in force. */
   reload(): Promise<void>;
-  /** Takes nothing new, commits and answers what is queued, and lets go of port and file. */
+  /** Accepts nothing new, commits and answers the queued publishes, and closes port and file. */
   close(): Promise<void>;
 }
 
@@ -38,25 +38,25 @@ function isLoopback(address: string): boolean {
 }
 
 /**
- * Connections that may wait to be accepted; the system may allow fewer. One that finds no place tries again after a second;
- * of 1000 streams that were opened at once, Node's own 511 made 255 do so.
+ * Connections that may wait to be accepted; the system may allow fewer. A connection beyond that retries after a
+ * second: with Node's default of 511, 255 of 1000 streams opened at once did so.
  */
 const BACKLOG = 4096;
 
-/** How long requests may go on after the close began before their connections are cut, milliseconds. */
+/** How long requests may continue after a close begins, before their connections are cut, milliseconds. */
 const CLOSE_GRACE_MS = 5_000;
 
-/** What tests set differently. */
+/** Options for tests. */
 export interface AggregatorOptions {
   readonly timeouts?: Timeouts;
   readonly pushTiming?: PushTiming;
-  /** In place of the one that the config names. */
+  /** Replaces the store that the config names. */
   readonly store?: EventStore;
 }
 
 /**
- * Builds the parts in the order in which an event meets them backwards, so that each finds the next one ready, and
- * closes them the other way round. Rejects where the store or the port cannot be had, and then holds neither.
+ * Builds the parts in the reverse of the order in which an event meets them, so that each finds the next one ready,
+ * and closes them the other way round. Rejects if it cannot get the store or the port; then it holds neither.
  */
 export async function startAggregator(
   config: Config,
@@ -83,7 +83,7 @@ export async function startAggregator(
   const api = await buildApi({ ...config, ...parts, timeouts });
 
   const close = async (): Promise<void> => {
-    // A reader of a long answer may be slow; what publishers wait for is committed well before this.
+    // A reader of a long answer may be slow; pending publishes are committed well before this.
     const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
     followers.close();
     const pullsAnswered = groups.close();
@@ -111,7 +111,7 @@ async function subscribing(store: EventStore, push: PushSettings, log: Logger): 
 
 type Told = Pick<ApiParts, 'store' | 'keys' | 'tls' | 'log'>;
 
-/** Logs where it listens and what of it is open to others; returns its address. */
+/** Logs where the service listens and what is open to others; returns its address. */
 function tellStart(api: Api, config: Config, { store, keys, tls, log }: Told): string {
   const { address, port, family } = api.server.address() as AddressInfo;
   const scheme = tls === undefined ? 'http' : 'https';
@@ -130,7 +130,7 @@ function tellStart(api: Api, config: Config, { store, keys, tls, log }: Told): s
   if (!isLoopback(address)) warnOfOpenness(keys, tls, log);
   if (keys === undefined && config.corsOrigins.includes('*')) {
     log.warn(
-      'every page in the browser of whoever reaches this address may publish and read everything: name the origins that ' +
+      'any web page opened where this address can be reached may publish and read everything: list the origins that ' +
         'may in CORS_ORIGINS, or a file of keys in API_KEYS_FILE',
     );
   }
@@ -139,7 +139,7 @@ function tellStart(api: Api, config: Config, { store, keys, tls, log }: Told): s
 }
 
 async function reload(api: Api, config: Config, { keys, log }: Told): Promise<void> {
-  // All is read before any of it counts.
+  // Read everything before any of it takes effect.
   const records = config.apiKeysFile === undefined ? undefined : await readKeyFile(config.apiKeysFile);
   const identity = config.tls && (await readTlsIdentity(config.tls));
   if (records !== undefined) keys?.replace(records);
@@ -147,21 +147,18 @@ async function reload(api: Api, config: Config, { keys, log }: Told): Promise<vo
     api.server.setSecureContext({ cert: identity.cert, key: identity.key });
     warnOfExpiry(identity, log);
   }
-  log.info(
-    { keys: keys?.size, certificateValidTo: identity?.validTo },
-    'keys and certificate were read anew',
-  );
+  log.info({ keys: keys?.size, certificateValidTo: identity?.validTo }, 'keys and certificate were reloaded');
 }
 
 function warnOfOpenness(keys: KeyRing | undefined, tls: TlsIdentity | undefined, log: Logger): void {
   if (keys === undefined) {
     log.warn(
-      'everyone who reaches this address may publish and read everything: name a file of keys in API_KEYS_FILE, or ' +
+      'anybody who can reach this address may publish and read everything: name a file of keys in API_KEYS_FILE, or ' +
         'listen with HOST=127.0.0.1',
     );
   } else if (tls === undefined) {
     log.warn(
-      'keys and events come to this address in clear: set TLS_CERT_FILE and TLS_KEY_FILE, or put what speaks TLS before it',
+      'keys and events reach this address unencrypted: set TLS_CERT_FILE and TLS_KEY_FILE, or put a TLS proxy in front',
     );
   }
 }
@@ -170,6 +167,6 @@ function warnOfExpiry({ validTo }: TlsIdentity, log: Logger): void {
   if (validTo.getTime() > Date.now()) return;
   log.warn(
     { certificateValidTo: validTo },
-    'the certificate in TLS_CERT_FILE has run out; clients will refuse it',
+    'the certificate in TLS_CERT_FILE has expired; clients will refuse it',
   );
 }

@@ -3,14 +3,14 @@ import { sep } from 'node:path';
 import { LIMITS } from '@chronicleweaver/protocol';
 import { EnvFileError, readEnvFile as readFile } from '@chronicleweaver/terminal/env-file';
 
-/** Everything that can be set, checked and frozen. Nothing else reads the environment. */
+/** All settings, checked and frozen. Nothing else reads the environment. */
 export interface Config {
   readonly host: string;
   readonly port: number;
   readonly databasePath: string;
-  /** Undefined where everyone may do everything. */
+  /** Undefined if everybody may do everything. */
   readonly apiKeysFile: string | undefined;
-  /** Undefined where plain HTTP is spoken. */
+  /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
   readonly logLevel: LogLevel;
   readonly bodyBytesMax: number;
@@ -19,7 +19,7 @@ export interface Config {
   readonly followersMax: number;
   readonly readBytesMax: number;
   readonly connectionsMax: number;
-  /** Origins whose pages may call from a browser; `*` is any. */
+  /** Origins whose pages may call from a browser; `*` means any. */
   readonly corsOrigins: readonly string[];
   readonly webhookAllowPrivate: boolean;
 }
@@ -52,12 +52,15 @@ const SETTINGS = [
 ] as const;
 type Setting = (typeof SETTINGS)[number];
 
-/** A variable has a value that it does not take. The message names it, what it got and what it takes, in one line. */
+/** A variable has an invalid value. The message names the variable, its value and what it takes, in one line. */
 export class ConfigError extends Error {}
 
 const MIB = 1024 * 1024;
 
-/** Reads the settings from the environment; throws a ConfigError on the first that is wrong. An empty value is unset. */
+/**
+ * Reads the settings from the environment; throws a ConfigError at the first invalid one. An empty value counts as
+ * unset.
+ */
 export function readConfig(env: Env): Config {
   const config: Config = {
     host: host(env, 'HOST', '127.0.0.1'),
@@ -79,8 +82,8 @@ export function readConfig(env: Env): Config {
 }
 
 /**
- * Puts the variables of `.env` in the working directory, if there is one, into the environment; those that have a value
- * there keep it. Throws a ConfigError where the file cannot be read, or where something in it would be lost.
+ * Adds the variables of `.env` in the working directory, if there is one, to the environment; those that are already
+ * set keep their value. Throws a ConfigError if the file cannot be read, or if something in it would be lost.
  */
 export function readEnvFile(): void {
   try {
@@ -97,7 +100,7 @@ function refusal(name: Setting, value: string, takes: string, verb = 'is'): Conf
   return new ConfigError(`${name} ${verb} ${shown(value)}; it takes ${takes}`);
 }
 
-/** In one line, with an escape for what cannot be seen. */
+/** On one line, with invisible characters escaped. */
 function shown(value: string): string {
   return JSON.stringify(value).replaceAll(/\p{C}|(?! )\p{Z}/gu, (unseen) =>
     unseen.replaceAll(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
@@ -105,8 +108,8 @@ function shown(value: string): string {
 }
 
 /**
- * The value of a variable; undefined where it is not set. What no setting takes is left over from how it was written: the
- * carriage return of another system's line end, a blank that was copied along, quotes in a file whose reader keeps them.
+ * The value of a variable; undefined if it is not set. Refuses remains of how it was written, which no setting takes:
+ * another system's carriage return, a blank copied along, quotes in a file whose reader keeps them.
  */
 function given(env: Env, name: Setting, takes: string): string | undefined {
   const value = env[name];
@@ -118,23 +121,23 @@ function given(env: Env, name: Setting, takes: string): string | undefined {
   return value;
 }
 
-/** Controls, and what is copied along from web pages and other files without being seen. */
+/** Control characters, and invisible ones that are copied along from web pages and other files. */
 const UNSEEN = /[\p{Cc}\u200b\u2028\u2029\ufeff]/u;
 const QUOTED = /^["'`“”‘’«»„].*["'`“”‘’«»]$/u;
 
-/** Whether there is such a host is for the system to say. */
+/** Checks the form only; the system knows whether the host exists. */
 function host(env: Env, name: Setting, fallback: string): string {
   const takes = 'an IP address or a host name, without a port';
   const value = given(env, name, takes);
   if (value === undefined) return fallback;
-  // Systems take the number 0 for every address there is, and 127.1 for a whole one (RFC 6943, 3.1.1).
+  // Systems take the number 0 for all addresses, and 127.1 for a complete one (RFC 6943, 3.1.1).
   const isName =
     /^[a-z\d_]([\w.-]*\w)?\.?$/i.test(value) && !/(^|\.)\d+\.?$/.test(value) && value.length <= 253;
   if (isIP(value) > 0 || isName) return value;
   throw refusal(name, value, takes);
 }
 
-/** The path of a file, as the system takes it: nothing is put in for `~` and variables, as a shell does. */
+/** The path of a file, as the system takes it: `~` and variables are not expanded, as a shell would. */
 function path(env: Env, name: Setting): string | undefined {
   const takes = 'the path of a file';
   const value = given(env, name, takes);
@@ -146,7 +149,7 @@ function path(env: Env, name: Setting): string | undefined {
     throw refusal(name, value, `${takes}, and no URI or other name of a database`);
   }
   if (value.endsWith('/') || value.endsWith(sep) || /(^|[/\\])\.{1,2}$/.test(value)) {
-    throw refusal(name, value, `${takes}, and this is that of a folder`);
+    throw refusal(name, value, `${takes}, and this is the path of a folder`);
   }
   return value;
 }
@@ -160,7 +163,7 @@ function tlsFiles(env: Env): TlsFiles | undefined {
   throw new ConfigError(`TLS_${set}_FILE is set and TLS_${missing}_FILE is not; HTTPS takes both`);
 }
 
-/** A list with commas. An origin is compared as a browser sends it (WHATWG URL, "serialization of an origin"). */
+/** A comma-separated list. An origin is compared as a browser sends it (WHATWG URL, "serialization of an origin"). */
 function origins(env: Env, name: Setting): readonly string[] {
   const takes = 'origins like https://app.example.org, without a path, with commas between them, or *';
   const value = given(env, name, takes);

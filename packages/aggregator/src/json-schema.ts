@@ -1,19 +1,19 @@
 import type * as TypeBox from 'typebox';
 
 /**
- * For Ajv: these schemas are ours, and a test holds them to the schema of schemas, so that no start need compile that, which
- * takes 80 ms.
+ * For Ajv: these schemas are ours, and a test checks them against the meta-schema, so that no start has to compile
+ * that, which takes 80 ms.
  */
 export const OWN_SCHEMAS = { meta: false, validateSchema: false } as const;
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Those that need not be there, known by themselves so that nothing of it stands in the document. */
+/** Optional schemas, remembered by identity, so that no mark of it appears in the document. */
 const optional = new WeakSet<Schema>();
 
 /**
- * TypeBox's builder, as far as it is used here: its types, by which a schema is also a type, and the same JSON Schema, to
- * which a test holds it. TypeBox itself is 709 modules, which took 150 ms of each start, a tenth of it, to make some
+ * The part of TypeBox's builder that is used here: its types, which make a schema a type as well, and the same JSON
+ * Schema, as a test checks. TypeBox itself is 709 modules and took 150 ms, a tenth of each start, to make a few
  * literals.
  */
 export const Type = {
@@ -30,7 +30,7 @@ export const Type = {
     const required = Object.keys(properties).filter((name) => !optional.has(properties[name]!));
     return { type: 'object', ...(required.length > 0 && { required }), properties, ...options };
   },
-  /** A copy: the schema itself may have to be there elsewhere. */
+  /** A copy: elsewhere the schema itself may be required. */
   Optional: (schema: Schema) => {
     const copy = { ...schema };
     optional.add(copy);

@@ -11,16 +11,19 @@ import {
 } from '@chronicleweaver/terminal/stop-signals';
 import { StoreError } from './store/event-store.ts';
 
-/** After a signal the process ends within 10 s, whatever a reader or a disk does. The last second is for the exit itself. */
+/**
+ * After a signal the process ends within 10 s, whatever a reader or a disk does. The last second is for the exit
+ * itself.
+ */
 const EXIT_WITHIN_MS = 9_000;
 
-/** How long after a signal to wait for a start that is nearly done, so that it can be stopped cleanly. */
+/** How long to wait after a signal for a start that is nearly complete, so that it can be stopped cleanly. */
 const START_GRACE_MS = 500;
 
 async function main(): Promise<void> {
   const config = configOrExit();
   const log = pino({ level: config.logLevel });
-  // Before the start: whoever reads in the log that the service runs may stop it at that very moment.
+  // Before the start: somebody may stop the service the moment the log says that it is running.
   const signalled = new Promise<StopSignal>((resolve) => onStopSignal(resolve));
   stopWithNpm(() => log.info('npm, which started this, has ended'));
   const starting = startAggregator(config, log).catch((error: unknown) => {
@@ -31,20 +34,20 @@ async function main(): Promise<void> {
   // With nothing to reread, a closing terminal ends the service as usual; a service manager's reload never does.
   const hasFiles = config.apiKeysFile !== undefined || config.tls !== undefined;
   if (hasFiles || !process.stdout.isTTY) rereadOnHangup(starting, log);
-  // Moving an older file over takes long, and may be killed at any moment.
+  // Migrating an older file takes long, and may be killed at any moment.
   const aggregator = await Promise.race([
     starting,
     signalled.then(() => delay(START_GRACE_MS, null, { ref: false })),
   ]);
   if (aggregator === null) {
-    log.info('stopped before the start was done; the next start goes on from there');
+    log.info('stopped before the start was complete; the next start continues from there');
     process.exit(0);
   }
 
   const signal = await signalled;
-  log.info({ signal }, 'stopping: no new requests, what is queued is committed and answered');
+  log.info({ signal }, 'stopping: no new requests; queued publishes are committed and answered');
   setTimeout(() => {
-    log.error('the stop took too long; what was not answered may not be stored, and may be sent again');
+    log.error('the stop took too long; publishes without an answer may not be stored, and can be sent again');
     process.exit(1);
   }, EXIT_WITHIN_MS).unref();
   try {
@@ -56,7 +59,7 @@ async function main(): Promise<void> {
   }
 }
 
-/** One at a time, so that what the last signal found is what stays in force. */
+/** One at a time, so that the last signal's files take effect. */
 function rereadOnHangup(starting: Promise<Aggregator>, log: Logger): void {
   let reread: Promise<void> = Promise.resolve();
   process.on('SIGHUP', () => {
@@ -79,7 +82,7 @@ function configOrExit(): Config {
   }
 }
 
-/** One line about the setting that is at fault; undefined where none is, and a stack trace says more. */
+/** One line about the setting at fault; undefined if no setting is, when a stack trace says more. */
 function complaintOf(error: unknown, { host, port }: Config): string | undefined {
   if (error instanceof ConfigError) return error.message;
   if (error instanceof StoreError) return `DEDUPLICATION_DB_PATH: ${error.message}`;
@@ -88,9 +91,9 @@ function complaintOf(error: unknown, { host, port }: Config): string | undefined
   if (error.syscall !== 'listen' && error.syscall !== 'getaddrinfo') return undefined;
   switch (error.code) {
     case 'EADDRINUSE':
-      return `APP_PORT is ${port}: ${error.message}; stop what listens there, or name another port`;
+      return `APP_PORT is ${port}: ${error.message}; stop the process that listens there, or choose another port`;
     case 'EACCES':
-      return `APP_PORT is ${port}: ${error.message}; the system gives this port to other users only`;
+      return `APP_PORT is ${port}: ${error.message}; the system reserves this port for other users`;
     default:
       return `HOST is ${JSON.stringify(host)}: ${error.message}; it takes an address of this machine`;
   }

@@ -1,12 +1,12 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Bytes of young buffers let go of between two collections of the young: a millisecond each. */
+/** Bytes of short-lived buffers released between two minor garbage collections, which take a millisecond each. */
 const YOUNG_BYTES_MAX = 4 * 1024 * 1024;
 
 type CollectGarbage = (options: { type: 'minor' }) => void;
 
-// The function is there only for code that is compiled while the flag is set.
+// The function exists only in code compiled while the flag is set.
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as CollectGarbage;
 setFlagsFromString('--no-expose-gc');
@@ -14,8 +14,9 @@ setFlagsFromString('--no-expose-gc');
 let youngBytes = 0;
 
 /**
- * Says that a buffer that lived for a moment was let go of: a body, a group, a page. V8 counts the small object that
- * holds a buffer and hardly the buffer: left to itself each thread keeps 64 MiB of dead ones before it looks.
+ * Reports that a short-lived buffer was released: a body, a group, a page. V8 counts the small object that holds a
+ * buffer, but hardly the buffer itself: left to itself, each thread accumulates 64 MiB of dead ones before it
+ * collects.
  */
 export function releasedYoung(bytes: number): void {
   youngBytes += bytes;
@@ -24,10 +25,10 @@ export function releasedYoung(bytes: number): void {
   collectGarbage({ type: 'minor' });
 }
 
-/** Memory that is nobody else's: Node's pool, of which small buffers are parts, is never here. */
+/** Memory with a single owner. Node's pool, which small buffers share, is never among it. */
 const own = new WeakSet<ArrayBuffer>();
 
-/** A buffer, not filled with zeros, whose memory `letGo` gives back, also through a view on a part of it. */
+/** A buffer, not zero-filled, whose memory `freeMemory` frees, even through a view on part of it. */
 export function ownBuffer(length: number): Buffer<ArrayBuffer> {
   const buffer = Buffer.allocUnsafeSlow(length);
   own.add(buffer.buffer);
@@ -35,12 +36,12 @@ export function ownBuffer(length: number): Buffer<ArrayBuffer> {
 }
 
 /**
- * Gives the memory that a view is on back, now and not when garbage is collected: what lives longer than a moment is
- * found dead only by a collection of everything, which V8 begins for every 64 MiB of buffers. To be called by who has it
- * last, as every other view on it is of no more use. Left alone is what may be a part of something else: neither of
- * `ownBuffer` nor all of its memory.
+ * Frees a view's memory now instead of at the next garbage collection: buffers that survive a minor collection are
+ * only found by a full one, which V8 runs for every 64 MiB of buffers. Only the last user of the memory may call it,
+ * since every other view on it becomes unusable. It leaves alone memory that others may share: a view that is neither
+ * from `ownBuffer` nor covers its whole buffer.
  */
-export function letGo({ buffer, byteLength }: ArrayBufferView): void {
+export function freeMemory({ buffer, byteLength }: ArrayBufferView): void {
   if (!(buffer instanceof ArrayBuffer) || buffer.byteLength === 0) return;
   if (byteLength === buffer.byteLength || own.has(buffer)) buffer.transfer(0);
 }

@@ -1,28 +1,28 @@
-// The one file that is not TypeScript, so that it can run before any other.
+// The only file that is not TypeScript, so that it can run before any other.
 //
-// It makes the process begin anew with other settings for malloc, which reads them from the environment before anything
-// runs; in the same process and in 80 ms. https://man7.org/linux/man-pages/man3/mallopt.3.html
+// It restarts the process in place, with other settings for malloc, which reads them from the environment before anything
+// runs. That takes 80 ms. https://man7.org/linux/man-pages/man3/mallopt.3.html
 //
-// Events live for a moment, in buffers that one thread takes and another gives back. Left to itself glibc keeps such
-// memory for each thread apart: as fast, but 20 to 40 MB more, and 536 MiB in place of 450 under overload. Giving each
-// buffer back to the system at once is no cure: every 4 KiB that are taken anew are a page fault, 13 µs where the kernel is
-// itself virtual, which was as much as all else that an event needs (docs/performance.md).
+// Events live briefly, in buffers that one thread allocates and another frees. By default glibc keeps such memory per
+// thread: just as fast, but 20 to 40 MB more, and 536 MiB instead of 450 under overload. Returning each buffer to the
+// system at once is no better: every 4 KiB allocated again is a page fault, at 13 µs if the kernel is itself virtual, which
+// was as much as everything else that an event needs (docs/performance.md).
 //
-// And it lets the types of the others be stripped once, by the first start, and read from Node's compile cache by every
-// later one and by every thread, which is sooner ready and does not hold a stripper in memory for each. Where no cache
-// can be written all is as without.
+// It also lets the first start strip the types of the other files once. Every later start and every thread reads the result
+// from Node's compile cache, so they are ready sooner and none holds a type stripper in memory. If no cache can be
+// written, everything works as it would without one.
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 
 const MALLOC = {
-  // One heap, so that what the writer's thread gives back is there for the next body.
+  // One heap, so that memory freed by the writer's thread is available to the next body.
   MALLOC_ARENA_MAX: '1',
-  // Bytes from which a buffer is a mapping of its own, and new to the system each time. glibc takes no more than this.
+  // Buffers of this many bytes or more get a mapping of their own, new from the system each time. The most glibc accepts.
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 * 1024),
-  // Bytes that are kept, free, at the end of the heap: some of the largest groups.
+  // Free bytes kept at the end of the heap: room for a few of the largest groups.
   MALLOC_TRIM_THRESHOLD_: String(64 * 1024 * 1024),
 };
-// What somebody has set stays; and what is set here is seen by the new beginning, so there is but one.
+// Keeps anything that is already set. The restarted process finds these set, so it does not restart again.
 if (
   isMainThread &&
   process.platform === 'linux' &&

@@ -78,7 +78,7 @@ const REFUSED: [names: string[], values: string[], takes: string][] = [
   ],
   [PATHS, ['~/x', '~', '~user/x', '$HOME/x', '${HOME}/x', '/srv/$USER/x'], `${FILE} written out: only a shell knows what ~ and $ mean`], // prettier-ignore
   [PATHS, [':memory:', 'file:x', 'file:///x?mode=ro', 'sqlite://x', 'postgres://h/d'], `${FILE}, and no URI or other name of a database`], // prettier-ignore
-  [PATHS, ['/x/data/', 'data/', '/', './', '.', '..', 'data/..', 'data/.'], `${FILE}, and this is that of a folder`], // prettier-ignore
+  [PATHS, ['/x/data/', 'data/', '/', './', '.', '..', 'data/..', 'data/.'], `${FILE}, and this is the path of a folder`], // prettier-ignore
   [PATHS, [' ', ' x', 'x ', 'x\r', 'a\nb', 'x\t', '\u00a0x', 'x\u200b', '\ufeffx'], `${FILE}, without a blank or line end around it`], // prettier-ignore
   [PATHS, ['"x"', "'x'", '“x”'], `${FILE}, without quotes around it`],
   [['HOST'], [' ', '::1 ', '::1\r', '\u00a0::1'], `${HOST}, without a blank or line end around it`],

@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { letGo, ownBuffer } from '../src/released-memory.ts';
+import { freeMemory, ownBuffer } from '../src/released-memory.ts';
 
 test('memory is given back where it is all of a view, or was taken to be given back', () => {
   const whole = new Int32Array(1000);
-  letGo(whole);
+  freeMemory(whole);
   assert.equal(whole.length, 0);
   const part = ownBuffer(10_000).subarray(10, 20);
-  letGo(part);
+  freeMemory(part);
   assert.equal(part.length, 0);
 });
 
 test('memory that a view shares with others is left alone', () => {
   const memory = new Uint8Array(100).fill(7);
-  letGo(memory.subarray(0, 99));
+  freeMemory(memory.subarray(0, 99));
   assert.equal(memory[0], 7);
   const small = Buffer.from('in the pool that Node keeps for small buffers');
   const neighbour = Buffer.from('beside it');
   assert.equal(small.buffer, neighbour.buffer);
-  letGo(small);
+  freeMemory(small);
   assert.equal(neighbour.toString(), 'beside it');
 });

@@ -16,7 +16,7 @@ export const PROBLEMS = {
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   cursor_beyond_end: { status: 409, title: 'The log ends before the cursor' },
   log_restored: { status: 409, title: 'The cursor is not of this log' },
-  subscription_differs: { status: 409, title: 'The group is there with another definition' },
+  subscription_differs: { status: 409, title: 'The group exists with another definition' },
   subscription_pushes: { status: 409, title: 'The events of the group are sent, not pulled' },
   subscription_pulls: { status: 409, title: 'The events of the group are pulled, not sent' },
   subscriptions_full: { status: 409, title: 'There are as many groups as there may be' },

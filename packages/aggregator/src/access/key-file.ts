@@ -9,15 +9,15 @@ import { JsonScanner } from '../event/json-scanner.ts';
 import { OWN_SCHEMAS, Type } from '../json-schema.ts';
 import { SCOPES } from './principal.ts';
 
-/** Every request is compared with every key, which takes some 0.1 µs each. */
+/** Every request is compared with every key, at some 0.1 µs each. */
 const KEYS_MAX = 1000;
 const TOPICS_MAX = 100;
 
 const rateLimit = Type.Object(
   {
-    /** What the key may send in the long run. A request counts as one event, a publish as many as it holds. */
+    /** The key's rate in the long run. A request counts as one event, a publish as all the events it holds. */
     events_per_second: Type.Number({ exclusiveMinimum: 0, maximum: 1e9 }),
-    /** What it may send at once after a rest, events. */
+    /** How many events it may send at once after a pause. */
     burst: Type.Integer({ minimum: 1, maximum: 1_000_000_000 }),
   },
   { additionalProperties: false },
@@ -38,7 +38,7 @@ const keyRecord = Type.Object(
     topics: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: TOPICS_MAX })),
     /** Absent: no limit. */
     rate_limit: Type.Optional(rateLimit),
-    /** When it was made, for people. */
+    /** When it was created, for people. */
     created_at: Type.Optional(Type.String()),
   },
   { additionalProperties: false },
@@ -50,13 +50,13 @@ export const keyFile = Type.Object(
   { additionalProperties: false },
 );
 
-/** A key as the file has it. The secret itself is nowhere. */
+/** A key as stored in the file. The secret itself is not stored anywhere. */
 export type KeyRecord = Static<typeof keyRecord>;
 
-/** The file of keys cannot be read or written, or is not what it should be. The message is one line for the user. */
+/** The file of keys cannot be read or written, or is invalid. The message is one line for the user. */
 export class KeyFileError extends Error {}
 
-/** Compiled at each read: most services have no such file, and their start would wait for it. */
+/** Compiled at each read: most services have no such file, and should not wait for this at the start. */
 const compileKeyFile = () =>
   new Ajv({ ...OWN_SCHEMAS, verbose: true }).compile<Static<typeof keyFile>>(keyFile);
 
@@ -80,7 +80,7 @@ export async function readKeyFile(path: string): Promise<KeyRecord[]> {
   return (value as Static<typeof keyFile>).keys;
 }
 
-/** Throws where the text is no JSON, or has a name twice: of two lists of topics JSON.parse would forget the first. */
+/** Throws if the text is not JSON or repeats a name: of two lists of topics JSON.parse would drop the first. */
 function readJson(text: string): unknown {
   if (text.trim() === '') throw new Error('the file is empty');
   new NamesOnce().check(text);
@@ -101,9 +101,10 @@ class NamesOnce extends JsonScanner {
 }
 
 /**
- * Changes the file in one step: a server that reads it, or a power cut, finds the old keys or the new ones. Makes the file
- * and its folder where there are none, readable to their owner only. Refuses a second change at the same time, since one of
- * the two would be lost. `change` returns the new keys; where it throws, the file stays as it was.
+ * Changes the file in one step: a server that reads it, also after a power cut, finds the old keys or the new ones.
+ * Creates the file and its folder if missing, the file readable only by its owner. Refuses a second change at the
+ * same time, since one of the two would be lost. `change` returns the new keys; if it throws, the file stays as it
+ * was.
  */
 export async function changeKeyFile(path: string, change: (keys: KeyRecord[]) => KeyRecord[]): Promise<void> {
   const next = `${path}.new`;
@@ -136,7 +137,7 @@ export async function changeKeyFile(path: string, change: (keys: KeyRecord[]) =>
   await folder.close();
 }
 
-/** A new secret and its digest for the file. It has 256 random bits, which nobody can guess, so it needs no salt. */
+/** A new secret, and its digest for the file. Nobody can guess its 256 random bits, so it needs no salt. */
 export function newSecret(): { secret: string; sha256: string } {
   const secret = `cw_${randomBytes(32).toString('base64url')}`;
   return { secret, sha256: hash('sha256', secret) };
@@ -161,7 +162,7 @@ function faultOf(value: unknown): string | undefined {
     names.add(name);
     digests.add(digest);
     if (topics !== undefined && scopes.includes('admin')) {
-      return `${name} has the scope admin, which is about all topics, so it can have no topics of its own`;
+      return `${name} has the scope admin, which covers all topics, so it cannot have topics of its own`;
     }
     for (const [j, topic] of (topics ?? []).entries()) {
       const fault = topicPatternFault(topic);

@@ -5,16 +5,16 @@ import { TokenBucket } from 'limiter';
 import type { KeyRecord } from './key-file.ts';
 import type { Principal, Scope } from './principal.ts';
 
-/** Something that a key's owner is still being given: an answer on its way. */
+/** An answer that is still being sent to a key's owner. */
 interface Answer {
   destroy(): void;
 }
 
 /**
- * The keys in force. In: the secret that came with a request, and now and then the file's records anew. Out: the key.
+ * The keys in force. In: the secret of a request, and now and then the file's new records. Out: the key.
  *
- * A record that did not change keeps its key, and with it what it has used of its rate. A key that is gone, or may do
- * something else now, is revoked: it is found no more, and the answers that it is reading are cut.
+ * An unchanged record keeps its key, and with it the use of its rate. A key that was removed or changed is revoked:
+ * it is no longer found, and the answers that it is reading are cut.
  */
 export class KeyRing {
   #keys: readonly Key[] = [];
@@ -28,8 +28,8 @@ export class KeyRing {
   }
 
   /**
-   * The key of this secret. Digests are compared, every one in full and with every key: how long it takes says nothing
-   * about how near a guess came, nor which key it is.
+   * The key with this secret. Compares digests, in full and with every key, so that the time taken reveals neither
+   * how close a guess was nor which key it is.
    */
   find(secret: string): Key | undefined {
     const digest = hash('sha256', secret, 'buffer');
@@ -47,7 +47,7 @@ export class KeyRing {
   }
 }
 
-/** One key: a principal, with what it has used of its rate. */
+/** One key: a principal, and the use of its rate. */
 export class Key implements Principal {
   readonly record: KeyRecord;
   readonly digest: Buffer;
@@ -63,7 +63,7 @@ export class Key implements Principal {
     this.digest = Buffer.from(record.secret_sha256, 'hex');
     this.name = record.name;
     this.scopes = new Set(record.scopes);
-    // Who may use every topic needs no filter.
+    // A key that may use every topic needs no filter.
     this.topicPatterns = record.topics?.includes('>') ? undefined : record.topics;
     this.mayUse = this.topicPatterns === undefined ? () => true : compileTopicPatterns(this.topicPatterns);
     if (record.rate_limit !== undefined) {
@@ -73,22 +73,22 @@ export class Key implements Principal {
     }
   }
 
-  /** Takes a request where the rate allows one and returns 0; otherwise the milliseconds until it does. */
+  /** Counts a request and returns 0 if the rate allows one; otherwise returns the milliseconds until it does. */
   take(): number {
     const bucket = this.#bucket;
     return bucket === undefined || bucket.tryRemoveTokens(1) ? 0 : bucket.getWaitTime(1);
   }
 
   /**
-   * A publish says how many events it has only when it has been read, so it is taken for one and may leave the bucket
-   * below empty: then the next request waits until that is made up for. So a batch of any size gets through, and the
+   * How many events a publish has is known only once it is read, so it first counts as one, and may take the bucket
+   * below zero: then the next request waits until that is made up for. So a batch of any size gets through, and the
    * rate still holds in the long run.
    */
   charge = (events: number): void => {
     if (this.#bucket !== undefined) this.#bucket.content -= events;
   };
 
-  /** Notes an answer that is to end where the key does; the caller says when it is over. */
+  /** Registers an answer to cut when the key is revoked; the caller says when it is over. */
   begun(answer: Answer): void {
     this.#answers.add(answer);
   }

@@ -1,28 +1,28 @@
 /**
- * What a key may do: `publish` events, `read` events and topics and follow them, see the service as a whole (`admin`:
- * metrics and the counts of all topics). None includes another.
+ * What a key may do: `publish` events, `read` and follow events and topics, or see the service as a whole (`admin`:
+ * metrics and the counts of all topics). No scope includes another.
  */
 export const SCOPES = ['publish', 'read', 'admin'] as const;
 
 export type Scope = (typeof SCOPES)[number];
 
-/** Who asks. Every request has one. */
+/** Who makes a request. Every request has one. */
 export interface Principal {
   /** The key's name. */
   readonly name: string;
   readonly scopes: ReadonlySet<Scope>;
-  /** Patterns of the topics that it may read and publish into; undefined is every topic. */
+  /** Patterns of the topics that it may read and publish to; undefined means every topic. */
   readonly topicPatterns: readonly string[] | undefined;
   /** Whether the topic matches one of the patterns. */
   readonly mayUse: (topic: string) => boolean;
-  /** Counts what a request turned out to cost beyond the one event that it was taken for, against the key's rate. */
+  /** Charges the key's rate for what a request turned out to cost beyond its first event. */
   readonly charge: (events: number) => void;
 }
 
 const everyTopic = (): boolean => true;
 const free = (): void => {};
 
-/** Who asks where no keys are in force. */
+/** The principal when no keys are in force. */
 export const ANYONE: Principal = {
   name: 'anyone',
   scopes: new Set(SCOPES),
@@ -31,7 +31,7 @@ export const ANYONE: Principal = {
   charge: free,
 };
 
-/** Who asks for what needs no key, while keys are in force. */
+/** The principal of requests that need no key, while keys are in force. */
 export const STRANGER: Principal = {
   name: 'stranger',
   scopes: new Set(),

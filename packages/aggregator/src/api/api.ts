@@ -7,7 +7,10 @@ import type {
   RawServerDefault,
 } from 'fastify';
 
-/** The HTTP side as its resources see it. It stands alone, so that no resource imports the server that registers it. */
+/**
+ * The HTTP side as its resources see it. It has a file of its own, so that no resource imports the server that
+ * registers it.
+ */
 export type Api = FastifyInstance<
   RawServerDefault,
   RawRequestDefaultExpression,

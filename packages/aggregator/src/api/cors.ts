@@ -2,17 +2,17 @@ import cors from '@fastify/cors';
 import { EPOCH_HEADER } from './epochs.ts';
 import type { Api } from './api.ts';
 
-/** How long a browser may remember what it was allowed, seconds. Chromium takes no more than two hours. */
+/** How long a browser may cache a permission, seconds. Chromium accepts at most two hours. */
 const REMEMBERED_S = 7200;
 
 /**
- * Lets pages of these origins, or of all where one is `*`, call the service from a browser (WHATWG Fetch, 3.2). To be
- * called before keys are asked for: a browser sends none with its question, and a page must be able to read a refusal.
- * Credentials that a browser adds by itself are never wanted, so a page has the key that it was given or none.
+ * Lets pages of these origins (all origins if one is `*`) call the service from a browser (WHATWG Fetch, 3.2). Call
+ * this before keys are checked: a browser's preflight carries none, and a page must be able to read a refusal.
+ * Credentials that a browser adds by itself are not allowed, so a page uses the key that it was given, or none.
  */
 export async function allowOrigins(api: Api, origins: readonly string[]): Promise<void> {
   if (origins.length === 0) return;
-  // The plugin's own route answers nothing: its hook does, whether or not there is such a path.
+  // The plugin's own route answers nothing; its hook answers, whether or not the path exists.
   api.addHook('onRoute', (route) => {
     if (route.url === '*') route.config = { scope: 'open', ...route.config };
   });
@@ -22,7 +22,7 @@ export async function allowOrigins(api: Api, origins: readonly string[]): Promis
     allowedHeaders: ['authorization', 'content-type', 'content-encoding', 'last-event-id'],
     exposedHeaders: [EPOCH_HEADER, 'allow', 'link', 'retry-after', 'www-authenticate'],
     maxAge: REMEMBERED_S,
-    // Strictness would answer any other OPTIONS with what is no problem document.
+    // Strict mode would answer any other OPTIONS request with something other than a problem document.
     strictPreflight: false,
   });
 }

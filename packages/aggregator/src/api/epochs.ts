@@ -1,17 +1,17 @@
 import type { Epoch } from '../store/event-store.ts';
 import { ProblemError } from './request/problems.ts';
 
-/** The header that tells the epoch of what is answered. */
+/** The header with the epoch of an answer. */
 export const EPOCH_HEADER = 'chronicle-epoch';
 
-/** The epoch that new events are of. */
+/** The epoch of new events. */
 export function currentEpoch(epochs: readonly Epoch[]): string {
   return epochs.at(-1)!.name;
 }
 
 /**
- * Throws a ProblemError `log_restored` where the cursor is of an epoch that had ended before it, or of one that this log
- * never had [EPO-2]. Without an epoch nothing can be told.
+ * Throws a ProblemError `log_restored` if the cursor belongs to an epoch that had ended before it, or to one that
+ * this log never had [EPO-2]. Without an epoch nothing can be checked.
  */
 export function requireCursorOf(
   epochs: readonly Epoch[],
@@ -26,9 +26,9 @@ export function requireCursorOf(
   throw new ProblemError(
     'log_restored',
     at >= 0
-      ? `this log was restored from a copy that ends at offset ${next!.afterOffset}, before the cursor ${cursor}: events ` +
-          `behind that end are gone, or have other offsets; read on with after=${next!.afterOffset}; ${now}`
-      : `this log never had the epoch ${JSON.stringify(epoch)}: it is another log, or was restored from an older copy; ` +
-          `read on from an offset that was got in an epoch which it had, or from the beginning; ${now}`,
+      ? `this log was restored from a copy that ends at offset ${next!.afterOffset}, before the cursor ${cursor}: the events ` +
+          `after that are gone, or have other offsets; continue with after=${next!.afterOffset}; ${now}`
+      : `this log never had the epoch ${JSON.stringify(epoch)}: it is a different log, or was restored from an older copy; ` +
+          `continue from an offset obtained in one of its epochs, or from the beginning; ${now}`,
   );
 }

@@ -22,8 +22,8 @@ interface PublishParts {
 
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
 export async function publishRoutes(api: Api, { queue, body }: PublishParts): Promise<void> {
-  // A refusal is handed on like a body and thrown by the handler: where a parser fails, Fastify closes the connection.
-  // Between here and the queue no other body is read: a batch is never counted nowhere.
+  // A refusal is passed on like a body, and the handler throws it: if a parser fails, Fastify closes the connection.
+  // No other body is read between here and the queue, so every batch is always counted somewhere.
   api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
     withBody(raw, queue.budget, body, batchOf).catch((error: unknown) => error),
   );
@@ -35,7 +35,7 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
         summary: 'Publish one event or a batch',
         description:
           'Answered after the events are committed and synced to disk. Send it again whenever no answer came: ' +
-          'what is stored already is dropped and told as a duplicate.',
+          'events that are already stored are dropped and reported as duplicates.',
         tags: ['events'],
         querystring: publishQuery,
         body: publishBody,
@@ -49,15 +49,15 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
     },
     async (request) => {
       if (request.body instanceof Error) throw request.body;
-      // Only a body without a type and without a length comes here unread.
+      // Only a body without a type and a length arrives here unread.
       using owned = request.body instanceof OwnedBatch ? request.body : batchOf(Buffer.alloc(0));
       const batch = owned.events;
-      // The request itself counted as one.
+      // The request itself has already counted as one.
       if (batch.count > 1) request.principal.charge(batch.count - 1);
       requireTopics(request, batch);
       const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
       const answer = answerOf(batch, result, request.query.results === true);
-      // What the socket gave was copied, and is no more than garbage.
+      // The buffer from the socket was copied and is garbage now.
       releasedYoung(batch.bytes.length);
       return answer;
     },

@@ -2,7 +2,7 @@ import { LIMITS, PROBLEMS, VERDICTS, eventSchema } from '@chronicleweaver/protoc
 import type { Static } from 'typebox';
 import { Type } from '../json-schema.ts';
 
-/** The schemas that check requests and shape answers; `/openapi.json` is made from them. */
+/** The schemas that check requests and describe answers; `/openapi.json` is generated from them. */
 
 const topic = Type.String({ minLength: 1, maxLength: LIMITS.topicCharsMax });
 const source = Type.String({ minLength: 1, maxLength: LIMITS.sourceCharsMax });
@@ -17,13 +17,13 @@ const offset = Type.Integer({
 export const publishQuery = Type.Object(
   {
     results: Type.Optional(
-      Type.Boolean({ default: false, description: 'Whether to tell the verdict of each event.' }),
+      Type.Boolean({ default: false, description: 'Whether to return the verdict on each event.' }),
     ),
   },
   { additionalProperties: false },
 );
 
-/** What the event reader takes (api/event-reader.ts): this describes it, the reader checks it. */
+/** What the event reader accepts (event/event-reader.ts): this describes it, the reader checks it. */
 export const publishBody = Type.Union([
   Type.Object(
     { events: Type.Array(Type.Unsafe(eventSchema), { maxItems: LIMITS.batchEventsMax }) },
@@ -37,9 +37,9 @@ export const publishAnswer = Type.Object(
     status: Type.Literal('success'),
     message: Type.String(),
     events_count: count('Events of this publish: accepted + duplicates.'),
-    accepted: count('Stored now.'),
-    duplicates: count('Stored before, so dropped; conflicts are among them.'),
-    conflicts: count('Stored before under the same id with other content, so dropped.'),
+    accepted: count('Stored by this publish.'),
+    duplicates: count('Dropped because they were already stored, including conflicts.'),
+    conflicts: count('Dropped because their id was already stored with other content.'),
     results: Type.Optional(
       Type.Array(
         Type.Object({
@@ -48,7 +48,7 @@ export const publishAnswer = Type.Object(
           verdict: Type.Enum([...VERDICTS]),
           offset,
         }),
-        { description: 'One per event, in order; a dropped event has the offset of the one that was kept.' },
+        { description: 'One per event, in order; a dropped event has the offset of the stored one.' },
       ),
     ),
   },
@@ -57,7 +57,8 @@ export const publishAnswer = Type.Object(
 
 const epoch = Type.String({
   maxLength: 64,
-  description: 'The epoch in which the cursor was got: a cursor that means other events by now is refused.',
+  description:
+    'The epoch in which the cursor was obtained: a cursor that no longer means the same events is refused.',
 });
 
 export const eventsQuery = Type.Object(
@@ -70,17 +71,19 @@ export const eventsQuery = Type.Object(
       Type.Integer({
         minimum: 0,
         maximum: Number.MAX_SAFE_INTEGER,
-        description: 'An offset: only what comes behind it, in the order asked for.',
+        description: 'An offset: only events after it, in the requested order.',
       }),
     ),
     limit: Type.Optional(
       Type.Integer({
         minimum: 1,
         maximum: LIMITS.pageEventsMax,
-        description: 'Events of a page; without it the answer is all events, streamed.',
+        description: 'Events on a page; without it the answer is all events, streamed.',
       }),
     ),
-    order: Type.Optional(Type.Enum(['asc', 'desc'], { default: 'asc', description: 'Of the offsets.' })),
+    order: Type.Optional(
+      Type.Enum(['asc', 'desc'], { default: 'asc', description: 'The order of offsets.' }),
+    ),
     epoch: Type.Optional(epoch),
   },
   { additionalProperties: false },
@@ -93,8 +96,8 @@ export const streamQuery = Type.Object(
       Type.Array(topic, {
         maxItems: LIMITS.groupTopicsMax,
         description:
-          'May stand several times: events of any of these topics. A topic is words between dots; `*` is any one ' +
-          'word, `>` as the last word is one or more of what is left.',
+          'May be repeated: events on any of these topics. A topic is words separated by dots; `*` is any one ' +
+          'word, `>` as the last word is one or more remaining words.',
         examples: [['orders.*', 'payments.>']],
       }),
     ),
@@ -102,14 +105,14 @@ export const streamQuery = Type.Object(
       Type.String({
         default: 'latest',
         description:
-          'An offset, to begin behind it; `earliest`, the whole log; or `latest`, what is to come.',
+          'An offset, to begin after it; `earliest`, for the whole log; or `latest`, for future events only.',
       }),
     ),
     lastEventId: Type.Optional(
       Type.String({
         description:
-          'The same as the header `Last-Event-ID`, which wins over it, for readers that cannot set a header. Wins over ' +
-          '`after`; empty, it is ignored.',
+          'The same as the header `Last-Event-ID`, for readers that cannot set a header. The header overrides it; it overrides ' +
+          '`after`. Ignored if empty.',
       }),
     ),
     epoch: Type.Optional(epoch),
@@ -121,7 +124,7 @@ export type StreamQuery = Static<typeof streamQuery>;
 
 export const streamHeaders = Type.Object({
   'last-event-id': Type.Optional(
-    Type.String({ description: 'The id of the last event received; wins over `lastEventId` and `after`.' }),
+    Type.String({ description: 'The id of the last event received; overrides `lastEventId` and `after`.' }),
   ),
 });
 
@@ -146,7 +149,7 @@ const storedEventSchema = {
 
 export const storedEvent = Type.Unsafe(storedEventSchema);
 
-/** A stored event with further members; `example` gives a value for each. */
+/** A stored event with additional members; `example` gives a value for each. */
 export function storedEventWith(
   title: string,
   properties: Readonly<Record<string, object>>,
@@ -167,7 +170,7 @@ export const eventsAnswer = Type.Object(
     events: Type.Array(storedEvent),
     next: Type.Optional(
       Type.Union([offset, Type.Null()], {
-        description: 'With limit only: the `after` of the next page, null on the last.',
+        description: 'Only with `limit`: the `after` of the next page, null on the last.',
       }),
     ),
   },
@@ -184,29 +187,29 @@ export const topicsAnswer = Type.Object(
   { title: 'TopicsAnswer' },
 );
 
-/** A number about all topics at once; the answer to a key with topics of its own has none of these. */
+/** A number that covers all topics; left out of answers to a key with topics of its own. */
 const whole = (description: string) => Type.Optional(count(`${description} Not for a key with topics.`));
 
 export const statsAnswer = Type.Object(
   {
-    received: whole('Events of all answered publishes: unique_processed + duplicated_dropped.'),
+    received: whole('Events in all answered publishes: unique_processed + duplicated_dropped.'),
     unique_processed: count('Events stored.'),
-    duplicated_dropped: whole('Events dropped, conflicts among them.'),
+    duplicated_dropped: whole('Events dropped, including conflicts.'),
     topics: Type.Array(Type.String(), { description: 'All topics ever seen, sorted.' }),
     uptime: count('Seconds since the start of the process.'),
-    conflicts: whole('Events dropped whose content differed from that of the stored one.'),
-    last_offset: count('The highest offset given so far.'),
+    conflicts: whole('Events dropped whose content differed from the stored event.'),
+    last_offset: count('The highest offset assigned so far.'),
     stored_bytes: whole('Size of the database on disk.'),
-    queued_events: whole('Events that wait for their commit.'),
-    queued_bytes: whole('Memory that they hold.'),
+    queued_events: whole('Events waiting for their commit.'),
+    queued_bytes: whole('Bytes of memory that these hold.'),
     commits: whole('Commits since the start of the process.'),
-    followers: whole('Live streams that are open.'),
+    followers: whole('Open live streams.'),
     version: Type.String(),
-    epoch: Type.String({ description: 'Another one after a restore from a copy.' }),
+    epoch: Type.String({ description: 'Changes when the log is restored from a copy.' }),
   },
   {
     title: 'StatsAnswer',
-    description: 'To a key with topics only what is true of those topics alone.',
+    description: 'A key with topics gets only the numbers of those topics.',
   },
 );
 
@@ -217,7 +220,7 @@ const problem = Type.Object(
     type: Type.String(),
     status: Type.Integer(),
     title: Type.String(),
-    detail: Type.String({ description: 'What happened this time and what to do.' }),
+    detail: Type.String({ description: 'What happened this time, and what to do.' }),
     code: Type.Enum(Object.keys(PROBLEMS)),
     errors: Type.Optional(
       Type.Array(
@@ -231,12 +234,12 @@ const problem = Type.Object(
         }),
       ),
     ),
-    done: Type.Optional(count('Of a request about leases: how many were good, for which it was done.')),
+    done: Type.Optional(count('For a request about leases: how many held, and were done.')),
   },
   { title: 'Problem', description: 'RFC 9457' },
 );
 
-/** The answers that a resource gives when it refuses, for the OpenAPI document. */
+/** The refusals of a resource, for the OpenAPI document. */
 export function problems(...statuses: number[]) {
   return Object.fromEntries(
     statuses.map((status) => {

@@ -39,28 +39,28 @@ export interface ApiParts {
   readonly commits: Commits;
   readonly followers: Followers;
   readonly groups: Groups;
-  /** Undefined where no keys are in force. */
+  /** Undefined if no keys are in force. */
   readonly keys: KeyRing | undefined;
-  /** Undefined where plain HTTP is to be spoken. */
+  /** Undefined for plain HTTP. */
   readonly tls: TlsIdentity | undefined;
   readonly log: Logger;
-  /** Bytes of a request body, counted after it was unpacked. */
+  /** Bytes of a request body, counted after decompression. */
   readonly bodyBytesMax: number;
   readonly connectionsMax: number;
-  /** Bytes that answers under way to readers may hold, all together. */
+  /** Bytes that all answers under way to readers may hold together. */
   readonly readBytesMax: number;
   readonly timeouts: Timeouts;
-  /** Whose pages may call from a browser. */
+  /** Origins whose pages may call from a browser. */
   readonly corsOrigins: readonly string[];
-  /** Whether webhooks may lead to addresses that are not public. */
+  /** Whether webhooks may be sent to addresses that are not public. */
   readonly webhookAllowPrivate: boolean;
 }
 
-/** The HTTP side: every resource, and for all that goes wrong a problem document. It does not listen yet. */
+/** The HTTP side: every resource, and a problem document for everything that goes wrong. It does not listen yet. */
 export async function buildApi(parts: ApiParts): Promise<Api> {
   const { queue, consumer, store, commits, followers, groups, keys, tls, log } = parts;
   const { bodyBytesMax, connectionsMax, readBytesMax, corsOrigins, webhookAllowPrivate, timeouts } = parts;
-  // Fastify speaks of every address it listens on; the start is logged once, with all that matters.
+  // Fastify logs every address that it listens on; we log the start once, with all that matters.
   const frameworkLog: FastifyBaseLogger = log.child(
     {},
     { level: log.isLevelEnabled('warn') ? 'warn' : log.level },
@@ -68,27 +68,27 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   const http = {
     headersTimeout: timeouts.headersMs,
     connectionsCheckingInterval: timeouts.checkedEveryMs,
-    // refuseBadAddresses does, with a problem document.
+    // refuseBadAddresses checks it, and answers with a problem document.
     requireHostHeader: false,
   };
   const https = tls && { ...http, cert: tls.cert, key: tls.key, handshakeTimeout: timeouts.headersMs };
   const options = {
     loggerInstance: frameworkLog,
     logController: new LogController({ disableRequestLogging: true }),
-    // No request is logged as such, so none needs a logger of its own: 2 µs each.
+    // Requests are not logged, so none needs a logger of its own, at 2 µs each.
     childLoggerFactory: (logger: FastifyBaseLogger) => logger,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
-    // A character takes up to 12 characters of an address.
+    // One character takes up to 12 in a URL.
     routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
-    // With these Fastify does not even load its own, which would be a third of the start.
+    // With these Fastify does not load its own, which would take a third of the start.
     schemaController: { compilersFactory: { buildValidator: neverBuilt, buildSerializer: neverBuilt } },
     frameworkErrors: answerError,
     clientErrorHandler: answerClientError,
-    // refuseOnceClosing does, with a problem document.
+    // refuseOnceClosing answers, with a problem document.
     return503OnClosing: false,
   };
-  // Fastify's types tell the two servers apart; nothing else here does.
+  // Only Fastify's types distinguish the two servers here.
   const served = https === undefined ? { ...options, http } : ({ ...options, https } as typeof options);
   const api: Api = Fastify(served).withTypeProvider<TypeBoxTypeProvider>();
   guardConnections(api.server, connectionsAllowed(connectionsMax, log), log);
@@ -96,7 +96,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   api.removeAllContentTypeParsers();
   api.setErrorHandler(answerError);
   api.setValidatorCompiler(compileParameters);
-  // The schemas of answers are for the document, and tests hold every answer to it.
+  // The schemas of answers are for the document; tests check every answer against it.
   api.setSerializerCompiler(() => JSON.stringify);
 
   await allowOrigins(api, corsOrigins);
@@ -122,7 +122,7 @@ function neverBuilt(): never {
   throw new Error('a route was registered before its compilers were set');
 }
 
-/** 503 from the moment a close began; a request that came before it is still answered. */
+/** Answers 503 once a close has begun; earlier requests are still answered. */
 function refuseOnceClosing(api: Api): void {
   let closing = false;
   api.addHook('preClose', async () => {
@@ -138,13 +138,13 @@ function refuseOnceClosing(api: Api): void {
 }
 
 /**
- * HTTP/1.1 wants a Host, though nothing here depends on it (RFC 9112, 3.2). The router decodes the path and refuses what
- * it cannot; of the query it would leave that as it came.
+ * HTTP/1.1 requires a Host header, though nothing here depends on it (RFC 9112, 3.2). The router refuses a path that
+ * it cannot decode, but would leave such a query as it is.
  */
 function refuseBadAddresses(api: Api): void {
   api.addHook('onRequest', ({ url, raw }, _reply, done) => {
     if (raw.headers.host === undefined && raw.httpVersionMinor === 1) {
-      return done(new ProblemError('invalid_request', 'HTTP/1.1 wants a Host header'));
+      return done(new ProblemError('invalid_request', 'HTTP/1.1 requires a Host header'));
     }
     const start = url.indexOf('?');
     if (start < 0 || !url.includes('%', start)) return done();
@@ -159,8 +159,8 @@ function refuseBadAddresses(api: Api): void {
 }
 
 /**
- * What stands behind another request on its connection begins once that is answered: a thousand of them fit one packet,
- * and each could hold a page. Publishes share a commit and are bounded by the queue.
+ * A pipelined request begins once the one before it is answered: a packet can hold a thousand requests, and each
+ * could hold a page. Publishes are exempt: they share a commit and the queue bounds them.
  */
 function answerInTurn(api: Api): void {
   api.addHook('onRequest', (request, { raw }, done) => {
@@ -169,7 +169,7 @@ function answerInTurn(api: Api): void {
   });
 }
 
-/** Notes which methods each path takes, as routes are registered. */
+/** Records the methods of each path as its routes are registered. */
 function noteRoutes(api: Api): Map<string, Set<string>> {
   const methodsByPath = new Map<string, Set<string>>();
   api.addHook('onRoute', ({ url, method }) => {
@@ -180,7 +180,7 @@ function noteRoutes(api: Api): Map<string, Set<string>> {
   return methodsByPath;
 }
 
-/** 405 for a known path with any other method that HTTP has, 404 for an unknown path; either before a body is read. */
+/** Answers 405 for a known path with any other HTTP method, 404 for an unknown path, both before a body is read. */
 function refuseTheRest(api: Api, methodsByPath: ReadonlyMap<string, ReadonlySet<string>>): void {
   for (const [url, methods] of methodsByPath) {
     if (url.includes('*') || (url !== '/' && url.endsWith('/'))) continue;

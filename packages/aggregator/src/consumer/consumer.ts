@@ -5,32 +5,35 @@ import type { PublishQueue, QueuedPublish } from '../queue/publish-queue.ts';
 import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-store.ts';
 
 /**
- * Events and bytes of one commit. A sync costs the same for one event as for thousands; beyond these the gain is small
- * and the first publish of a group waits for the last.
+ * Events and bytes of one commit. A sync costs the same for one event as for thousands. Beyond these bounds the gain
+ * is small, and the first publish of a group waits for the last.
  */
 const GROUP_EVENTS_MAX = 16_384;
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 
-/** How long publishers that were just answered are waited for: at most so much of a commit, and so many milliseconds. */
+/**
+ * How long to wait for publishers that were just answered: at most this share of a commit's time, and this many
+ * milliseconds.
+ */
 const GATHER_SHARE_MAX = 0.5;
 const GATHER_MS_MAX = 2;
-/** Each wait in vain doubles the commits until the next one; up to 64 of them. */
+/** Each wait in vain doubles the number of commits until the next wait, up to 64. */
 const GATHERS_IN_VAIN_MAX = 6;
 
-/** How often the log tells of commits while all of them fail, milliseconds: it may lie on the disk that is full. */
+/** How often failures are logged while all commits fail, milliseconds: the log may be on the disk that is full. */
 const FAILURES_LOGGED_EVERY_MS = 10_000;
 
-/** How often dropped events are summed up in the log, milliseconds. */
+/** How often the log gets a summary of dropped events, milliseconds. */
 const DROPS_LOGGED_EVERY_MS = 10_000;
 
 /**
- * The only one that appends. In: what waits in the queue. Out: each publish's result, after the commit that holds it,
- * What was committed is told by the store.
+ * The only one that appends. In: the queued publishes. Out: each publish's result, after the commit that holds it.
+ * The store tells what was committed.
  *
- * A turn takes all that came while the turn before was committing and appends it in one transaction: the more
- * publishers there are at once, the more events share a sync (group commit). Nobody is answered before the commit: an
- * answer before it could promise an event that a crash loses. Where a commit fails, all of its publishes are refused,
- * none of their events is stored, and the next turn tries anew.
+ * Each turn takes everything that arrived while the previous turn was committing, and appends it in one transaction:
+ * the more publishers there are at once, the more events share a sync (group commit). Nobody is answered before the
+ * commit, because such an answer could promise an event that a crash loses. If a commit fails, all of its publishes
+ * are refused, none of their events is stored, and the next turn tries again.
  */
 export class Consumer {
   readonly #queue: PublishQueue;
@@ -40,7 +43,7 @@ export class Consumer {
   #commitsMade = 0;
   #gathersInVain = 0;
   #gathersToSkip = 0;
-  /** Commits that failed since the last that did not. */
+  /** Commits that failed since the last success. */
   #failed = 0;
   #failureLoggedMs = 0;
   #dropped = 0;
@@ -59,7 +62,7 @@ export class Consumer {
     return this.#commitsMade;
   }
 
-  /** Commits and answers what is queued, takes nothing new, and ends. */
+  /** Commits and answers the queued publishes, accepts no more, and ends. */
   async close(): Promise<void> {
     this.#queue.close();
     await this.#finished;
@@ -78,14 +81,14 @@ export class Consumer {
   }
 
   /**
-   * Publishers that send one publish after another are back within moments of their answer. Without this wait, those
-   * that came during a commit and those that it answered would take turns, in two commits instead of one. Where they do
-   * not come back, the wait would only delay who is there and keep a core busy, so it is tried ever more rarely.
+   * Publishers that send one publish after another return within moments of their answer. Without this wait, those
+   * that arrived during a commit and those that it answered would take turns, in two commits instead of one. If they
+   * do not return, the wait only delays the others and keeps a core busy, so it is tried ever more rarely.
    */
   async #gather(answered: number, commitMs: number): Promise<void> {
     const waiting = this.#queue.waiting;
     const expected = waiting + answered;
-    // One publisher alone has nobody to share with.
+    // A single publisher has nobody to share with.
     if (expected === 1) return;
     const isTried = this.#gathersToSkip === 0;
     const waitMs = isTried ? Math.min(commitMs * GATHER_SHARE_MAX, GATHER_MS_MAX) : 0;

@@ -1,4 +1,4 @@
-import { letGo } from '../released-memory.ts';
+import { freeMemory } from '../released-memory.ts';
 
 /**
  * The events of one publish on their way from the api to the store: parsed, checked, and flat, so that a batch crosses
@@ -68,7 +68,7 @@ export class OwnedBatch implements Disposable {
     const { bytes, spans, timesMs } = this.#events;
     this.#events = null;
     if (bytes.length < RELEASED_BYTES_MIN) return;
-    for (const memory of [bytes, spans, timesMs]) letGo(memory);
+    for (const memory of [bytes, spans, timesMs]) freeMemory(memory);
   }
 }
 

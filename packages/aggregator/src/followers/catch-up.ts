@@ -1,20 +1,20 @@
 import type { EventStore, TopicFilter } from '../store/event-store.ts';
 import type { Commits } from '../commits/commits.ts';
 
-/** Some of what comes next for a follower. */
+/** A page of what comes next for a follower. */
 export interface Page {
-  /** What is meant above the position that was asked for, framed; may be empty. */
+  /** The follower's events above the requested position, framed; may be empty. */
   readonly bytes: Uint8Array;
-  /** Up to where that is all. */
+  /** The offset up to which that is complete. */
   readonly position: number;
 }
 
-/** Pages that are read at once, so that whoever else reads from the store has a turn soon. */
+/** Pages read at once; bounds how long other readers of the store wait for their turn. */
 const READS_MAX = 4;
 
 /**
- * Reads from the store for followers that are behind, a page at a time. Those who ask for the same page while it is being
- * read, as all do who come back after a restart, get the same memory. The others wait in the order in which they came.
+ * Reads pages from the store for followers that are behind. Requests for a page that is already being read, as from
+ * all who reconnect after a restart, share its memory. Other reads wait their turn, in order of arrival.
  */
 export class CatchUp {
   readonly #store: EventStore;
@@ -30,7 +30,7 @@ export class CatchUp {
     this.#pageBytesMax = pageBytesMax;
   }
 
-  /** @param key the same for the same filter, and for no other */
+  /** @param key identifies the filter */
   page(filter: TopicFilter, key: string, after: number): Promise<Page> {
     const place = `${after} ${key}`;
     let page = this.#pages.get(place);

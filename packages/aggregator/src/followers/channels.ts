@@ -3,21 +3,23 @@ import { compileTopicFilter } from '../store/topic-filter.ts';
 import type { Channel } from './follower.ts';
 import { TopicRoutes } from './topic-routes.ts';
 
-/** Topics of which it is remembered whether anybody follows them. */
+/** Topics for which it is remembered whether anybody follows them. */
 const WANTED_TOPICS_MAX = 10_000;
 
-/** The channels that somebody follows, one for each filter. In: who comes and goes. Out: which channels a topic is meant for. */
+/**
+ * The channels with followers, one for each filter. In: followers that join and leave. Out: the channels of a topic.
+ */
 export class Channels {
   readonly #byKey = new Map<string, Channel>();
   readonly #routes = new TopicRoutes<Channel>();
-  /** Of some topics, whether anybody follows them now; forgotten when a channel comes or goes. */
+  /** Whether anybody follows a topic now, for some topics; cleared when a channel comes or goes. */
   readonly #wanted = new Map<string, boolean>();
 
   all(): Iterable<Channel> {
     return this.#byKey.values();
   }
 
-  /** One follower more. A channel that is new begins at the offset. */
+  /** Adds a follower. A new channel begins at the offset `since`. */
   join(filter: TopicFilter, since: number): Channel {
     const key = keyOf(filter);
     let channel = this.#byKey.get(key);
@@ -31,7 +33,7 @@ export class Channels {
     return channel;
   }
 
-  /** One follower less; a channel without any is gone. */
+  /** Removes a follower, and its channel with the last one. */
   leave(channel: Channel): void {
     channel.followers -= 1;
     if (channel.followers > 0) return;
@@ -40,12 +42,12 @@ export class Channels {
     this.#wanted.clear();
   }
 
-  /** The channels that the topic is meant for. */
+  /** The channels whose filter the topic passes. */
   route(topic: string): Channel[] {
     return [...this.#routes.candidates(topic)].filter(({ isMeant }) => isMeant(topic));
   }
 
-  /** Whether there is any. */
+  /** Whether there is any such channel. */
   isWanted(topic: string): boolean {
     let isWanted = this.#wanted.get(topic);
     if (isWanted === undefined) {
@@ -57,7 +59,7 @@ export class Channels {
   }
 }
 
-/** The same for the same filter, and for no other. */
+/** Identifies the filter. */
 export function keyOf(filter: TopicFilter): string {
   return JSON.stringify(filter);
 }

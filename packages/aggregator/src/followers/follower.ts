@@ -1,27 +1,26 @@
 import type { Writable } from 'node:stream';
 import type { TopicFilter } from '../store/event-store.ts';
 
-/** All who follow the same topics. What is picked for one is written to all of them. */
+/** All followers of the same topics. Events are selected once and written to all of them. */
 export interface Channel {
   readonly key: string;
   readonly filter: TopicFilter;
   readonly isMeant: (topic: string) => boolean;
-  /** From here on the window has what is meant: before, nobody may have wanted it. */
+  /** The window has this channel's events from here on; earlier ones may have had no followers. */
   readonly since: number;
-  /** Those of its followers that are given what comes, as it comes. */
+  /** Its followers that are given events as they come. */
   readonly live: Set<Follower>;
   /** Followers in any state. */
   followers: number;
 }
 
 /**
- * The writing end of one live stream. In: bytes, in order, each with the offset that they reach to. Out: the reader's
- * stream.
+ * The writing end of one live stream. In: bytes, in order, with the offset that they reach. Out: the reader's stream.
  *
- * It is *open*, and then either *full* (the stream holds what its reader has not taken, so nothing more is given) or
- * not; then it has *ended*, for good. Everything that is meant up to `position` was written, once and in order, and
- * nothing above it: that is the cursor that the reader resumes from. While it is full it holds the bytes that made it
- * full, which is less than the stream's high water mark and one piece.
+ * It is *open*, and then either *full* (its reader lags, so nothing more is given to it) or not, until it has *ended*
+ * for good. All of its events up to `position` were written, once and in order, and none above: `position` is the
+ * cursor that the reader resumes from. While full it holds the bytes that made it full: less than the stream's high
+ * water mark and one piece.
  */
 export class Follower {
   readonly channel: Channel;
@@ -39,7 +38,7 @@ export class Follower {
       this.#fullSinceMs = null;
       this.#changed?.();
     });
-    // A reader that leaves is no fault of ours, however it leaves.
+    // A reader that leaves, however it does, is no error of ours.
     out.on('error', () => out.destroy());
     out.on('close', () => {
       this.#isEnded = true;
@@ -56,7 +55,7 @@ export class Follower {
     return this.#fullSinceMs !== null;
   }
 
-  /** Since when it is full, in milliseconds of the process's clock, or null. */
+  /** Since when it has been full, in milliseconds of the process's monotonic clock, or null. */
   get fullSinceMs(): number | null {
     return this.#fullSinceMs;
   }
@@ -65,19 +64,22 @@ export class Follower {
     return this.#isEnded;
   }
 
-  /** Writes what is meant above the position, up to another; null where nothing is. Nothing after the end. */
+  /**
+   * Writes the follower's events above its position up to a new one; null if there are none. Does nothing after the
+   * end.
+   */
   give(bytes: Uint8Array | null, position: number): void {
     if (this.#isEnded) return;
     this.#position = position;
     if (bytes !== null && bytes.length > 0) this.#write(bytes);
   }
 
-  /** Writes something that is no event. */
+  /** Writes something other than an event. */
   say(bytes: Uint8Array): void {
     if (!this.#isEnded) this.#write(bytes);
   }
 
-  /** Resolves when it is no longer full, or has ended. */
+  /** Resolves once it is no longer full, or has ended. */
   async emptied(): Promise<void> {
     while (this.isFull && !this.#isEnded) {
       await new Promise<void>((resolve) => (this.#changed = resolve));
@@ -85,14 +87,16 @@ export class Follower {
     }
   }
 
-  /** Ends the stream; what its reader has not taken by now is cut off, to be read again from the position. */
+  /**
+   * Ends the stream. Anything its reader has not taken by now is cut off, to be read again from the reader's cursor.
+   */
   end(): void {
     this.#isEnded = true;
     if (this.isFull) this.#out.destroy();
     else this.#out.end();
   }
 
-  /** Ends the stream in the middle, so that its reader comes back. */
+  /** Breaks the stream off, so that its reader reconnects. */
   cut(): void {
     this.#isEnded = true;
     this.#out.destroy();

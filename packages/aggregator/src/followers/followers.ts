@@ -9,29 +9,29 @@ import { LiveWindow, selectFrom } from './live-window.ts';
 import { type Share, sharesOf } from './shares.ts';
 
 export interface FollowersOptions {
-  /** Followers at once. */
+  /** At most this many followers at once. */
   readonly followersMax: number;
-  /** How often each is written to, whether or not there are events, milliseconds. */
+  /** How often every stream is written to, with or without events, milliseconds. */
   readonly heartbeatMs?: number;
-  /** How long one may leave untaken what it was given, milliseconds. */
+  /** How long a reader may stop reading before its stream is cut, milliseconds. */
   readonly stalledMs?: number;
-  /** Bytes of the newest events that are kept encoded while anybody follows. */
+  /** Bytes of the newest events kept encoded while there are followers. */
   readonly windowBytesMax?: number;
-  /** Bytes that a follower is given at once, from the window or the store, unless it is one event that is larger. */
+  /** Bytes given to a follower at once, from the window or the store, except that a single event may be larger. */
   readonly pieceBytesMax?: number;
 }
 
-/** Proxies close a connection that is silent for a minute, some for half of that. */
+/** Proxies close a connection after a minute of silence, some after half a minute. */
 const HEARTBEAT_MS = 15_000;
 const STALLED_MS = 60_000;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
-/** Who has stopped reading holds a piece, so it is small. */
+/** A reader that has stopped reading ties up a piece, so pieces are small. */
 const PIECE_BYTES_MAX = 64 * 1024;
 
-/** Between two flushes, however long the first one took. */
+/** The longest wait between two flushes, however long the first one took. */
 const FLUSH_WAIT_MS_MAX = 100;
 
-/** A stream cannot be opened: there are as many as there may be, or the service is stopping. */
+/** A stream cannot be opened: the limit is reached, or the service is stopping. */
 export class FollowRefused extends Error {
   readonly reason: 'full' | 'closed';
 
@@ -42,26 +42,27 @@ export class FollowRefused extends Error {
 }
 
 /**
- * Hands committed events to all who follow the log live. In: commits, as they happen. Out: to each follower the events
- * it asked for behind its cursor, once each, in the order of their offsets, as long as it stays.
+ * Hands committed events to all live followers. In: commits, as they happen. Out: to each follower the events it
+ * asked for after its cursor, once each, in the order of their offsets, for as long as it stays.
  *
  * A follower is
- * - *catching up*: pages are read for it from the store, one at a time, until its position lies in the window;
- * - *joining*: it is given what the window has above its position, and is then
- * - *live*: with every flush it is given what came since the last one, encoded once for all. Where a commit comes without
- *   its events, as those of other processes may, all of them catch up again;
- * - *full*: its reader takes nothing more; nothing is read or kept for it until the reader has taken what there is. Then
- *   it joins again, or, where the window has moved on, catches up;
- * - *ended*: by its reader, by being full for `stalledMs`, or by our close.
+ * - *catching up*: it reads pages from the store, one at a time, until its position lies in the window;
+ * - *joining*: it is given its events in the window above its position, and is then
+ * - *live*: every flush gives it the events since the last one, encoded once for all. If a commit comes without its
+ *   events, as another process's may, all live followers catch up again;
+ * - *full*: its reader lags, so nothing is read or kept for it until the reader has drained the stream. Then it joins
+ *   again or, if the window has moved on, catches up;
+ * - *ended*: its reader left, it was full for `stalledMs`, or the service closed.
  *
- * No gap, repeat or reorder at the seams: a follower has one position and everything meant up to it was written, whoever
- * gave it (the store or the window); what is given next begins right above it. A page and the window may both hold an
- * event; it is the position that decides. The step from joining to live happens in one turn, in which nothing commits.
+ * There is no gap, repeat or reordering at the seams: a follower has a single position, all of its events up to there
+ * were written, from the store or the window, and whatever it is given next begins right above it. A page and the
+ * window may both hold an event; the position decides. The step from joining to live happens in one turn, in which
+ * nothing commits.
  *
- * The commit path only copies what somebody follows. After a flush the next one waits as long as that one took,
- * `FLUSH_WAIT_MS_MAX` at most, so flushes leave the thread to others half of the time, and the more it costs to serve
- * everybody, the more events go into one write. Memory: the window, with what was heard since the last flush, and for each
- * follower what its stream holds.
+ * The commit path only copies events that somebody follows. After a flush the next one waits as long as that one
+ * took, at most `FLUSH_WAIT_MS_MAX`. So flushes leave the thread to others half of the time, and the more it costs to
+ * serve everybody, the more events go into one write. Memory: the window, the events since the last flush, and for
+ * each follower the contents of its stream.
  */
 export class Followers {
   readonly #commits: Commits;
@@ -70,7 +71,7 @@ export class Followers {
   readonly #all = new Set<Follower>();
   readonly #channels = new Channels();
   readonly #catchUp: CatchUp;
-  /** While anybody follows. */
+  /** Null while there are no followers. */
   #window: LiveWindow | null = null;
   #stopListening: (() => void) | null = null;
   #heartbeat: NodeJS.Timeout | null = null;
@@ -92,14 +93,14 @@ export class Followers {
     this.#catchUp = new CatchUp(store, commits, this.#options.pieceBytesMax);
   }
 
-  /** How many follow now. */
+  /** The number of followers now. */
   get count(): number {
     return this.#all.size;
   }
 
   /**
-   * Rejects with the store's error where what comes behind the offset cannot be read: a stream that is open can only be
-   * cut, and says nothing.
+   * Rejects with the store's error if the events after the offset cannot be read. Once a stream is open it can only
+   * be cut, without a reason.
    */
   async probe(filter: TopicFilter, after: number): Promise<void> {
     const end = this.#window?.after ?? this.#commits.lastOffset;
@@ -107,17 +108,17 @@ export class Followers {
   }
 
   /**
-   * Gives the stream every event that the filter lets through above `after`, until the stream is closed. `open` is
-   * called where it may be opened; else a FollowRefused is thrown.
+   * Gives the stream every event above `after` that passes the filter, until the stream is closed. Calls `open` if a
+   * stream may be opened; otherwise throws a FollowRefused.
    */
   follow(filter: TopicFilter, after: number, open: () => Writable): void {
     if (this.#isClosed) throw new FollowRefused('closed', 'the server is stopping; open the stream again');
     const { followersMax } = this.#options;
     if (this.#all.size >= followersMax) {
-      throw new FollowRefused('full', `${followersMax} live streams are open, which is all there may be`);
+      throw new FollowRefused('full', `${followersMax} live streams are open, the most that are allowed`);
     }
     const out = open();
-    // Its reader left while it was being opened, and no end will be told.
+    // Its reader left while it was being opened, so no `close` event will follow.
     if (out.destroyed) return;
     const channel = this.#join(filter);
     const follower: Follower = new Follower(channel, after, out, () => this.#leave(follower));
@@ -125,13 +126,13 @@ export class Followers {
     this.#own(follower);
   }
 
-  /** Ends every stream at once; who follows comes back with its cursor, here or elsewhere. */
+  /** Ends every stream at once; readers reconnect with their cursors, here or elsewhere. */
   close(): void {
     this.#isClosed = true;
     for (const follower of this.#all) follower.end();
   }
 
-  /** Serves it until it is live or has ended. */
+  /** Serves a follower until it is live or has ended. */
   async #serve(follower: Follower): Promise<void> {
     while (!follower.isEnded) {
       if (follower.isFull) await follower.emptied();
@@ -156,7 +157,7 @@ export class Followers {
     });
   }
 
-  /** From which position on the window has all that is meant for the channel. */
+  /** The position from which the window has all of the channel's events. */
   #reach({ since }: Channel): number {
     return Math.max(since, this.#live().after);
   }
@@ -175,7 +176,7 @@ export class Followers {
     return this.#window;
   }
 
-  /** The channel of the filter; with the first one the window begins. */
+  /** The filter's channel. The first one starts the window. */
   #join(filter: TopicFilter): Channel {
     if (this.#window === null) {
       const { windowBytesMax, pieceBytesMax } = this.#options;
@@ -206,7 +207,7 @@ export class Followers {
       this.#flushSoon();
       return;
     }
-    // A hole: everybody reads what is in it from the store. What was heard before it is read there, too.
+    // A hole: everybody reads its events, and those heard before it, from the store.
     window.skip(lastOffset);
     for (const channel of this.#channels.all()) {
       for (const follower of channel.live) this.#own(follower);
@@ -214,7 +215,7 @@ export class Followers {
     }
   }
 
-  /** As long after the last flush as that one took. */
+  /** Waits after a flush for as long as the flush took. */
   #flushSoon(): void {
     if (this.#flushTimer !== null) return;
     const restMs = Math.min(this.#flushTookMs, FLUSH_WAIT_MS_MAX);
@@ -242,7 +243,7 @@ export class Followers {
         this.#own(follower);
       }
     }
-    // A response writes at the end of the turn, and that is most of the work.
+    // Responses write at the end of the turn, and that is most of the work.
     process.nextTick(() => {
       this.#flushedAtMs = performance.now();
       this.#flushTookMs = this.#flushedAtMs - startMs;
@@ -254,14 +255,16 @@ export class Followers {
       if (follower.isFull) return;
       const { position } = follower;
       if (position >= piece.lastOffset) continue;
-      // One that joined amid the piece has the beginning of it from the store.
+      // A follower that joined in the middle of a piece has its beginning from the store.
       const own = position < piece.offsets[0]! ? bytes : selectFrom(piece, meant, position);
       follower.give(own, piece.lastOffset);
     }
     if (!follower.isFull) follower.give(null, Math.max(follower.position, this.#live().lastOffset));
   }
 
-  /** A comment, and the position as an id without an event: a reader that waits for a rare topic resumes from there. */
+  /**
+   * Sends a comment, and the position as an id without an event, so that a reader of a rare topic resumes from there.
+   */
   #beat(): void {
     const nowMs = performance.now();
     let saidPosition = -1;

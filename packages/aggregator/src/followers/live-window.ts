@@ -1,7 +1,10 @@
 import { StoredEventWriter } from '../store/stored-event.ts';
 import type { CommittedEvents } from '../store/news.ts';
 
-/** Neighbouring events, framed once for all who follow; between the first and the last it has all that anybody wanted. */
+/**
+ * Neighbouring events, framed once for all followers. Between its first and last event nothing that anybody wanted is
+ * missing.
+ */
 export interface Piece {
   readonly lastOffset: number;
   readonly bytes: Uint8Array;
@@ -13,7 +16,7 @@ export interface Piece {
   readonly topics: readonly string[];
 }
 
-/** About what a piece costs beside its bytes, and each of its events. */
+/** Roughly what a piece, and each of its events, costs beside its bytes. */
 const PIECE_OVERHEAD_BYTES = 512;
 const EVENT_OVERHEAD_BYTES = 32;
 
@@ -22,12 +25,13 @@ function bytesOf({ bytes, ends }: Piece): number {
 }
 
 /**
- * The newest events, encoded once, so that live followers need no reading from the store and neither do those who fell a
- * little behind. In: commits, in order. Out: pieces, when they are cut. Bounded in bytes: the oldest pieces go first, and
- * whoever still holds one keeps it.
+ * The newest events, encoded once, so that followers that are live or only a little behind need not read from the
+ * store. In: commits, in order. Out: pieces, when they are cut. Bounded in bytes: the oldest pieces are dropped
+ * first, but stay valid for whoever holds them.
  *
- * An event is *heard*, copied into the piece that is being built, and *cut* with that piece. Invariants: everything wanted
- * above `after`, up to `lastOffset`, is in the pieces, in order; what came after that, up to `heardTo`, is being built.
+ * An event is *heard*, copied into the piece under construction, and *cut* with that piece. Invariants: every wanted
+ * event above `after`, up to `lastOffset`, is in the pieces, in order; those after that, up to `heardTo`, are in
+ * pieces not yet cut.
  */
 export class LiveWindow {
   readonly #bytesMax: number;
@@ -37,13 +41,13 @@ export class LiveWindow {
   #after: number;
   #lastOffset: number;
   #heardTo: number;
-  /** Pieces that were full before they were cut. */
+  /** Complete pieces that are not yet cut. */
   #built: Piece[] = [];
 
   /**
-   * @param after the end of the log when it begins
+   * @param after the end of the log at the window's beginning
    * @param bytesMax of all pieces
-   * @param pieceBytesMax of one, unless it is one event that is larger
+   * @param pieceBytesMax of each piece, except that a single event may be larger
    */
   constructor(after: number, bytesMax: number, pieceBytesMax: number) {
     this.#after = after;
@@ -57,7 +61,7 @@ export class LiveWindow {
     return this.#after;
   }
 
-  /** Up to here everything is cut. */
+  /** Everything up to here is cut. */
   get lastOffset(): number {
     return this.#lastOffset;
   }
@@ -66,7 +70,7 @@ export class LiveWindow {
     return this.#heardTo;
   }
 
-  /** Copies the wanted ones of the events that were committed next, up to `lastOffset`. */
+  /** Copies the wanted events of the next commit, which reaches `lastOffset`. */
   hear(events: CommittedEvents, lastOffset: number, isWanted: (topic: string) => boolean): void {
     const builder = this.#builder;
     events.each(this.#heardTo, isWanted, (topic, text, offset, receivedMs) => {
@@ -76,7 +80,7 @@ export class LiveWindow {
     this.#heardTo = lastOffset;
   }
 
-  /** Goes on behind a hole in the news: what is below the offset is to be read from the store. */
+  /** Continues after a hole in the news: everything up to the offset must be read from the store. */
   skip(offset: number): void {
     this.#builder.clear();
     this.#built = [];
@@ -87,7 +91,7 @@ export class LiveWindow {
     this.#heardTo = offset;
   }
 
-  /** The pieces of what was heard since the last cut. */
+  /** The pieces heard since the last cut. */
   cut(): Piece[] {
     const pieces = this.#built;
     this.#built = [];
@@ -101,7 +105,7 @@ export class LiveWindow {
     return pieces;
   }
 
-  /** The pieces with something above the offset, which must not lie below `after`. */
+  /** The pieces with events above the offset, which must not be below `after`. */
   above(offset: number): readonly Piece[] {
     return this.#pieces.slice(this.#pieces.findLastIndex(({ lastOffset }) => lastOffset <= offset) + 1);
   }
@@ -115,10 +119,10 @@ export class LiveWindow {
 }
 
 /**
- * The piece's events above the offset on topics that are meant, or null. Where that is all of them it is the piece's own
+ * The piece's events above the offset on the meant topics, or null. If that is all of them, returns the piece's own
  * memory.
  *
- * @param meant of each topic of the piece, whether it is
+ * @param meant whether each topic of the piece is meant
  */
 export function selectFrom(piece: Piece, meant: readonly boolean[], above: number): Uint8Array | null {
   if (!meant.includes(true)) return null;
@@ -135,7 +139,7 @@ export function selectFrom(piece: Piece, meant: readonly boolean[], above: numbe
     runStart = end;
   }
   if (end > runStart) runs.push(bytes.subarray(runStart, end));
-  // A copy, so that a few events do not hold all of the piece.
+  // A copy, so that a few events do not keep the whole piece in memory.
   return runs.length === 0 ? null : Buffer.concat(runs);
 }
 
@@ -169,7 +173,7 @@ class PieceBuilder {
     this.#topicOf.push(place);
   }
 
-  /** The piece; the next one begins behind it. */
+  /** Returns the piece and begins the next one. */
   take(): Piece {
     const piece: Piece = {
       lastOffset: this.#offsets.at(-1)!,

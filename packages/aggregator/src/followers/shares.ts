@@ -1,15 +1,17 @@
 import type { Channel } from './follower.ts';
 import { type Piece, selectFrom } from './live-window.ts';
 
-/** What a channel gets of a piece. */
+/** A channel's part of a piece. */
 export interface Share {
   readonly piece: Piece;
-  /** Of each topic of the piece, whether the channel means it. */
+  /** Whether each topic of the piece passes the channel's filter. */
   readonly meant: readonly boolean[];
   readonly bytes: Uint8Array | null;
 }
 
-/** By channel, its shares in order. Only those are there who have one: of many channels few are meant at once. */
+/**
+ * The shares of each channel, in order. Channels without one are absent: of many channels few are affected at a time.
+ */
 export function sharesOf(
   pieces: readonly Piece[],
   route: (topic: string) => readonly Channel[],

@@ -1,12 +1,12 @@
 import type { TopicFilter } from '../store/event-store.ts';
 
 /**
- * Words of a pattern that are looked at: enough to tell nearly all apart, and few enough that what follows many long
- * patterns takes little memory, and that a topic meets at most 2 to that power of branches.
+ * Words of a pattern that are examined: enough to tell nearly all patterns apart, few enough that many long patterns
+ * take little memory and that a topic meets at most 2 to this power branches.
  */
 const WORDS_MAX = 8;
 
-/** A place behind some words of patterns. */
+/** A node of the tree: the place after some words of patterns. */
 class Branch<T> {
   readonly words = new Map<string, Branch<T>>();
   any: Branch<T> | null = null;
@@ -18,9 +18,9 @@ class Branch<T> {
 }
 
 /**
- * Finds by a topic the values whose filter may mean it: all that do, and few that do not, so the filter has the last word.
- * The work grows with the words of the topic and not with the number of values. A tree with a word a level: thousands of
- * followers, each of a topic of its own, are told apart in a few steps.
+ * Finds the values whose filter may match a topic: all that do and a few that do not, so the filter has the last
+ * word. It is a tree with one word per level, so the work grows with the topic's words and not with the number of
+ * values: thousands of followers, each with a topic of its own, are told apart in a few steps.
  */
 export class TopicRoutes<T> {
   readonly #root = new Branch<T>();
@@ -54,11 +54,11 @@ export class TopicRoutes<T> {
   }
 }
 
-/** A word of a pattern as it stands, or ANY for the wildcard. */
+/** A literal word of a pattern, or ANY for the wildcard. */
 type Step = string | typeof ANY;
 const ANY = Symbol('*');
 
-/** The ways to a filter's topics: of one list is enough, since a topic must pass every one. */
+/** The paths to a filter's topics. One of its lists is enough, since a topic must pass them all. */
 function pathsOf({ topic, topicPatterns = [] }: TopicFilter): Step[][] {
   if (topic !== undefined) return [topic.split('.', WORDS_MAX)];
   const [patterns = ['>']] = topicPatterns;
@@ -82,7 +82,7 @@ function prune<T>(branch: Branch<T>, [step, ...rest]: Step[], value: T): void {
     return;
   }
   const next = step === ANY ? branch.any : branch.words.get(step);
-  // Two patterns may have the same way.
+  // Two patterns may share a path.
   if (next === null || next === undefined) return;
   prune(next, rest, value);
   if (!next.isEmpty) return;

@@ -185,7 +185,7 @@ export class Pusher {
     if (failed?.state.isPaused !== true) return;
     log.warn(
       { group: this.#name, failure: reason, failingSince: new Date(failed.state.failingSinceMs ?? 0) },
-      'a webhook is paused; POST /subscriptions/{name}/resume lets it go on',
+      'a webhook is paused; POST /subscriptions/{name}/resume resumes it',
     );
   }
 }

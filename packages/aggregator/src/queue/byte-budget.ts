@@ -1,9 +1,9 @@
 /**
- * Bytes that are held for publishers, from the first byte of a body to the answer: one bound for all of them.
+ * Bounds the bytes held for all publishers together, from the first byte of a body to the answer.
  *
- * Each body and each queued batch has a `Hold` that grows by what really came, never by what was announced: a promise
- * of 16 MiB that is not kept costs nothing and must not keep others out. A hold that is alone may grow past the bound:
- * what no other stands in the way of is not refused for ever, however the bound is set.
+ * Each body and each queued batch has a `Hold`, which grows by what has arrived, never by what was announced: 16 MiB
+ * that were promised and never sent cost nothing and must not keep others out. A hold that is alone may grow past the
+ * bound. So no publish is refused for ever, however low the bound is set.
  */
 export class ByteBudget {
   readonly bytesMax: number;
@@ -13,35 +13,35 @@ export class ByteBudget {
     this.bytesMax = bytesMax;
   }
 
-  /** Bytes of all holds. */
+  /** The bytes of all holds. */
   get held(): number {
     return this.#held;
   }
 
-  /** Whether so many more, held by nobody yet, would fit now. */
+  /** Whether this many more bytes, not yet held, would fit now. */
   fits(bytes: number): boolean {
     return this.#held === 0 || this.#held + bytes <= this.bytesMax;
   }
 
-  /** A hold of nothing yet; whoever opens it must release it. */
+  /** Opens an empty hold; whoever opens it must release it. */
   open(): Hold {
     return new Hold(this);
   }
 
-  /** For holds alone. */
+  /** Only for holds. */
   take(bytes: number, own: number): boolean {
     if (this.#held > own && this.#held + bytes > this.bytesMax) return false;
     this.#held += bytes;
     return true;
   }
 
-  /** For holds alone. */
+  /** Only for holds. */
   giveBack(bytes: number): void {
     this.#held -= bytes;
   }
 }
 
-/** What one publish holds of a budget. */
+/** One publish's part of a budget. */
 export class Hold {
   readonly #budget: ByteBudget;
   #bytes = 0;
@@ -54,7 +54,7 @@ export class Hold {
     return this.#bytes;
   }
 
-  /** Takes so many more bytes, or none and returns false where they do not fit. */
+  /** Takes this many more bytes; if they do not fit, takes none and returns false. */
   grow(bytes: number): boolean {
     if (!this.#budget.take(bytes, this.#bytes)) return false;
     this.#bytes += bytes;

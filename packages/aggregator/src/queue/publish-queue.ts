@@ -3,13 +3,13 @@ import type { AppendResult } from '../store/event-store.ts';
 import { ByteBudget, type Hold } from './byte-budget.ts';
 
 export interface QueueLimits {
-  /** Events that may wait or be in the writer's hands. */
+  /** Events that may be waiting or with the writer. */
   readonly eventsMax: number;
-  /** Bytes that they and the bodies still on their way may hold. */
+  /** Bytes that these events and the bodies still arriving may hold. */
   readonly bytesMax: number;
 }
 
-/** A batch that waits for its commit. Exactly one of `resolve` and `reject` is called, once. */
+/** A batch that is waiting for its commit. Exactly one of `resolve` and `reject` is called, once. */
 export interface QueuedPublish {
   readonly batch: EventBatch;
   readonly bytes: number;
@@ -18,15 +18,15 @@ export interface QueuedPublish {
 }
 
 /**
- * Hands batches from many publishers to one consumer. In: parsed batches. Out: groups of them, in the order they came.
+ * Hands batches from many publishers to one consumer. In: parsed batches. Out: groups of them, in order of arrival.
  *
- * A batch is *waiting*, then *taken*, then *settled*; until it is settled it counts against the limits, so what is
- * refused depends on what is held and not on where it stands. Bodies that are still on their way count against the same
- * bytes. A batch that does not fit is refused whole and leaves no trace; where nothing else is held, any batch that a
- * publish may hold is taken, however the limits are set.
+ * A batch is *waiting*, then *taken*, then *settled*. It counts against the limits until it is settled, so a refusal
+ * depends on how much is held, not on where it is. Bodies that are still arriving count against the same bytes. A
+ * batch that does not fit is refused whole and leaves no trace. When nothing else is held, any batch that a publish
+ * may hold is taken, however low the limits are set.
  */
 export class PublishQueue {
-  /** Shared with the bodies that are still on their way. */
+  /** Shared with the bodies that are still arriving. */
   readonly budget: ByteBudget;
   readonly #eventsMax: number;
   #waiting: QueuedPublish[] = [];
@@ -39,17 +39,17 @@ export class PublishQueue {
     this.budget = new ByteBudget(bytesMax);
   }
 
-  /** Events that wait or are taken. */
+  /** Events that are waiting or taken. */
   get events(): number {
     return this.#events;
   }
 
-  /** Publishes that wait. */
+  /** Publishes that are waiting. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Bytes that they and the bodies still on their way hold. */
+  /** Bytes held by these publishes and by bodies that are still arriving. */
   get bytes(): number {
     return this.budget.held;
   }
@@ -80,15 +80,15 @@ export class PublishQueue {
   }
 
   /**
-   * Waits until something waits, then takes as much as fits the two bounds, at least one batch. An empty answer means
-   * that the queue is closed and drained.
+   * Waits for a batch, then takes as many as fit the two bounds, at least one. An empty result means that the queue
+   * is closed and drained.
    */
   async take(eventsMax: number, bytesMax: number): Promise<QueuedPublish[]> {
     while (this.#waiting.length === 0) {
       if (this.#closed) return [];
       await new Promise<void>((resolve) => (this.#wake = resolve));
       this.#wake = null;
-      // What else has arrived is read before the first of it is taken: one more turn of the loop, one sync less.
+      // Lets publishes that have already arrived be read first: one more turn of the loop, one sync less.
       await new Promise(setImmediate);
     }
     let taken = 0;
@@ -103,7 +103,7 @@ export class PublishQueue {
     return this.#waiting.splice(0, taken);
   }
 
-  /** Refuses from now on; what waits can still be taken. */
+  /** Refuses publishes from now on; waiting ones can still be taken. */
   close(): void {
     this.#closed = true;
     this.#wake?.();
@@ -115,9 +115,9 @@ export class PublishQueue {
   }
 
   #fullness(): string {
-    return `${this.#events} events and ${this.bytes} bytes are on their way`;
+    return `${this.#events} events and ${this.bytes} bytes are already under way`;
   }
 }
 
-/** Nothing of the batch was taken; the same publish may be sent again. */
+/** Nothing of the batch was accepted; the same publish may be sent again. */
 export class QueueFull extends Error {}

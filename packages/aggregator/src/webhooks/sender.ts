@@ -7,12 +7,14 @@ import { PrivateAddress, hostOf, isPublicAddress, lookupPublic } from './public-
 
 export interface WebhookTarget {
   readonly url: string;
-  /** Each `whsec_` and base64. All of them sign: the receiver accepts a message that any secret it knows has signed. */
+  /**
+   * Each is `whsec_` and base64. All of them sign: the receiver accepts a message signed by any secret that it knows.
+   */
   readonly secrets: readonly string[];
 }
 
 export interface WebhookMessage {
-  /** The same for every attempt: the receiver knows a repeat by it. */
+  /** The same for every attempt, so that the receiver recognizes a repeat. */
   readonly id: string;
   readonly body: Uint8Array;
 }
@@ -22,23 +24,24 @@ export type WebhookOutcome =
   { readonly status: number; readonly retryAfter: string | undefined } | { readonly fault: string };
 
 export interface WebhookSenderOptions {
-  /** Also to addresses that are not public. */
+  /** Allows addresses that are not public. */
   readonly allowPrivate: boolean;
-  /** From the beginning to the end of the answer, milliseconds. */
+  /** From the start of the request to the end of the answer, milliseconds. */
   readonly timeoutMs: number;
 }
 
-/** Bytes of an answer that are read past, so that the connection can be used again; a longer one is cut off. */
+/** Bytes of an answer that are read and discarded, so that the connection can be reused; a longer answer is cut off. */
 const ANSWER_BYTES_MAX = 16 * 1024;
 
-/** How long a connection waits for the next message, milliseconds. */
+/** How long an idle connection is kept for the next message, milliseconds. */
 const IDLE_MS_MAX = 30_000;
 
 /**
- * Sends one message to a webhook and tells what came of it. A redirect is an answer like any other: following it would
+ * Sends one message to a webhook and reports the outcome. A redirect is an answer like any other: following it would
  * hand the message to an address that nobody has named.
  *
- * The signature is that of Standard Webhooks: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+ * The signature is that of Standard Webhooks:
+ * https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  */
 export class WebhookSender {
   readonly #options: WebhookSenderOptions;
@@ -56,7 +59,7 @@ export class WebhookSender {
     this.#https = new HttpsAgent(settings);
   }
 
-  /** Resolves whatever happens, also where the signal aborts. */
+  /** Never rejects, not even if the signal aborts. */
   async send(
     { url, secrets }: WebhookTarget,
     { id, body }: WebhookMessage,
@@ -74,7 +77,7 @@ export class WebhookSender {
     };
     const timeout = AbortSignal.timeout(this.#options.timeoutMs);
     try {
-      // No name is looked up for an address, so it is checked here.
+      // An address needs no lookup, so it is checked here.
       const host = hostOf(target);
       if (!this.#options.allowPrivate && isIP(host) !== 0 && !isPublicAddress(host))
         throw new PrivateAddress(host);
@@ -85,7 +88,7 @@ export class WebhookSender {
     }
   }
 
-  /** Lets go of idle connections. */
+  /** Closes idle connections. */
   close(): void {
     this.#http.destroy();
     this.#https.destroy();
@@ -107,7 +110,7 @@ export class WebhookSender {
         );
       });
       request.on('error', (error: NodeJS.ErrnoException) => {
-        // A connection that was kept may be closed by its other end in the moment it is used again.
+        // The other end may close a kept connection at the moment of its reuse.
         if (request.reusedSocket && error.code === 'ECONNRESET')
           resolve(this.#post(url, headers, body, signal));
         else reject(error);
@@ -117,7 +120,7 @@ export class WebhookSender {
   }
 }
 
-/** Resolves at the end of the answer, or where enough of it came. */
+/** Resolves at the end of the answer, or once enough of it has arrived. */
 async function readPast(answer: IncomingMessage): Promise<void> {
   let bytes = 0;
   for await (const piece of answer) {
@@ -127,7 +130,7 @@ async function readPast(answer: IncomingMessage): Promise<void> {
   }
 }
 
-/** One signature of a message, as it stands in the header `webhook-signature`. */
+/** One signature of a message, in the form of the header `webhook-signature`. */
 function signatureOf(secret: string, id: string, timestampS: number, body: Uint8Array): string {
   const key = webhookKeyOf(secret);
   const signed = createHmac('sha256', key).update(`${id}.${timestampS}.`).update(body);
@@ -141,12 +144,12 @@ const SECRET = /^whsec_(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{
 const SECRET_BYTES_MIN = 24;
 const SECRET_BYTES_MAX = 64;
 
-/** The bytes that a secret stands for. */
+/** The bytes that a secret encodes. */
 export function webhookKeyOf(secret: string): Buffer {
   return Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');
 }
 
-/** What is wrong with a secret, for the one who sent it. It is never repeated. */
+/** What is wrong with a secret, for whoever sent it. The message never repeats the secret. */
 export function webhookSecretFault(secret: string): string | undefined {
   const bytes = SECRET.test(secret) ? webhookKeyOf(secret).length : 0;
   return bytes >= SECRET_BYTES_MIN && bytes <= SECRET_BYTES_MAX
@@ -156,14 +159,14 @@ export function webhookSecretFault(secret: string): string | undefined {
 
 const WEBHOOK_URL_CHARS_MAX = 2048;
 
-/** What is wrong with a target, as far as it can be told without a connection. */
+/** What is wrong with a target, as far as can be said without connecting. */
 export function webhookUrlFault(url: string, allowPrivate: boolean): string | undefined {
   const target = url.length <= WEBHOOK_URL_CHARS_MAX && URL.canParse(url) ? new URL(url) : null;
   if (target === null || !/^https?:$/.test(target.protocol)) {
     return `takes an http or https URL of at most ${WEBHOOK_URL_CHARS_MAX} characters`;
   }
   if (target.username !== '' || target.password !== '' || target.hash !== '') {
-    return 'takes a URL without user, password and fragment: the signature says who sends';
+    return 'takes a URL without user, password and fragment: the signature identifies the sender';
   }
   const host = hostOf(target);
   if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) return new PrivateAddress(host).message;

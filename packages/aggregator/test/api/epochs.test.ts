@@ -54,7 +54,7 @@ test('a cursor of the log before the restore is refused where it means other eve
   ];
   for (const response of refused) {
     const { detail } = await problemIn(response, 409, 'log_restored');
-    assert.match(detail, /a copy that ends at offset 3, .* read on with after=3; the epoch is now/);
+    assert.match(detail, /a copy that ends at offset 3, .* continue with after=3; the epoch is now/);
     assert.ok(detail.includes(epoch));
   }
   const elsewhere = await fetch(`${server.url}/events?after=1&epoch=0123456789abcdef`);

@@ -50,7 +50,7 @@ export function deliveryMembers({ delivery, leaseId }: Delivered): string {
   return `"delivery":${delivery},"lease_id":"${leaseId}"`;
 }
 
-/** How many it was done for, or a problem that names the others. */
+/** The number of leases that were done, or a problem that names the others. */
 export function doneJson(states: LeaseStates, good: readonly number[]): { done: number } {
   const errors: FieldError[] = [];
   for (const [index, state] of states.entries()) {
@@ -60,7 +60,7 @@ export function doneJson(states: LeaseStates, good: readonly number[]): { done: 
         ? (['lease_unknown', 'this group never gave it'] as const)
         : state === SETTLED
           ? (['lease_expired', 'its event is acknowledged'] as const)
-          : (['lease_expired', 'it ran out or was given back; its event is delivered again'] as const);
+          : (['lease_expired', 'it ran out or was given back; its event will be delivered again'] as const);
     errors.push({ index, field: 'lease_ids', message, code });
   }
   const done = states.length - errors.length;
@@ -68,8 +68,8 @@ export function doneJson(states: LeaseStates, good: readonly number[]): { done: 
   const first = errors.find(({ code }) => code === 'lease_unknown') ?? errors[0]!;
   throw new ProblemError(
     first.code!,
-    `${errors.length} of ${states.length} leases are not held, the first of them number ${errors[0]!.index}: ` +
-      `${errors[0]!.message}; for the other ${done} it was done`,
+    `${errors.length} of ${states.length} leases do not hold, the first of them number ${errors[0]!.index}: ` +
+      `${errors[0]!.message}; the other ${done} were done`,
     errors,
     done,
   );
@@ -85,19 +85,19 @@ const WIRE_NAMES: Readonly<Record<DefinitionField, keyof DefinitionBody>> = {
 
 export function differs(name: string, differing: DefinitionField): ProblemError {
   const field = WIRE_NAMES[differing];
-  // Another url or other secrets are no difference.
-  const how = field === 'push' ? 'and its events are sent or pulled as before' : `with another ${field}`;
+  // A different url or different secrets do not count.
+  const how = field === 'push' ? 'and a group cannot switch between push and pull' : `with another ${field}`;
   return new ProblemError(
     'subscription_differs',
-    `${name} is there ${how}; delete it first, or take another name`,
-    [{ index: null, field, message: 'differs from that of the group that is there' }],
+    `${name} already exists ${how}; delete it first, or choose another name`,
+    [{ index: null, field, message: 'differs from the existing group' }],
   );
 }
 
 export function beyondEnd(field: string, lastOffset: number): ProblemError {
   return new ProblemError(
     'cursor_beyond_end',
-    `${field}: the log ends at offset ${lastOffset}, so it takes an offset up to ${lastOffset + 1}, or a time that is past`,
+    `${field}: the log ends at offset ${lastOffset}, so this takes an offset up to ${lastOffset + 1}, or a time in the past`,
     [{ index: null, field, message: `is beyond the end of the log, which is at ${lastOffset}` }],
   );
 }

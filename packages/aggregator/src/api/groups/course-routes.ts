@@ -5,7 +5,7 @@ import { placeOf, timeOf } from './requests.ts';
 import { CONFLICTS, REFUSALS, TAGS } from './route-parts.ts';
 import { emptyBody, seekAnswer, seekBody, groupAnswer, groupParams } from './schemas.ts';
 
-/** Where and when a group goes on. */
+/** Where and when a group continues. */
 export function courseRoutes(api: Api, groups: Groups): void {
   registerSeek(api, groups);
   registerResume(api, groups);
@@ -17,9 +17,9 @@ function registerSeek(api: Api, groups: Groups): void {
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'Go on from another place',
+        summary: 'Continue from another place',
         description:
-          'Leases end, and what is behind the new place is delivered, whatever became of it before.',
+          'Ends all leases and delivers every event from the new place on, whatever became of it before.',
         tags: TAGS,
         params: groupParams,
         body: seekBody,
@@ -44,9 +44,8 @@ function registerResume(api: Api, groups: Groups): void {
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'Let a webhook go on',
-        description:
-          'Where it is paused, or waits for its next attempt: the event that it waits with is sent at once.',
+        summary: 'Resume a webhook',
+        description: 'Ends a pause, or the wait for the next attempt: the waiting event is sent at once.',
         tags: TAGS,
         params: groupParams,
         body: emptyBody,

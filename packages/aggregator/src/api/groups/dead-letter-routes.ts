@@ -6,10 +6,10 @@ import type { Api } from '../api.ts';
 import { JSON_TYPE, REFUSALS, TAGS } from './route-parts.ts';
 import { deadAnswer, deadQuery, replayAnswer, replayBody, groupParams } from './schemas.ts';
 
-/** Events of a page. */
+/** Events on a page. */
 const DEAD_EVENTS = 100;
 
-/** Events that were delivered as often as they may be. */
+/** Events that were delivered as often as allowed. */
 export function deadLetterRoutes(api: Api, groups: Groups): void {
   registerDead(api, groups);
   registerReplay(api, groups);
@@ -22,7 +22,7 @@ function registerDead(api: Api, groups: Groups): void {
       config: { scope: 'read' },
       schema: {
         summary: 'Dead events',
-        description: 'Those that were delivered as often as they may be.',
+        description: 'Events that were delivered as often as allowed.',
         tags: TAGS,
         params: groupParams,
         querystring: deadQuery,
@@ -56,8 +56,7 @@ function registerReplay(api: Api, groups: Groups): void {
       config: { scope: 'read' },
       schema: {
         summary: 'Deliver dead events again',
-        description:
-          'As often as new ones. Without `offsets` all of them, the lowest first, 10000 at a time.',
+        description: 'As often as new events. Without `offsets` all of them, lowest first, 10000 at a time.',
         tags: TAGS,
         params: groupParams,
         body: replayBody,

@@ -10,7 +10,7 @@ import { definitionOf } from './requests.ts';
 import { TAGS } from './route-parts.ts';
 import { definitionBody, groupAnswer, groupParams, groupsAnswer } from './schemas.ts';
 
-/** Makes groups, tells what they are and how far they have come, and forgets them. */
+/** Creates and deletes groups, and shows their definition and progress. */
 export function definitionRoutes(api: Api, groups: Groups, webhookAllowPrivate: boolean): void {
   registerPut(api, groups, webhookAllowPrivate);
   registerList(api, groups);
@@ -24,10 +24,10 @@ function registerPut(api: Api, groups: Groups, webhookAllowPrivate: boolean): vo
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'Make a group, or change where its events are sent',
+        summary: 'Create a group, or change where its events are sent',
         description:
-          'Answers 201 where it was made and 200 where it is there already with this definition. Of a group with ' +
-          '`push` another url or other secrets take effect with the next attempt, which is made at once.',
+          'Answers 201 if the group was created, and 200 if it already exists with this definition. For a group with ' +
+          '`push` a new url or new secrets take effect with the next attempt, which is made at once.',
         tags: TAGS,
         params: groupParams,
         body: definitionBody,
@@ -53,7 +53,7 @@ function registerPut(api: Api, groups: Groups, webhookAllowPrivate: boolean): vo
         case 'full':
           throw new ProblemError(
             'subscriptions_full',
-            `there are ${created.groups}; delete one that is not needed`,
+            `there are ${created.groups}; delete one that is no longer needed`,
           );
         case 'beyond_end':
           throw beyondEnd('start', created.lastOffset);
@@ -87,7 +87,7 @@ function registerGet(api: Api, groups: Groups): void {
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'How far a group has come',
+        summary: "A group's definition and progress",
         tags: TAGS,
         params: groupParams,
         response: { 200: groupAnswer, ...problems(404, 422, 503) },
@@ -103,7 +103,7 @@ function registerDelete(api: Api, groups: Groups): void {
     {
       config: { scope: 'read' },
       schema: {
-        summary: 'Delete a group and what is known of its events',
+        summary: 'Delete a group and its progress',
         tags: TAGS,
         params: groupParams,
         response: { 204: { description: 'Deleted', type: 'null' }, ...problems(404, 422, 503) },

@@ -12,7 +12,9 @@ import { webhookKeyOf, webhookSecretFault, webhookUrlFault } from '../../webhook
 import { ProblemError } from '../request/problems.ts';
 import type { DefinitionBody } from './schemas.ts';
 
-/** What the schemas of requests about groups cannot say: each function throws a ProblemError that names the field. */
+/**
+ * Checks that the schemas of group requests cannot express. Each function throws a ProblemError that names the field.
+ */
 
 const LEASE_MS = 30_000;
 const DELIVERIES_MAX = 5;
@@ -52,7 +54,7 @@ function pushOf({ url, secret, secrets = secret === undefined ? [] : [secret] }:
   return { url, secrets };
 }
 
-/** What is wrong with the secrets. None of them is ever repeated. */
+/** What is wrong with the secrets. The messages never repeat one. */
 function secretErrors({ secret, secrets }: PushBody): FieldError[] {
   if ((secret === undefined) === (secrets === undefined)) {
     const message = `takes 1 to ${LIMITS.pushSecretsMax} secrets, or one as push.secret; not both`;
@@ -65,7 +67,7 @@ function secretErrors({ secret, secrets }: PushBody): FieldError[] {
   const keys = secrets!.map((text) => webhookKeyOf(text).toString('hex'));
   return secrets!.flatMap((text, index): FieldError[] => {
     const isRepeated = keys.indexOf(keys[index]!) < index;
-    const message = webhookSecretFault(text) ?? (isRepeated ? 'is the same as one before it' : undefined);
+    const message = webhookSecretFault(text) ?? (isRepeated ? 'repeats an earlier one' : undefined);
     return message === undefined ? [] : [{ index, field: 'push.secrets', message }];
   });
 }
@@ -83,7 +85,7 @@ export function placeOf(field: string, place: string | number): Start {
 
 export function timeOf(field: string, text: string): Start {
   const instant = parseTimestamp(text);
-  // `received_at` has whole milliseconds: a finer time means the next one.
+  // `received_at` has whole milliseconds, so a finer time means the next millisecond.
   if (instant !== undefined) return { timeMs: firstMsFrom(instant) };
   const others = field === 'start' ? 'earliest, latest, an offset or ' : '';
   const message = `takes ${others}${TIMESTAMP_EXPECTED}, not ${JSON.stringify(text)}`;
@@ -93,7 +95,7 @@ export function timeOf(field: string, text: string): Start {
 export function leaseIdsOf(ids: readonly string[]): readonly string[] {
   const index = ids.findIndex((id) => !isLeaseId(id));
   if (index === -1) return ids;
-  throw invalid([{ index, field: 'lease_ids', message: 'is not a lease id: take it as a pull gave it' }]);
+  throw invalid([{ index, field: 'lease_ids', message: 'is not a lease id: send it as a pull returned it' }]);
 }
 
 function invalid(errors: FieldError[]): ProblemError {

@@ -11,14 +11,14 @@ import { deadLetterRoutes } from './dead-letter-routes.ts';
 import { definitionRoutes } from './definition-routes.ts';
 import { workerRoutes } from './worker-routes.ts';
 
-/** What workers ask, who are not there where events are sent. */
+/** The requests of workers. A group that pushes has none. */
 const PULLED: ReadonlySet<string> = new Set(['pull', 'ack', 'nack', 'extend']);
 
 interface Parts {
   readonly groups: Groups;
   readonly budget: ByteBudget;
   readonly body: BodyLimits;
-  /** Whether webhooks may lead to addresses that are not public. */
+  /** Whether webhooks may be sent to addresses that are not public. */
   readonly webhookAllowPrivate: boolean;
 }
 
@@ -27,7 +27,7 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
   const { groups, budget, body, webhookAllowPrivate } = parts;
   takeJsonBodies(api, budget, body);
 
-  // To a key a group that gives out other topics than its own is not there.
+  // A group with topics outside a key's own does not exist for that key.
   api.addHook<{ Params: { name?: string } }>('preHandler', async (request) => {
     const { name } = request.params;
     if (name === undefined || request.method === 'PUT') return;
@@ -40,7 +40,7 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
       throw new ProblemError('subscription_pushes', `the events of ${name} are sent to its webhook`);
     }
     if (!group.isPushed && resource === 'resume') {
-      throw new ProblemError('subscription_pulls', `nothing of ${name} is sent: its workers pull`);
+      throw new ProblemError('subscription_pulls', `${name} sends nothing: its workers pull`);
     }
   });
 

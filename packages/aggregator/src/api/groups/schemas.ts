@@ -3,7 +3,7 @@ import type { Static, TSchema } from 'typebox';
 import { Type } from '../../json-schema.ts';
 import { storedEventWith } from '../schemas.ts';
 
-/** The schemas of groups: what is taken and what is answered; `/openapi.json` is made from them. */
+/** The schemas of requests about groups and of their answers; `/openapi.json` is generated from them. */
 
 const count = (description: string) => Type.Integer({ minimum: 0, description });
 const closed = { additionalProperties: false } as const;
@@ -18,14 +18,15 @@ const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null
 export const groupParams = Type.Object({
   name: Type.String({
     pattern: `^[A-Za-z0-9_][A-Za-z0-9._-]{0,${LIMITS.groupNameCharsMax - 1}}$`,
-    description: `1 to ${LIMITS.groupNameCharsMax} letters, digits and ._-, the first no dot and no hyphen.`,
+    description: `1 to ${LIMITS.groupNameCharsMax} letters, digits and ._-, not beginning with a dot or a hyphen.`,
   }),
 });
 
 const topics = Type.Array(Type.String(), {
   minItems: 1,
   maxItems: LIMITS.groupTopicsMax,
-  description: 'Patterns: `*` takes one dot-separated word, `>` as the last word all that is left.',
+  description:
+    'Patterns: `*` matches one dot-separated word, `>` as the last word matches all remaining ones.',
 });
 const start = Type.Unsafe<string | number>({
   type: ['string', 'integer'],
@@ -60,10 +61,10 @@ export const definitionBody = Type.Object(
               minItems: 1,
               maxItems: LIMITS.pushSecretsMax,
               description:
-                'Each signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. They are never told.',
+                'Each signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. They are never returned.',
             }),
           ),
-          secret: Type.Optional(Type.String({ description: 'Short for `secrets` with this one alone.' })),
+          secret: Type.Optional(Type.String({ description: 'Short for `secrets` with only this one.' })),
         },
         { ...closed, description: 'Sends events as Standard Webhooks says; without it workers pull them.' },
       ),
@@ -83,17 +84,17 @@ export const groupAnswer = Type.Object(
     created_at: Type.String({ format: 'date-time' }),
     cursor: count('All events of the group up to this offset are acknowledged or dead.'),
     lag: count('Events that are neither acknowledged nor dead.'),
-    in_flight: count('Of these: leased to a worker now.'),
-    returned: count('Of these: given back or with a lease that ran out; they are delivered again.'),
-    dead: count('Events that were delivered as often as they may be.'),
-    deliveries: count('Of all time.'),
-    redeliveries: count('Of these: not the first of their event.'),
-    acknowledged: count('Events, of all time.'),
+    in_flight: count('Of these: currently leased to a worker.'),
+    returned: count('Of these: given back, or with a lease that ran out; they will be delivered again.'),
+    dead: count('Events that were delivered as often as allowed.'),
+    deliveries: count('Total since the group was created.'),
+    redeliveries: count("Of these: not their event's first."),
+    acknowledged: count('Events acknowledged since the group was created.'),
     push: Type.Optional(
       Type.Object(
         {
           url: Type.String(),
-          secrets: Type.Integer({ minimum: 1, description: 'How many secrets sign what is sent.' }),
+          secrets: Type.Integer({ minimum: 1, description: 'How many secrets sign each message.' }),
           state: Type.Enum(['active', 'failing', 'paused'], {
             description:
               'Failing: the last attempt failed. Paused: all have for a day, or the target is gone.',
@@ -101,7 +102,7 @@ export const groupAnswer = Type.Object(
           failing_since: nullable(Type.String({ format: 'date-time' })),
           last_failure: nullable(Type.String()),
         },
-        { description: 'Where events are sent and not pulled.' },
+        { description: 'Only for a group that pushes its events.' },
       ),
     ),
   },
@@ -121,7 +122,7 @@ export const pullBody = Type.Object(
       minimum: 1,
       maximum: LIMITS.pullEventsMax,
       default: 100,
-      description: 'Events at most.',
+      description: 'At most this many events.',
     }),
     wait_ms: Type.Integer({
       minimum: 0,
@@ -143,9 +144,9 @@ export const pullAnswer = Type.Object(
           delivery: {
             type: 'integer',
             minimum: 1,
-            description: 'How often the event was delivered, this time included.',
+            description: 'How often the event was delivered, including this time.',
           },
-          lease_id: { type: 'string', description: 'Names the lease; of no other meaning.' },
+          lease_id: { type: 'string', description: 'Identifies the lease; opaque.' },
         },
         { delivery: 1, lease_id: '1.1.l9Zc2pZ0q7cTzr1V' },
       ),
@@ -157,7 +158,7 @@ export const pullAnswer = Type.Object(
 const leaseIds = Type.Array(Type.String(), {
   minItems: 1,
   maxItems: LIMITS.leaseIdsMax,
-  description: 'As pulls gave them.',
+  description: 'As returned by pulls.',
 });
 
 export const acknowledgeBody = Type.Object({ lease_ids: leaseIds }, { ...closed, title: 'Acknowledgement' });
@@ -168,7 +169,7 @@ export const giveBackBody = Type.Object(
       minimum: 0,
       maximum: LIMITS.delayMsMax,
       default: 0,
-      description: 'When they may be delivered again.',
+      description: 'How long until they may be delivered again.',
     }),
   },
   { ...closed, title: 'GivingBack' },
@@ -181,14 +182,14 @@ export const extendBody = Type.Object(
   { ...closed, title: 'Extension' },
 );
 export const doneAnswer = Type.Object(
-  { done: count('Leases for which it was done: all of them.') },
+  { done: count('The number of leases: all were done.') },
   { title: 'LeasesAnswer' },
 );
 
 export const deadQuery = Type.Object(
   {
     after: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Only offsets above.' }),
+      Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: 'Only offsets above this.' }),
     ),
     limit: Type.Optional(
       Type.Integer({
@@ -232,9 +233,7 @@ export const replayBody = Type.Object(
 );
 export const replayAnswer = Type.Object(
   {
-    replayed: count(
-      'Events that are delivered again now; at most 10000 at a time, the lowest offsets first.',
-    ),
+    replayed: count('Events that will be delivered again; at most 10000 at a time, lowest offsets first.'),
     dead: count('Events that are still dead.'),
   },
   { title: 'ReplayAnswer' },

@@ -16,7 +16,7 @@ import {
   groupParams,
 } from './schemas.ts';
 
-/** What workers ask: events under leases, and what becomes of the leases. */
+/** The requests of workers: pull events under leases, and acknowledge, return or extend the leases. */
 export function workerRoutes(api: Api, groups: Groups): void {
   registerPull(api, groups);
   registerAcknowledge(api, groups);
@@ -65,8 +65,8 @@ function registerAcknowledge(api: Api, groups: Groups): void {
       schema: {
         summary: 'Acknowledge events',
         description:
-          'They are never delivered again. A lease that is not held does not keep the others from being acknowledged: ' +
-          'the answer is then 409, tells how many were, and names each that was not. May be sent again.',
+          'They are never delivered again. Leases that no longer hold do not prevent the others from being acknowledged: ' +
+          'the answer is then 409, says how many were, and names each that was not. May be sent again.',
         tags: TAGS,
         params: groupParams,
         body: acknowledgeBody,

@@ -3,7 +3,7 @@ import { ProblemError } from './problems.ts';
 
 /** There is no room for the body now. */
 export function full(): QueueFull {
-  return new QueueFull('too many bytes of other publishes are on their way');
+  return new QueueFull('too many bytes of other publishes are already under way');
 }
 
 /** The body is larger than any may be, as it came or unpacked. */

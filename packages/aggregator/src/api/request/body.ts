@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ByteBudget, Hold } from '../../queue/byte-budget.ts';
-import { letGo, ownBuffer } from '../../released-memory.ts';
+import { freeMemory, ownBuffer } from '../../released-memory.ts';
 import { full, tooLarge, tooSlow } from './body-refusals.ts';
 import { codingOf, unpack } from './content-coding.ts';
 import { LoopTurns } from './loop-turns.ts';
@@ -55,7 +55,7 @@ export async function withBody<T>(
   try {
     const sent = await receive(request, hold, limits);
     const body = coding === null ? sent : await unpack(sent, coding, hold, limits.bytesMax);
-    if (body !== sent) letGo(sent);
+    if (body !== sent) freeMemory(sent);
     if (body.length > SMALL_BYTES && !using.take(body.length)) {
       await new Promise<void>((resolve) => using.later(body.length, resolve));
     }
@@ -155,7 +155,7 @@ class GrowingBody {
     if (length > this.#bytes.length) {
       const larger = ownBuffer(Math.max(length, 2 * this.#bytes.length));
       larger.set(this.#bytes.subarray(0, this.#length));
-      letGo(this.#bytes);
+      freeMemory(this.#bytes);
       this.#bytes = larger;
     }
     this.#bytes.set(piece, this.#length);

@@ -98,12 +98,12 @@ test('the log warns of what is open: everything without keys, to pages too, the 
   const cases: [env: Record<string, string>, warnings: RegExp[]][] = [
     [{}, []],
     [{ HOST: 'localhost', API_KEYS_FILE: keys }, []],
-    [open, [/everyone who reaches this address .*API_KEYS_FILE.*HOST=127\.0\.0\.1/]],
-    [{ CORS_ORIGINS: '*' }, [/every page in the browser .*CORS_ORIGINS.*API_KEYS_FILE/]],
+    [open, [/anybody who can reach this address .*API_KEYS_FILE.*HOST=127\.0\.0\.1/]],
+    [{ CORS_ORIGINS: '*' }, [/any web page opened .*CORS_ORIGINS.*API_KEYS_FILE/]],
     [{ CORS_ORIGINS: '*', API_KEYS_FILE: keys }, []],
-    [{ ...open, API_KEYS_FILE: keys }, [/in clear.*TLS_CERT_FILE/]],
+    [{ ...open, API_KEYS_FILE: keys }, [/unencrypted.*TLS_CERT_FILE/]],
     [{ ...open, ...tls, API_KEYS_FILE: keys }, []],
-    [{ TLS_CERT_FILE: old.certFile, TLS_KEY_FILE: old.keyFile }, [/has run out/]],
+    [{ TLS_CERT_FILE: old.certFile, TLS_KEY_FILE: old.keyFile }, [/has expired/]],
   ];
   for (const [env, warnings] of cases) {
     const config = readConfig({ APP_PORT: '0', DEDUPLICATION_DB_PATH: join(folder, 'events.db'), ...env });

@@ -1,5 +1,5 @@
 import { constants, zstdCompressSync } from 'node:zlib';
-import { letGo } from '../../../released-memory.ts';
+import { freeMemory } from '../../../released-memory.ts';
 import { withChecksum } from '../file/checksum.ts';
 import { type BlockEvents, type BlockRow, type Commit, LAYOUTS } from './block-format.ts';
 import { NumberWriter } from './numbers.ts';
@@ -113,7 +113,7 @@ export class MergedBlockEncoder {
   row(): MergedRow {
     const body = this.#packed.length === 1 ? this.#packed[0]! : Buffer.concat(this.#packed);
     const directory = this.#directory.encoded('merged', this.#chunks, body);
-    if (body.buffer !== this.#texts.buffer) letGo(this.#texts);
+    if (body.buffer !== this.#texts.buffer) freeMemory(this.#texts);
     return { directory, body, topicIds: this.#directory.ids };
   }
 }
@@ -208,6 +208,6 @@ function packed(raw: Uint8Array): Uint8Array {
   // What zstd made is the beginning of a buffer as large as what it was given.
   const bytes = new Uint8Array(compressed);
   const whole = new Uint8Array(compressed.buffer);
-  if (whole.length === raw.length) letGo(whole);
+  if (whole.length === raw.length) freeMemory(whole);
   return bytes;
 }

@@ -1,5 +1,5 @@
 import { zstdDecompressSync } from 'node:zlib';
-import { letGo } from '../../../released-memory.ts';
+import { freeMemory } from '../../../released-memory.ts';
 import { withoutChecksum } from '../file/checksum.ts';
 import { damaged } from '../file/errors.ts';
 import { NumberReader } from './numbers.ts';
@@ -139,8 +139,8 @@ export class Block {
 
   /** Gives back the memory of the texts. The block and all views on its texts are of no more use. */
   release(): void {
-    for (const { stored, texts } of this.#chunks) if (texts !== null && texts !== stored) letGo(texts);
-    letGo(this.#body);
+    for (const { stored, texts } of this.#chunks) if (texts !== null && texts !== stored) freeMemory(texts);
+    freeMemory(this.#body);
   }
 
   /** Chunks unpacked so far. */

@@ -1,6 +1,6 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type { EventBatch } from '../../../event/event-batch.ts';
-import { letGo } from '../../../released-memory.ts';
+import { freeMemory } from '../../../released-memory.ts';
 import { type PageQuery, StoreError, type TopicFilter } from '../../event-store.ts';
 import type { Step } from '../../group-store.ts';
 import { Background } from './background.ts';
@@ -34,9 +34,8 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
     before: refuseCutLog,
     progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
     begun: (epoch) =>
-      tell({ ...epoch }, 'this file was a copy: behind its end a new epoch begins, see docs/operations.md'),
-    stopped: (why) =>
-      tell({ err: why.message }, `nothing is written any more until a restart: ${MEND}`, 'error'),
+      tell({ ...epoch }, 'this file was a copy: a new epoch begins after its end, see docs/operations.md'),
+    stopped: (why) => tell({ err: why.message }, `nothing more is written until a restart: ${MEND}`, 'error'),
   });
   const { db, lock, appender, hasher, index } = file;
   let markedMs = performance.now();
@@ -53,7 +52,7 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
       const result = appender.append(group);
       if (performance.now() > markedMs + MARK_EVERY_MS) mark();
       // Its memory came with it, in a single piece (store.ts).
-      letGo(new Uint8Array(group.bytes.buffer));
+      freeMemory(new Uint8Array(group.bytes.buffer));
       return result;
     },
     probe: () => appender.probe(),
