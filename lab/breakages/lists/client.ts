@@ -1,6 +1,7 @@
 import type { Area } from '../breakage.ts';
 
 const PUBLISH = ['publish.test.ts'];
+const REFUSED = ['publish-refused.test.ts'];
 const TRANSPORT = ['transport.test.ts'];
 const SUBSCRIBE = ['subscribe.test.ts'];
 const CONSUME = ['consume.test.ts'];
@@ -11,18 +12,18 @@ export const client: Area = {
   tests: 'packages/client/test',
   breakages: [
     {
-      file: 'publish-buffer.ts',
+      file: 'publish-batch.ts',
       breaks: 'A call is told the verdicts of another one in its batch.',
       find: 'call.resolve(from, results.slice(at, at + to - from));',
       replace: 'call.resolve(from, results.slice(0, to - from));',
       tests: PUBLISH,
     },
     {
-      file: 'publish-buffer.ts',
+      file: 'publish-batch.ts',
       breaks: 'An event at fault is named by its place in the batch, not in the call.',
-      find: '[{ ...fault, index: from + index }]',
+      find: '[{ ...fault, index: index - start + from }]',
       replace: '[fault]',
-      tests: PUBLISH,
+      tests: REFUSED,
     },
     {
       file: 'publish-buffer.ts',
@@ -33,23 +34,23 @@ export const client: Area = {
       hangs: true,
     },
     {
-      file: 'publish-buffer.ts',
+      file: 'publish-batch.ts',
       breaks: 'A batch that is refused for another reason than its content is sent again in halves.',
-      find: 'if (parts.length > 1 && CONTENT_REFUSED.has(error.status)) return halves(parts);',
-      replace: 'if (parts.length > 1) return halves(parts);',
-      tests: PUBLISH,
+      find: 'if (parts.length > 1 && CONTENT_REFUSED.has(error.status)) {',
+      replace: 'if (parts.length > 1) {',
+      tests: REFUSED,
     },
     {
-      file: 'publish-buffer.ts',
+      file: 'publish-batch.ts',
       breaks: 'A call that alone is too large is given up, though its halves would be taken.',
       find: 'if (error.status === 413 && middle > from) {',
       replace: 'if (error.status === 414 && middle > from) {',
-      tests: PUBLISH,
+      tests: REFUSED,
     },
     {
-      file: 'publish-buffer.ts',
+      file: 'publish-batch.ts',
       breaks: 'A request goes on though nobody waits for any of its calls.',
-      find: 'if (this.#calls.every(({ isSettled }) => isSettled)) this.#controller.abort();',
+      find: 'if (this.#calls.every(({ isSettled }) => isSettled)) this.#ended.abort();',
       replace: '',
       tests: PUBLISH,
       hangs: true,
@@ -107,7 +108,7 @@ export const client: Area = {
       hangs: true,
     },
     {
-      file: 'transport.ts',
+      file: 'address.ts',
       breaks: 'A name of dots asks for another resource.',
       find: "name === '.' || name === '..' || ",
       replace: '',
@@ -160,7 +161,7 @@ export const client: Area = {
       breaks: 'A handler begins on a lease that has ended.',
       find: 'if (lease.lost.signal.aborted || performance.now() >= lease.endsAtMs) {',
       replace: 'if (lease.lost.signal.aborted) {',
-      tests: ['blocked-loop.test.ts', ...CONSUME],
+      tests: ['blocked-handlers.test.ts', ...CONSUME],
     },
     {
       file: 'consume.ts',
