@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { transformSync } from 'esbuild';
 
 /**
- * Makes `dist/`, the folder that is published as `chronicleweaver`: command line and service. Node.js strips no types in
- * node_modules, so every source becomes JavaScript, and stays a file of its own: threads are started by their files'
- * names. The packages of this workspace are published with it (bundleDependencies), others are installed from the registry.
+ * Builds `dist/`, the folder that is published as `chronicleweaver`: command line and service. Node.js does not strip
+ * types in node_modules, so every source becomes JavaScript, in a file of its own, because threads are started by
+ * file name. The packages of this workspace are published with it (bundleDependencies); others are installed from the
+ * registry.
  */
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
@@ -41,7 +42,7 @@ writeManifest(DIST, {
 copyFileSync(join(HERE, 'README.md'), join(DIST, 'README.md'));
 copyFileSync(join(ROOT, 'LICENSE'), join(DIST, 'LICENSE'));
 
-/** Copies a package's sources as JavaScript, and the packages of this workspace that it needs. */
+/** Copies a package's sources as JavaScript, with the packages of this workspace that it needs. */
 function copyPackage(from: string, to: string, manifest: Manifest): void {
   for (const file of globSync('src/**/*.*', { cwd: from })) {
     const target = join(to, file.replace(/\.ts$/, '.js'));
@@ -58,17 +59,14 @@ function copyPackage(from: string, to: string, manifest: Manifest): void {
       const own = readManifest(folder);
       const target = join(DIST, 'node_modules', name);
       copyPackage(folder, target, own);
-      // What it needs is installed for all of them together.
+      // Dependencies are installed once for all packages.
       const { version, type, exports } = own;
       writeManifest(target, { name, version, type, exports: asJavaScript(exports), license: own['license'] });
     }
   }
 }
 
-/**
- * ReDoc is served as one finished file; the hundred packages that it was made from are most of all that would be
- * installed.
- */
+/** ReDoc is served as one finished file; the hundred packages it was built from would be most of the installation. */
 function bundleReDoc(): void {
   const from = join(ROOT, 'node_modules/redoc');
   const to = join(DIST, 'node_modules/redoc');
@@ -91,7 +89,7 @@ function javaScriptOf(file: string): string {
   return asJavaScript(code);
 }
 
-/** Every path of a source that is named in it, or in a part of a manifest, as that of its JavaScript. */
+/** Replaces the path of every source file named in code, or in part of a manifest, by that of its JavaScript. */
 function asJavaScript<T>(value: T): T {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   const changed = text.replaceAll(/(["'])((?:\.{1,2}|src)\/[\w./-]+)\.ts\1/g, '$1$2.js$1');

@@ -1,6 +1,6 @@
 import { type Terminal, harmless } from './terminal.ts';
 
-/** An event as its text came; what is needed of it is parsed when it is needed, numbers digit for digit. */
+/** An event as the text that arrived. It is parsed only when needed, with numbers kept digit for digit. */
 export interface EventText {
   readonly text: string;
 }
@@ -37,7 +37,7 @@ interface Parsed {
   source: string;
   payload: Record<string, unknown>;
   timestamp: string;
-  /** As it is printed; a number that is written as it was. */
+  /** Prints as a number exactly as it was written. */
   offset: unknown;
 }
 
@@ -52,7 +52,7 @@ declare global {
   }
 }
 
-/** JSON.stringify of what it returns has every number as it stands in the text. */
+/** JSON.stringify of its result writes every number as it is in the text. */
 function parseExactly(text: string): Parsed {
   const parsed = JSON.parse(text, (_, value, { source }) =>
     typeof value === 'number' ? JSON.rawJSON(source!) : value,
@@ -71,7 +71,7 @@ const COLOURS = [
   'magentaBright',
 ] as const;
 
-/** The same for a topic each time. */
+/** Always the same colour for the same topic. */
 function colourOf(topic: string): (typeof COLOURS)[number] {
   let sum = 0;
   for (const char of topic) sum = (sum * 31 + char.codePointAt(0)!) % 1_000_003;

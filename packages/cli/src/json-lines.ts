@@ -1,13 +1,13 @@
 import { BYTE_ORDER_MARK, isUtf16 } from '@chronicleweaver/protocol';
 
-/** A line of an input; `number` counts from 1. */
+/** A line of the input; `number` counts from 1. */
 export interface Line {
   readonly number: number;
-  /** An error where the line is not UTF-8. */
+  /** An error if the line is not UTF-8. */
   readonly text: string | LineError;
 }
 
-/** A line that is not what it must be. The message is for the user. */
+/** A line is invalid. The message is for the user. */
 export class LineError extends Error {
   override name = 'LineError';
 }
@@ -15,9 +15,9 @@ export class LineError extends Error {
 const NEWLINE = 0x0a;
 
 /**
- * The lines of a stream that are not blank. Each is a text of its own, so a byte order mark is ignored in front of any of
- * them: files that were put together with `cat` have one in the middle.
- * @throws LineError where the whole stream is UTF-16
+ * The non-blank lines of a stream. Each is a text of its own, so a byte order mark is ignored at the beginning of any
+ * of them: files joined with `cat` have one in the middle.
+ * @throws LineError if the whole stream is UTF-16
  */
 export async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Line> {
   let number = 0;
@@ -41,7 +41,7 @@ export async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator
   yield* numbered(textsOf(Buffer.concat(begun)));
 }
 
-/** The lines in these bytes: decoded in one go, and one by one only where one of them is not UTF-8. */
+/** The lines in these bytes: decoded all at once, and one by one only if one of them is not UTF-8. */
 function textsOf(bytes: Uint8Array): Line['text'][] {
   const text = decoded(bytes);
   if (typeof text === 'string') return text.split('\n');
@@ -72,16 +72,16 @@ function unmarked(text: Line['text']): Line['text'] {
 export interface Defaults {
   readonly topic?: string | undefined;
   readonly source: string;
-  /** The line is an event's payload and not an event. */
+  /** The line is an event's payload, not an event. */
   readonly isPayload: boolean;
-  /** The line is an event as it is read, with what the service has added. */
+  /** The line is an event as read from a service, with the members that the service added. */
   readonly isStored: boolean;
 }
 
 /**
- * The text of the event that a line stands for: the line's own, digit for digit, with what it leaves out before it. The
+ * The text of a line's event: the line itself, digit for digit, preceded by the members that it leaves out. The
  * service judges the rest.
- * @throws LineError where the line is not a JSON object
+ * @throws LineError if the line is not a JSON object
  */
 export function eventTextOf({ text }: Line, { topic, source, isPayload, isStored }: Defaults): string {
   if (typeof text !== 'string') throw text;
@@ -101,7 +101,7 @@ export function eventTextOf({ text }: Line, { topic, source, isPayload, isStored
   return `{${members.join(',')}}`;
 }
 
-/** What the service puts behind an event that it gives (READ-1). */
+/** What the service appends to an event (READ-1). */
 const ADDED = /,"offset":\d+,"received_at":"[^"]*"\}\s*$/;
 
 function objectIn(text: string): object {

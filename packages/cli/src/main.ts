@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { constants } from 'node:os';
 
-/** Older ones lack what this is written with; the service asks for more, and says so itself (SQLite). */
+/** Older versions lack features used here; the service requires a later one, and says so itself (SQLite). */
 const NODE_MAJOR_MIN = 22;
 
 if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
@@ -18,6 +18,6 @@ if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
     onStopSignal((signal) => interrupt(128 + constants.signals[signal])),
   );
   const exitCode = await run(process.argv.slice(2), terminal);
-  // A program that it became has its own.
+  // A program that took over has set its own.
   process.exitCode ??= exitCode;
 }

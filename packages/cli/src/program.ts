@@ -14,7 +14,7 @@ import { LineError } from './json-lines.ts';
 import { Terminal, harmless } from './terminal.ts';
 
 const MORE = `
-Commands that speak with a service find it by --url or CHRONICLEWEAVER_URL, and take --json.
+Commands that talk to a service find it by --url or CHRONICLEWEAVER_URL, and take --json.
 NO_COLOR turns colours off.`;
 
 /** Runs a command line, without the names of Node.js and the script, and returns its exit code. */
@@ -27,7 +27,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
     .enablePositionalOptions()
     .addHelpText('after', MORE)
     .addHelpText('after', exitCodesText({ 0: 'done', 1: 'failed; the help of each command says more' }));
-  // The programs among them tell their own usage.
+  // The programs among them explain their own usage.
   for (const command of [...commandsOf(terminal), ...programCommands()]) program.addCommand(command);
   try {
     const { stderr } = terminal;
@@ -52,24 +52,24 @@ function commandsOf(terminal: Terminal): CommandUnknownOpts[] {
   ];
 }
 
-/** Says what is for the user to mend and returns the exit code; what is a fault of ours is thrown. */
+/** Reports errors that the user can fix and returns the exit code; throws bugs of ours. */
 function complain(terminal: Terminal, error: unknown, asJson: boolean): number {
   if (error instanceof Stopped) {
     if (error.message !== '') terminal.note(`chronicleweaver: ${harmless(error.message)}`);
     return error.exitCode;
   }
-  if (!isUsersToMend(error)) throw error;
+  if (!isFixableByUser(error)) throw error;
   const code = 'code' in error ? error.code : undefined;
   if (asJson) terminal.note(JSON.stringify({ error: { code, message: error.message } }));
   else terminal.note(`chronicleweaver: ${harmless(error.message)}${hintFor(error)}`);
   return 1;
 }
 
-function isUsersToMend(error: unknown): error is Error {
+function isFixableByUser(error: unknown): error is Error {
   return (
     error instanceof ChronicleWeaverError ||
     error instanceof LineError ||
-    // A file that is not there, or may not be read.
+    // A file that is missing or unreadable.
     (error instanceof Error && 'syscall' in error)
   );
 }

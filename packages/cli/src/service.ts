@@ -2,7 +2,7 @@ import { ChronicleWeaver, type ClientOptions } from '@chronicleweaver/client';
 import { Command, type ExitCodes, type Kind, TEXT, exitCodesText, option } from '@chronicleweaver/terminal';
 import type { EventText } from './event-text.ts';
 
-/** What every command that speaks with a service takes. */
+/** Options of every command that talks to a service. */
 export interface ServiceOptions {
   readonly url: string;
   readonly key?: string | undefined;
@@ -11,13 +11,13 @@ export interface ServiceOptions {
 
 const DEFAULT_URL = 'http://localhost:8000';
 
-/** What they mean for a command that has nothing of its own to say by them. */
+/** The meaning of exit codes, unless a command has its own. */
 const EXIT_CODES: ExitCodes = {
   0: 'done; also where whoever read the output has left',
   1: 'failed: stderr says why',
 };
 
-/** A command that speaks with a service. `examples` are command lines without the program's name. */
+/** A command that talks to a service. `examples` are command lines without the program's name. */
 export function serviceCommand(
   name: string,
   summary: string,
@@ -47,19 +47,19 @@ export function examplesText(examples: readonly string[]): string {
   return ['\nExamples:', ...examples.map((example) => `  $ chronicleweaver ${example}`)].join('\n');
 }
 
-/** A client that gives events as their text came. */
+/** A client that returns events as the text that arrived. */
 export function connect({ url, key }: ServiceOptions, more: Partial<ClientOptions> = {}): ChronicleWeaver {
   return new ChronicleWeaver({
     url,
     key: key === '' ? undefined : key,
-    // Who waits at a terminal would rather be told than wait; commands that do wait say so.
+    // At a terminal people prefer an error to a wait; commands that do wait say so.
     retryMs: 0,
     parse: (text) => ({ text }) as never,
     ...more,
   });
 }
 
-/** What `connect`'s client reads. */
+/** The events as `connect`'s client returns them. */
 export function asTexts(events: AsyncIterable<unknown>): AsyncIterable<EventText> {
   return events as AsyncIterable<EventText>;
 }

@@ -11,8 +11,8 @@ type Stdout = Writable & { isTTY?: boolean };
 type Style = Parameters<typeof styleText>[0];
 
 /**
- * Where a command reads and writes. What it prints for others goes to stdout, in which a pipe may end at any moment;
- * what it says about its work goes to stderr. Colours are there where stdout is a terminal and nobody has set NO_COLOR.
+ * Where a command reads and writes. Its output goes to stdout, a pipe that may close at any moment; messages about
+ * its work go to stderr. Colours are used if stdout is a terminal and NO_COLOR is not set.
  */
 export class Terminal {
   readonly stdin: Readable;
@@ -23,19 +23,19 @@ export class Terminal {
   #isListening = false;
   #redrawn = 0;
 
-  /** @param onInterrupt asked, once a command can be interrupted, to say when it is */
+  /** @param onInterrupt called once a command can be interrupted, with the function to call when it is */
   constructor(streams: { stdin: Readable; stdout: Stdout; stderr: Writable }, onInterrupt: OnInterrupt) {
     this.#onInterrupt = onInterrupt;
     this.stdin = streams.stdin;
     this.stderr = streams.stderr;
     this.#stdout = streams.stdout;
-    // `chronicleweaver events | head -1`: that nobody reads on is the way it is meant.
+    // `chronicleweaver events | head -1`: it is intended that the reader stops reading.
     this.#stdout.on('error', (error: NodeJS.ErrnoException) => {
       this.#stop.abort(error.code === 'EPIPE' ? new Stopped(0) : error);
     });
   }
 
-  /** Fires, with a Stopped, when the user interrupts or nobody reads stdout any more. */
+  /** Aborts, with a Stopped, when the user interrupts or nobody reads stdout any more. */
   get signal(): AbortSignal {
     if (!this.#isListening) {
       this.#isListening = true;
@@ -44,7 +44,7 @@ export class Terminal {
     return this.#stop.signal;
   }
 
-  /** What to say of an error: of one that only tells of the signal, why it has fired. */
+  /** The error to report: if the signal has fired, its reason. */
   causeOf(error: unknown): unknown {
     if (error instanceof Stopped || !this.#stop.signal.aborted) return error;
     return this.#stop.signal.reason;
@@ -54,18 +54,18 @@ export class Terminal {
     return this.#stdout.isTTY === true;
   }
 
-  /** Writes a line to stdout and waits where it is full. @throws Stopped where nobody reads it */
+  /** Writes a line to stdout and waits while it is full. @throws Stopped if nobody reads it */
   async line(text: string): Promise<void> {
     this.write(`${text}\n`);
     await this.drained();
   }
 
-  /** Writes and does not wait: only for what is bounded some other way. */
+  /** Writes without waiting: only for output that is bounded in another way. */
   write(text: string): void {
     this.#stdout.write(text);
   }
 
-  /** Resolves when stdout takes more. @throws Stopped where nobody reads it */
+  /** Resolves when stdout accepts more. @throws Stopped if nobody reads it */
   async drained(): Promise<void> {
     this.#stop.signal.throwIfAborted();
     if (this.#stdout.writableNeedDrain) await once(this.#stdout, 'drain', { signal: this.#stop.signal });
@@ -75,7 +75,7 @@ export class Terminal {
     for (const line of lines) await this.line(line);
   }
 
-  /** Writes the lines in the place of those that were written so before. */
+  /** Writes the lines in place of those from the previous call. */
   async redraw(lines: readonly string[]): Promise<void> {
     if (this.#redrawn > 0) {
       moveCursor(this.#stdout, 0, -this.#redrawn);
@@ -85,7 +85,7 @@ export class Terminal {
     await this.lines(lines);
   }
 
-  /** Says something about the work. */
+  /** Writes a message about the work to stderr. */
   note(text: string): void {
     this.stderr.write(`${text}\n`);
   }
@@ -96,8 +96,8 @@ export class Terminal {
 }
 
 /**
- * Text of others, made harmless: what would move the cursor, change colours or turn the direction of writing stands as
- * its escape.
+ * Makes foreign text harmless: escapes anything that would move the cursor, change colours or reverse the direction
+ * of writing.
  */
 export function harmless(text: string): string {
   return text.replaceAll(
@@ -107,7 +107,7 @@ export function harmless(text: string): string {
   );
 }
 
-/** Rows as columns, each as wide as its widest cell; numbers, told by their type, stand to the right. */
+/** Lays rows out in columns as wide as their widest cells; numbers, recognized by their type, are aligned right. */
 export function columns(rows: readonly (readonly (string | number)[])[]): string[] {
   const widths = rows.reduce<number[]>(
     (widths, row) => row.map((cell, i) => Math.max(widths[i] ?? 0, String(cell).length)),

@@ -119,7 +119,7 @@ test('groups are made, shown and worked on by hand', async () => {
   await groups('nack', 'mailer', lease!);
   const dead = await groups('dead', 'mailer');
   assert.match(dead.stdout, new RegExp(`^${third} .* \\(given_back at delivery 1, .*\\)\n$`));
-  assert.equal((await groups('replay', 'mailer', `${third}`)).stdout, '1 delivered again, 0 dead still\n');
+  assert.equal((await groups('replay', 'mailer', `${third}`)).stdout, '1 delivered again, 0 still dead\n');
   assert.equal((await groups('pull', 'mailer', '--max=9', '--ack')).lines.length, 2);
   assert.equal((JSON.parse((await groups('show', 'mailer', '--json')).stdout) as Group).lag, 0);
   assert.equal((await groups('seek', 'mailer', 'earliest')).stdout, 'cursor: 0\n');
@@ -138,11 +138,11 @@ test('groups are made, shown and worked on by hand', async () => {
   const again = ['create', 'hook', '--topic=mail', '--push=https://example.com/2'];
   const refused = await commandLine(['groups', ...again, '--url', url]);
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /hook is there already: give its secrets/);
+  assert.match(refused.stderr, /hook already exists: give its secrets/);
   await groups(...again, `--push-secret=${secrets[1]!}`);
   const pulled = await commandLine(['groups', 'webhook', 'mailer', ...both, '--url', url]);
   assert.match(pulled.stderr, /the events of mailer are pulled, not sent/);
-  assert.equal((await groups('resume', 'hook')).stdout, 'hook goes on\n');
+  assert.equal((await groups('resume', 'hook')).stdout, 'hook is resumed\n');
   assert.equal((await groups('delete', 'mailer')).stdout, 'mailer is deleted\n');
   const gone = await commandLine(['groups', 'show', 'mailer', '--url', url]);
   assert.equal(gone.code, 1);

@@ -146,7 +146,7 @@ test('130 and 143: an interrupted command ends at once, without a complaint', as
           code,
           args: [...SERVICE_COMMANDS[name], `--url=${silentUrl()}`],
           interrupt: code,
-          stderr: name === 'publish' ? /^stopped; until then 0 published: .*\n$/ : SILENCE,
+          stderr: name === 'publish' ? /^stopped; so far 0 published: .*\n$/ : SILENCE,
         }),
       ),
     ),

@@ -142,7 +142,7 @@ test('publish stops at what is not about one line, and says how far it came', as
   assert.equal(utf16.code, 1);
   assert.match(
     utf16.stderr,
-    /; until then 0 published.*\nchronicleweaver: the input is UTF-16: save it as UTF-8\n$/,
+    /; so far 0 published.*\nchronicleweaver: the input is UTF-16: save it as UTF-8\n$/,
   );
 
   const args = ['publish', '--url', 'http://127.0.0.1:9', '--retry', '0'];
@@ -150,7 +150,7 @@ test('publish stops at what is not about one line, and says how far it came', as
   assert.equal(nobody.code, 1);
   assert.match(
     nobody.stderr,
-    /; until then 0 published.*\nchronicleweaver: POST http:\/\/127.0.0.1:9\/publish: .*\nIs a service running there\?/,
+    /; so far 0 published.*\nchronicleweaver: POST http:\/\/127.0.0.1:9\/publish: .*\nIs a service running there\?/,
   );
 
   const missing = await commandLine(['publish', '/no/such/file', '--url', url]);
@@ -161,7 +161,7 @@ test('publish stops at what is not about one line, and says how far it came', as
   const interrupted = await commandLine(['publish', '--url', url], begun, { interrupt: 143 });
   assert.deepEqual(
     [interrupted.code, interrupted.stdout, interrupted.stderr],
-    [143, '', 'stopped; until then 1 published: 1 accepted, 0 duplicates, of these 0 conflicts\n'],
+    [143, '', 'stopped; so far 1 published: 1 accepted, 0 duplicates, of these 0 conflicts\n'],
   );
 });
 
@@ -172,7 +172,7 @@ test('publish whose results nobody reads any more fails where lines are left', a
   const begun = neverEnding(events(2));
   const left = await commandLine(args('left'), begun, { readerLeaves: true });
   assert.equal(left.code, 1);
-  assert.match(left.stderr, /^stopped; until then \d published: /);
+  assert.match(left.stderr, /^stopped; so far \d published: /);
   const done = await commandLine(args('all'), events(1), { readerLeaves: true });
   assert.deepEqual([done.code, done.stderr], [0, '']);
 });

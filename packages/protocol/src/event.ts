@@ -15,14 +15,14 @@ export interface Payload {
   [name: string]: unknown;
 }
 
-/** An event as a reader gets it. `received_at` is the time of its commit, ISO 8601, UTC. */
+/** An event as a reader receives it. `received_at` is the time of its commit, ISO 8601, UTC. */
 export interface StoredEvent extends Event {
   offset: number;
   received_at: string;
 }
 
 /**
- * The JSON Schema (2020-12) of one event. The aggregator's reader takes its field names and lengths from here and
+ * The JSON Schema (2020-12) of one event. The aggregator's reader takes its field names and lengths from here, and
  * `/openapi.json` shows it, so the two cannot disagree. Lengths are in code points, as JSON Schema counts them.
  */
 export const eventSchema = {
@@ -42,7 +42,7 @@ export const eventSchema = {
       type: 'string',
       minLength: 1,
       maxLength: LIMITS.topicCharsMax,
-      description: 'What it is about.',
+      description: 'What the event is about.',
     },
     source: { type: 'string', minLength: 1, maxLength: LIMITS.sourceCharsMax, description: 'Who sent it.' },
     payload: {

@@ -15,23 +15,23 @@ export const PROBLEMS = {
   method_not_allowed: { status: 405, title: 'The resource does not take this method' },
   request_timeout: { status: 408, title: 'The request did not arrive in time' },
   cursor_beyond_end: { status: 409, title: 'The log ends before the cursor' },
-  log_restored: { status: 409, title: 'The cursor is not of this log' },
+  log_restored: { status: 409, title: 'The cursor does not belong to this log' },
   subscription_differs: { status: 409, title: 'The group exists with another definition' },
   subscription_pushes: { status: 409, title: 'The events of the group are sent, not pulled' },
   subscription_pulls: { status: 409, title: 'The events of the group are pulled, not sent' },
-  subscriptions_full: { status: 409, title: 'There are as many groups as there may be' },
+  subscriptions_full: { status: 409, title: 'The maximum number of groups exists' },
   lease_expired: { status: 409, title: 'A lease is no longer held' },
   lease_unknown: { status: 409, title: 'A lease was never given' },
   body_too_large: { status: 413, title: 'The body is too large' },
   batch_too_large: { status: 413, title: 'The batch has too many events' },
   uri_too_long: { status: 414, title: 'The address is too long' },
-  unsupported_media_type: { status: 415, title: 'The body is of a type that is not taken here' },
+  unsupported_media_type: { status: 415, title: 'The type of the body is not supported here' },
   invalid_event: { status: 422, title: 'An event is not valid' },
   invalid_parameter: { status: 422, title: 'A parameter is not valid' },
   rate_limited: { status: 429, title: 'The key has used up its rate' },
   headers_too_large: { status: 431, title: 'The headers are too large' },
   internal_error: { status: 500, title: 'The server failed' },
-  store_damaged: { status: 500, title: 'What is stored cannot be read' },
+  store_damaged: { status: 500, title: 'Stored data cannot be read' },
   queue_full: { status: 503, title: 'The queue is full' },
   readers_full: { status: 503, title: 'Too many answers are under way' },
   followers_full: { status: 503, title: 'There are too many live streams' },
@@ -42,9 +42,9 @@ export const PROBLEMS = {
 export type ProblemCode = keyof typeof PROBLEMS;
 
 /**
- * One thing that is wrong. `index` is the place in the batch or list from 0, or null where it is not about one entry;
- * `field` is the field or parameter, or null where it is about the whole. `code` is there where entries of one list can
- * be wrong in several ways.
+ * One error. `index` is the place in the batch or list, from 0, or null if the error is not about one entry. `field`
+ * is the field or parameter, or null if the error is about the whole. `code` is present if entries of one list can
+ * fail in several ways.
  */
 export interface FieldError {
   index: number | null;
@@ -61,6 +61,6 @@ export interface Problem {
   detail: string;
   code: ProblemCode;
   errors?: FieldError[];
-  /** Of a request about leases: how many were good, for which it was done. */
+  /** For a request about leases: how many held, and were done. */
   done?: number;
 }

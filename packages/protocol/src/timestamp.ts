@@ -1,28 +1,31 @@
 import { LIMITS } from './limits.ts';
 
 /**
- * ISO 8601 times, as the wire takes them: the calendar date in its extended form (`2025-10-28`), alone or followed by
- * `T`, `t` or one space and a time (`10:00`, `10:00:00`, any number of decimals after `.` or `,`), then no zone
- * (which means UTC), `Z`, `z`, `+07:00`, `+0700` or `+07`. Week and ordinal dates, the basic form and 24:00 are not
- * taken. Second 60 is taken in minute 59 (a leap second, RFC 3339 appendix D).
+ * ISO 8601 times, as the wire accepts them: the calendar date in its extended form (`2025-10-28`), alone or followed
+ * by `T`, `t` or one space and a time (`10:00`, `10:00:00`, any number of decimals after `.` or `,`), then no zone
+ * (which means UTC), `Z`, `z`, `+07:00`, `+0700` or `+07`. Week and ordinal dates, the basic form and 24:00 are
+ * refused. Second 60 is accepted in minute 59 (a leap second, RFC 3339 appendix D).
  */
 const FORM =
   /^(\d{4})-(\d{2})-(\d{2})(?:[Tt ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?(?:([Zz])|([+-])(\d{2}):?(\d{2})?)?)?$/;
 
 const MONTH_DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 
-/** What the wire takes for a time, for use in messages. */
+/** What the wire accepts as a time, for use in messages. */
 export const TIMESTAMP_EXPECTED = 'an ISO 8601 time such as 2025-10-28T10:00:00Z';
 
 /**
- * A point in time with every digit that was sent. Second 60 comes after all of second 59 and before the next minute, and
- * has an order within: 23:59:59.999 < 23:59:60 < 23:59:60.5 < 00:00:00.
+ * A point in time, with every digit that was sent. Second 60 comes after all of second 59 and before the next minute,
+ * and its decimals are ordered: 23:59:59.999 < 23:59:60 < 23:59:60.5 < 00:00:00.
  */
 export interface Instant {
-  /** Whole milliseconds since 1970-01-01T00:00:00Z, finer digits cut off; second 60 has the last one of second 59. */
+  /**
+   * Whole milliseconds since 1970-01-01T00:00:00Z, finer digits cut off; second 60 has the last millisecond of second
+   * 59.
+   */
   readonly epochMs: number;
   /**
-   * What comes on top within that millisecond: its decimals without trailing zeros, which sort as text. In second 60 it is
+   * The rest within that millisecond: its decimals without trailing zeros, which sort as text. For second 60 it is
    * LEAP, which sorts after any digit, and all decimals of that second.
    */
   readonly finer: string;
@@ -30,7 +33,7 @@ export interface Instant {
 
 const LEAP = ':';
 
-/** Below 0 where `a` is earlier than `b`, 0 where they are the same instant, above 0 where it is later. */
+/** Below 0 if `a` is earlier than `b`, 0 if they are the same instant, above 0 if it is later. */
 export function compareInstants(a: Instant, b: Instant): number {
   if (a.epochMs !== b.epochMs) return a.epochMs - b.epochMs;
   return a.finer < b.finer ? -1 : a.finer > b.finer ? 1 : 0;
@@ -42,8 +45,8 @@ export function firstMsFrom({ epochMs, finer }: Instant): number {
 }
 
 /**
- * The instant that the text tells, or `undefined` where it is no such time or names a day, an hour or a zone that does not
- * exist (`2025-02-30`). Years run from 0000 to 9999.
+ * The instant that the text names, or `undefined` if the text is not such a time, or names a day, an hour or a zone
+ * that does not exist (`2025-02-30`). Years run from 0000 to 9999.
  */
 export function parseTimestamp(text: string): Instant | undefined {
   if (text.length > LIMITS.timestampCharsMax) return undefined;

@@ -1,9 +1,9 @@
 import { LIMITS } from './limits.ts';
 
 /**
- * Topic patterns, as in NATS: a topic is words between dots. In a pattern the word `*` takes any one word, and `>` as
- * the last word takes one or more of what is left. Any other word is taken as it stands, in full: `orders*` is the
- * topic of that name. A word may be empty, so `>` alone takes every topic there is.
+ * Topic patterns, as in NATS: a topic is words separated by dots. In a pattern the word `*` matches any one word, and
+ * `>` as the last word matches one or more remaining words. Any other word is literal: `orders*` is the topic of that
+ * name. A word may be empty, so `>` alone matches every topic.
  */
 export function topicPatternFault(text: string): string | undefined {
   if (text === '') return 'must not be empty';
@@ -11,22 +11,25 @@ export function topicPatternFault(text: string): string | undefined {
   if (text.length > LIMITS.topicCharsMax && Array.from(text).length > LIMITS.topicCharsMax) {
     return `must NOT have more than ${LIMITS.topicCharsMax} characters`;
   }
-  if (text.includes('\0')) return 'must not hold NUL: no topic does';
-  if (!text.isWellFormed()) return 'must not hold half a surrogate pair: no topic does';
+  if (text.includes('\0')) return 'must not contain NUL: no topic does';
+  if (!text.isWellFormed()) return 'must not contain half a surrogate pair: no topic does';
   const words = text.split('.');
   const rest = words.indexOf('>');
   if (rest !== -1 && rest !== words.length - 1)
-    return '`>` takes all that is left, so it must be the last word';
+    return '`>` matches all remaining words, so it must be the last word';
   return undefined;
 }
 
-/** Whether the pattern can match more topics than the one that it spells. */
+/** Whether the pattern can match topics other than the one it spells. */
 export function hasWildcard(pattern: string): boolean {
   const words = pattern.split('.');
   return words.includes('*') || words.at(-1) === '>';
 }
 
-/** Whether a topic matches at least one of the patterns; without patterns none does. The patterns must be without fault. */
+/**
+ * Compiles a test of whether a topic matches at least one of the patterns; without patterns none does. The patterns
+ * must be valid.
+ */
 export function compileTopicPatterns(patterns: readonly string[]): (topic: string) => boolean {
   const literal = new Set<string>();
   const wild: string[][] = [];
@@ -42,7 +45,7 @@ export function compileTopicPatterns(patterns: readonly string[]): (topic: strin
   };
 }
 
-/** Whether every topic that `narrow` takes is taken by `wide`, too. Both must be without fault. */
+/** Whether `wide` matches every topic that `narrow` matches. Both must be valid. */
 export function topicPatternCovers(wide: string, narrow: string): boolean {
   const wideWords = wide.split('.');
   const words = narrow.split('.');
@@ -54,7 +57,7 @@ export function topicPatternCovers(wide: string, narrow: string): boolean {
     .every((word, i) => (word === '*' ? words[i] !== '>' || i < words.length - 1 : word === words[i]));
 }
 
-/** No word of a pattern can take words in two ways, so one pass decides: there is nothing to blow up. */
+/** No word of a pattern can match in two ways, so a single pass decides, without backtracking. */
 function takes(pattern: readonly string[], words: readonly string[]): boolean {
   const isOpen = pattern.at(-1) === '>';
   const fixed = isOpen ? pattern.length - 1 : pattern.length;

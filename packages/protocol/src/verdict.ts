@@ -8,7 +8,7 @@ export const VERDICTS = ['accepted', 'duplicate', 'conflict'] as const;
 
 export type Verdict = (typeof VERDICTS)[number];
 
-/** One entry of `results`. `offset` is that of the stored event, so for a drop that of the first one. */
+/** One entry of `results`. `offset` is the stored event's: for a dropped event, that of the first one. */
 export interface EventResult {
   event_id: string;
   topic: string;

@@ -3,8 +3,9 @@ import type { EventResult, PublishAnswer, StoredEvent } from '@chronicleweaver/p
 import type { Options } from './options.ts';
 
 /**
- * The aggregator as this publisher sees it: the client's requests, each tried again while that can help, but with every
- * answer looked at as closely as a judge must. The batches are the publisher's own, so it does not let the client make any.
+ * The aggregator as this publisher sees it: the client's requests, each retried while that can help, with every
+ * answer checked closely, because it is judged. The publisher makes its own batches and does not leave that to the
+ * client.
  */
 export class Aggregator {
   readonly #client: ChronicleWeaver;
@@ -23,8 +24,8 @@ export class Aggregator {
   }
 
   /**
-   * Resolves when `GET /ready` answers 200; `onWait` is told after each answer that is another.
-   * @throws ChronicleWeaverError after `readyMs`, or where it will never be
+   * Resolves when `GET /ready` answers 200; calls `onWait` after every other answer.
+   * @throws ChronicleWeaverError after `readyMs`, or if it will never be ready
    */
   async waitUntilReady(signal: AbortSignal, onWait: (reason: string) => void): Promise<void> {
     const { readyMs } = this.#limits;
@@ -43,9 +44,9 @@ export class Aggregator {
   }
 
   /**
-   * Publishes one body and returns the answer with the verdict of each event, and how long the attempt that was
-   * answered took. `onRetry` is told before each further attempt.
-   * @throws ChronicleWeaverError where it is refused for good or `retryMs` have passed
+   * Publishes one body. Returns the answer with the verdict on each event, and how long the answered attempt took.
+   * Calls `onRetry` before each further attempt.
+   * @throws ChronicleWeaverError if it is refused for good or `retryMs` have passed
    */
   async publish(
     body: string,
@@ -75,7 +76,7 @@ export class Aggregator {
     return answer;
   }
 
-  /** One page of a source's events of one topic with offsets above `after`. @throws ChronicleWeaverError */
+  /** One page of a source's events on one topic, with offsets above `after`. @throws ChronicleWeaverError */
   async page(topic: string, source: string, after: number | null, signal: AbortSignal): Promise<Page> {
     const query = { topic, source, limit: PAGE_EVENTS, after: after ?? undefined };
     const answer = await this.#client.request('GET', '/events', { query, signal });
@@ -87,9 +88,9 @@ export class Aggregator {
 export interface TimeLimits {
   /** How long to wait for the aggregator to be ready before a run. */
   readyMs: number;
-  /** How long one request is tried again, its last attempt not counted. */
+  /** How long one request is retried, not counting its last attempt. */
   retryMs: number;
-  /** How long one attempt may take, until its answer has been read. */
+  /** How long one attempt may take until its answer has been read. */
   requestMs: number;
 }
 
@@ -151,7 +152,7 @@ function isPage(value: unknown): value is Page {
   if (!isRecord(value) || !Array.isArray(value['events'])) return false;
   const next = value['next'];
   if (next !== null && !isCount(next)) return false;
-  // The other fields are compared with what was sent, whatever their type has become.
+  // The other fields are compared with what was sent, whatever their types are.
   return value['events'].every(
     (event) => isRecord(event) && typeof event['event_id'] === 'string' && isCount(event['offset']),
   );

@@ -3,7 +3,7 @@ import type { Aggregator, Stats } from './aggregator.ts';
 import type { Plan } from './events.ts';
 import type { Tally } from './publish.ts';
 
-/** One thing a run is judged by. `detail` is one line; `remarks` are worth a look but nobody's fault. */
+/** One criterion that a run is judged by. `detail` is one line; `remarks` are worth a look, but are no failure. */
 export interface Check {
   name: 'answers' | 'books' | 'stored';
   pass: boolean;
@@ -11,7 +11,7 @@ export interface Check {
   remarks: string[];
 }
 
-/** Every event that was sent got one verdict, no verdict contradicts another, and none is a conflict. */
+/** Every event sent got one verdict, no verdict contradicts another, and none is a conflict. */
 export function checkAnswers(plan: Plan, tally: Tally): Check {
   const sent = plan.order.length;
   const wrong = [
@@ -26,8 +26,8 @@ export function checkAnswers(plan: Plan, tally: Tally): Check {
 
 /**
  * `/stats` balances before and after, and grew by at least this run. More is no failure: others may publish at the
- * same time, and a batch whose answer got lost counts each time it arrives. But where `received` grew by exactly what
- * was sent, neither happened, and then `unique_processed` must have grown by exactly what was accepted.
+ * same time, and a batch whose answer got lost counts each time it arrives. But if `received` grew by exactly what
+ * was sent, neither happened, and `unique_processed` must have grown by exactly what was accepted.
  */
 export function checkBooks(before: Stats, after: Stats, plan: Plan, tally: Tally): Check {
   const sent = plan.order.length;
@@ -39,7 +39,7 @@ export function checkBooks(before: Stats, after: Stats, plan: Plan, tally: Tally
   for (const [when, stats] of [['before', before] as const, ['after', after] as const]) {
     const sum = stats.unique_processed + stats.duplicated_dropped;
     if (stats.received !== sum) {
-      wrong.push(`${when} the run ${stats.received} received are not ${sum} unique and dropped`);
+      wrong.push(`${when} the run received was ${stats.received}, but unique and dropped add up to ${sum}`);
     }
   }
   if (received < sent) wrong.push(`received grew by ${received}, though ${sent} were sent`);
@@ -60,9 +60,9 @@ export function checkBooks(before: Stats, after: Stats, plan: Plan, tally: Tally
 }
 
 /**
- * Reads the run's events back: each unique one is there once, as it was sent, at the offset its verdict gave, and the
- * offsets of a topic only rise.
- * @throws ChronicleWeaverError where a page cannot be read
+ * Reads the run's events back: each unique event is stored once, as it was sent, at the offset of its verdict, and
+ * the offsets of a topic only rise.
+ * @throws ChronicleWeaverError if a page cannot be read
  */
 export async function checkStored(
   plan: Plan,

@@ -3,22 +3,25 @@ import type { Event } from '@chronicleweaver/protocol';
 import type { Options } from './options.ts';
 
 /**
- * What a run sends, and in which order. Everything follows from the run id and the other options, nothing from the
- * clock or chance: an event can be made again at any time, to the byte, instead of being kept.
+ * What a run sends, and in which order. Everything is derived from the run id and the other options, nothing from the
+ * clock or chance: an event can be made again at any time, to the byte, so none is kept.
  */
 export interface Plan {
   runId: string;
-  /** The `source` of every event of the run, and of no other run. */
+  /** The `source` of every event of this run and of no other. */
   source: string;
   topicNames: readonly string[];
-  /** Unique events; their indexes run from 0 to below this. */
+  /** The number of unique events; their indexes run from 0 to below this. */
   uniqueCount: number;
-  /** The index of the event to send, by place in the run. An index that stood before is a duplicate. */
+  /** The index of the event to send, by place in the run. A repeated index is a duplicate. */
   order: Uint32Array;
   eventAt(index: number): Event;
 }
 
-/** The plan of the run that the options describe. The first event is never a duplicate, so there is at least one. */
+/**
+ * The plan of the run that the options describe. The first event is never a duplicate, so there is at least one
+ * unique event.
+ */
 export function createPlan(
   options: Pick<Options, 'runId' | 'count' | 'duplicateRatio' | 'batchSize' | 'topics'>,
 ): Plan {
@@ -38,8 +41,8 @@ export function createPlan(
 }
 
 /**
- * Places of duplicates are drawn evenly (Knuth, TAOCP 2, 3.4.2, algorithm S). Half of them repeat one of the last
- * `batchSize` unique events, so mostly one of the same or the previous batch; half repeat any earlier one.
+ * The places of duplicates are drawn evenly (Knuth, TAOCP 2, 3.4.2, algorithm S). Half of them repeat one of the last
+ * `batchSize` unique events, so mostly one in the same or the previous batch; half repeat any earlier one.
  */
 function sendingOrder(runId: string, count: number, duplicateCount: number, batchSize: number): Uint32Array {
   const random = mulberry32(hash('sha256', `${runId}/order`, 'buffer').readUInt32LE(0));
@@ -65,7 +68,7 @@ function makeEvent(
   startMs: number,
   index: number,
 ): Event {
-  // 32 bytes: the first 16 become the id, every one of the others decides one thing of the payload.
+  // 32 bytes: the first 16 become the id, each of the others decides one detail of the payload.
   const bytes = hash('sha256', `${runId}/${index}`, 'buffer');
   const service = bytes[16]! % topicNames.length;
   const failed = bytes[17]! < 20;
@@ -99,13 +102,13 @@ function makeEvent(
   };
 }
 
-/** A time in 2025 that is the run's own, in whole minutes, as ms since 1970. */
+/** A time in 2025 derived from the run id, in whole minutes, as ms since 1970. */
 function runStartMs(runId: string): number {
   const minute = hash('sha256', `${runId}/start`, 'buffer').readUInt32LE(0) % (365 * 24 * 60);
   return Date.UTC(2025, 0, 1) + minute * 60_000;
 }
 
-/** Version 8, "vendor's own", is RFC 9562's for ids that come from a hash of one's choice. */
+/** RFC 9562 reserves version 8 for vendor-specific ids, such as those from a hash of one's choice. */
 function uuid(bytes: Buffer): string {
   const hex = bytes.toString('hex', 0, 16);
   const variant = '89ab'[bytes[8]! >> 6]!;
@@ -135,7 +138,7 @@ function pick<T>(choices: readonly T[], byte: number): T {
   return choices[byte % choices.length]!;
 }
 
-/** Tommy Ettinger's mulberry32 (public domain): numbers from 0 to below 1, the same ones for the same seed. */
+/** Tommy Ettinger's mulberry32 (public domain): numbers from 0 to below 1, the same for the same seed. */
 function mulberry32(seed: number): () => number {
   let state = seed;
   return () => {

@@ -6,7 +6,7 @@ import { type Options, publisherCommand } from './options.ts';
 import { reportText } from './report.ts';
 import { Interrupted, runPublisher } from './run.ts';
 
-/** The exit code: 0 PASS, 1 FAIL or given up, 2 wrong options, 128 + the number of the signal that stopped it. */
+/** The exit code: 0 PASS, 1 FAIL or gave up, 2 wrong options, 128 + the number of the signal that stopped it. */
 const command = publisherCommand(publish);
 process.exitCode = await run(
   command.hook('preAction', () => readVariablesFile(variablesOf(command))),

@@ -9,36 +9,34 @@ import {
   wholeNumber,
 } from '@chronicleweaver/terminal';
 
-/** What one run is to do: checked, complete, and the only thing the other files know of flags and variables. */
+/** What one run is to do: checked, complete, and all that the other files know of flags and variables. */
 export interface Options {
-  /** Address of the aggregator, such as `http://localhost:8000`, without a slash at its end. */
+  /** Address of the aggregator, such as `http://localhost:8000`, without a trailing slash. */
   baseUrl: string;
-  /** The secret of an API key, where the aggregator wants one. */
+  /** The secret of an API key, if the aggregator requires one. */
   key?: string | undefined;
-  /** Events sent in all, duplicates included. */
+  /** Events to send in total, including duplicates. */
   count: number;
   /** Share of `count` that repeats an earlier event, from 0 to below 1. */
   duplicateRatio: number;
-  /** Events of one request. */
+  /** Events per request. */
   batchSize: number;
   /** Requests under way at once. */
   concurrency: number;
   /** Number of topics that the events are spread over. */
   topics: number;
-  /** Every event is derived from it: the same run id sends the same events. */
+  /** All events are derived from it: the same run id sends the same events. */
   runId: string;
-  /** How long one request is tried again before the run gives up. */
+  /** How long one request is retried before the run gives up. */
   retryMs: number;
   /** Report as one line of JSON. */
   json: boolean;
 }
 
-/** The command line of the stress publisher: a flag wins over its variable, and a variable over the default. */
+/** The command line of the stress publisher: a flag overrides its variable, and a variable the default. */
 export function publisherCommand(work: (options: Options) => Promise<void>) {
   return new Command('chronicleweaver stress')
-    .description(
-      'Sends events, a part of them twice, and checks that the aggregator stored each exactly once.',
-    )
+    .description('Sends events, some of them twice, and checks that the aggregator stored each exactly once.')
     .addOption(option('--url <address>', ABOUT.url, ADDRESS, 'AGGREGATOR_URL'))
     .addOption(option('--host <name>', ABOUT.host, HOST, 'AGGREGATOR_HOST').default('localhost'))
     .addOption(option('--port <number>', ABOUT.port, wholeNumber(1, 65_535), 'AGGREGATOR_PORT').default(8000))
@@ -70,20 +68,20 @@ const ABOUT = {
   host: 'where the aggregator is',
   port: 'its port',
   key: 'the secret of an API key with the scopes publish and read and every topic',
-  count: 'events to send, duplicates included',
-  ratio: 'share of them that repeats an earlier one',
-  batch: 'events of one request',
+  count: 'events to send, including duplicates',
+  ratio: 'share of events that repeat an earlier one',
+  batch: 'events per request',
   lanes: 'requests under way at once',
   topics: 'number of topics',
   runId:
-    'the events are derived from it: the same id, with the same flags, sends the same events again; by default a ' +
+    'the events are derived from it: the same id, with the same flags, sends the same events again; defaults to a ' +
     'random UUID',
   retry: 'seconds to retry a request for',
 };
 
 const MORE =
-  '\nA .env file in the working directory is read; the real environment wins over it, a flag over both.\n' +
-  exitCodesText({ 0: 'PASS', 1: 'FAIL or given up', 2: 'wrong flag or variable' });
+  '\nReads a .env file in the working directory; the real environment overrides it, and a flag overrides both.\n' +
+  exitCodesText({ 0: 'PASS', 1: 'FAIL or gave up', 2: 'wrong flag or variable' });
 
 const COUNT = wholeNumber(1, 10_000_000);
 const BATCH = wholeNumber(1, LIMITS.batchEventsMax);
@@ -101,7 +99,7 @@ const SECRET: Kind<string> = {
 const HOST: Kind<string> = {
   takes: 'a host name or an IP address',
   read(text) {
-    // An IPv6 address stands in brackets inside a URL.
+    // An IPv6 address is in brackets in a URL.
     const host = text.includes(':') && !text.startsWith('[') ? `[${text}]` : text;
     return /[/?#@\\\s"'*\p{C}]/u.test(host) || !URL.canParse(`http://${host}:1/`) ? undefined : host;
   },

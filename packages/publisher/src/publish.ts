@@ -5,22 +5,22 @@ import type { Aggregator, VerdictAnswer } from './aggregator.ts';
 import type { Plan } from './events.ts';
 import type { Options } from './options.ts';
 
-/** What the answers of a run said, added up. It is right at any moment, also where the run stops in the middle. */
+/** The sums of a run's answers. They are right at any moment, even if the run stops in the middle. */
 export interface Tally {
-  /** Events whose answer has come. */
+  /** Events whose answer has arrived. */
   answered: number;
   accepted: number;
-  /** Conflicts included, as on the wire. */
+  /** Including conflicts, as on the wire. */
   duplicates: number;
   conflicts: number;
   retries: number;
   /** Time spent publishing. */
   elapsedMs: number;
-  /** Of the answered attempt of each batch, in µs: a histogram takes whole numbers only. */
+  /** Latency of each batch's answered attempt, in µs, because a histogram takes only whole numbers. */
   latencyUs: RecordableHistogram;
-  /** By index of the unique event, the offset its verdicts gave, or NaN before the first. */
+  /** By index of the unique event, the offset of its verdicts, or NaN before the first verdict. */
   offsets: Float64Array;
-  /** Verdicts that contradict one another or the batch they answer, each as a phrase; the first few only. */
+  /** Verdicts that contradict each other or the batch they answer, each as a phrase; only the first few. */
   contradictions: string[];
   contradictionCount: number;
 }
@@ -41,8 +41,8 @@ export function createTally(plan: Plan): Tally {
 }
 
 /**
- * Sends the plan in batches, `concurrency` at once, and adds every answer to the tally.
- * @throws ChronicleWeaverError where a batch is given up (the others are then stopped), or the signal's reason
+ * Sends the plan in batches, `concurrency` at a time, and adds every answer to the tally.
+ * @throws ChronicleWeaverError if a batch is given up, which stops the others, or the signal's reason
  */
 export async function publishPlan(
   plan: Plan,

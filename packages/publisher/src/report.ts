@@ -3,31 +3,31 @@ import type { Plan } from './events.ts';
 import type { Options } from './options.ts';
 import type { Tally } from './publish.ts';
 
-/** What a run came to. The names are those of the JSON report. */
+/** The result of a run. The names are those of the JSON report. */
 export interface Report {
   outcome: 'PASS' | 'FAIL' | 'INTERRUPTED';
   run_id: string;
   aggregator: string;
-  /** Planned events, duplicates included; `answered` says how many of them got a verdict. */
+  /** Planned events, including duplicates; `answered` says how many of them got a verdict. */
   events: number;
   unique_events: number;
   batch_size: number;
   answered: number;
   accepted: number;
-  /** Conflicts included, as on the wire. */
+  /** Including conflicts, as on the wire. */
   duplicates: number;
   conflicts: number;
   retries: number;
   seconds: number;
   events_per_second: number;
-  /** Of the answer to one batch; null where none came. */
+  /** Time until a batch's answer; null if none arrived. */
   latency_ms: { p50: number; p99: number; max: number } | null;
   checks: Check[];
   /** Why the run stopped early, or null. */
   stopped: string | null;
 }
 
-/** How a run ended: through all checks, given up (`reason` says why), or interrupted. */
+/** How a run ended: it finished all checks, gave up (`reason` says why), or was interrupted. */
 export type Ending = { kind: 'finished' } | { kind: 'gave-up' | 'interrupted'; reason: string };
 
 export function createReport(
@@ -58,7 +58,7 @@ export function createReport(
   };
 }
 
-/** The report for a person, several lines, each with its line end. */
+/** The report for a person: several lines, each with a line end. */
 export function reportText(report: Report): string {
   const { latency_ms: latency } = report;
   const lines = [
@@ -67,7 +67,7 @@ export function reportText(report: Report): string {
     `  verdicts   ${report.accepted} accepted, ${report.duplicates} duplicates, of these ${report.conflicts} conflicts`,
     `  speed      ${report.events_per_second} events/s, ${report.seconds} s`,
     latency === null
-      ? '  latency    no answer came'
+      ? '  latency    no answer arrived'
       : `  latency    p50 ${latency.p50} ms, p99 ${latency.p99} ms, max ${latency.max} ms (answer to ${report.batch_size} events)`,
     `  retries    ${report.retries}`,
     ...report.checks.map((check) => `  ${check.pass ? 'PASS' : 'FAIL'}  ${check.name}: ${check.detail}`),
@@ -76,7 +76,7 @@ export function reportText(report: Report): string {
   if (report.stopped !== null) {
     lines.push(
       `  stopped    ${report.stopped}`,
-      `  resume with --run-id=${report.run_id} and the same flags: what is stored already will be a duplicate`,
+      `  resume with --run-id=${report.run_id} and the same flags: events already stored will be duplicates`,
     );
   }
   return `${lines.join('\n')}\n`;

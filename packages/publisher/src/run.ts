@@ -8,8 +8,8 @@ import { createTally, publishPlan } from './publish.ts';
 import { type Ending, type Report, createReport } from './report.ts';
 
 /**
- * One run from waiting to report. It always ends in a report: where the aggregator is out of reach or refuses, one
- * that says so; where the signal stops it, one of what was done until then. Only a bug throws.
+ * One run, from waiting to the report. It always ends in a report: if the aggregator is unreachable or refuses, the
+ * report says so; if the signal stops the run, it covers what was done until then. Only a bug throws.
  *
  * @param signal its reason must be an `Interrupted`
  * @param progressStream where waiting and progress are shown, stderr
@@ -49,7 +49,7 @@ export async function runPublisher(
   return createReport(options, plan, tally, checks, ending);
 }
 
-/** Why a run is to stop before its end; the reason of the signal that `runPublisher` takes. */
+/** Why a run is to stop early: the reason of the signal that `runPublisher` takes. */
 export class Interrupted extends Error {
   override name = 'Interrupted';
 }

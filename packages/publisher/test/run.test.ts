@@ -237,7 +237,7 @@ test('books that do not balance fail', async (t) => {
   assertFails(
     report,
     'books',
-    /^before the run 0 received are not 1 .*; after the run 500 received are not 501/,
+    /^before the run received was 0, but unique and dropped add up to 1; after the run received was 500, .* 501/,
   );
 });
 

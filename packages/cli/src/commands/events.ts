@@ -3,7 +3,7 @@ import { eventLine } from '../event-text.ts';
 import { asTexts, connect, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
-/** `chronicleweaver events`: what is stored, a page at a time, so that any amount runs through a pipe. */
+/** `chronicleweaver events`: the stored events, a page at a time, so that any amount fits through a pipe. */
 export function eventsCommand(terminal: Terminal) {
   return serviceCommand('events', 'Print stored events', [
     'events --topic orders --order desc --limit 10',
@@ -13,9 +13,9 @@ export function eventsCommand(terminal: Terminal) {
     .option('--source <source>', 'only from this source')
     .option('--from <time>', 'only with a timestamp at or after this one, ISO 8601')
     .option('--to <time>', 'only with a timestamp before this one')
-    .addOption(option('--after <offset>', 'only behind this offset, in the order asked for', wholeNumber(0)))
+    .addOption(option('--after <offset>', 'only after this offset, in the requested order', wholeNumber(0)))
     .addOption(option('--order <order>', 'by offset', oneOf(['asc', 'desc'])).default('asc'))
-    .addOption(option('--limit <count>', 'at most so many', wholeNumber(1)))
+    .addOption(option('--limit <count>', 'at most this many', wholeNumber(1)))
     .action(async ({ topic, source, from, to, after, order, limit, ...service }) => {
       const { signal } = terminal;
       const query = { topic, source, from, to, after, order, limit };

@@ -3,7 +3,7 @@ import { type EventText, eventPage } from '../event-text.ts';
 import { connect, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
-/** `chronicleweaver find`: was this event processed? The exit code says it, too. */
+/** `chronicleweaver find`: was this event processed? The exit code answers it, too. */
 export function findCommand(terminal: Terminal) {
   return serviceCommand('find', 'Print the event of a topic under an id', ['find orders order-4711-placed'], {
     0: 'it is there',

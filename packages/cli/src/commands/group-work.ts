@@ -3,7 +3,7 @@ import { eventLine } from '../event-text.ts';
 import { connect, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
-// What a group's workers do, by hand.
+// The work of a group's workers, by hand.
 
 export function pullCommand(terminal: Terminal) {
   return serviceCommand('pull', 'Lease events and print them, each with its lease', [
@@ -11,9 +11,9 @@ export function pullCommand(terminal: Terminal) {
     'groups pull mailer --ack --json',
   ])
     .argument('<name>')
-    .addOption(option('--max <count>', 'events at most', wholeNumber(1)).default(1))
+    .addOption(option('--max <count>', 'at most this many events', wholeNumber(1)).default(1))
     .addOption(option('--wait <seconds>', 'how long to wait for the first', wholeNumber(0)).default(0))
-    .option('--ack', 'acknowledge them after they were printed')
+    .option('--ack', 'acknowledge them after printing')
     .addHelpText('after', '\nAn event that is not acknowledged before its lease runs out is delivered again.')
     .action(async (name, { max, wait, ack, ...service }) => {
       const { signal } = terminal;
@@ -49,7 +49,7 @@ export function nackCommand(terminal: Terminal) {
   ])
     .argument('<name>')
     .argument('<lease...>')
-    .addOption(option('--delay-ms <ms>', 'after so long', wholeNumber(0)).default(0))
+    .addOption(option('--delay-ms <ms>', 'the delay until then', wholeNumber(0)).default(0))
     .action(async (name, leaseIds, { delayMs, ...service }) => {
       await connect(service).groups.nack(name, leaseIds, { delayMs, signal: terminal.signal });
       await said(terminal, service.json, 'given_back', leaseIds.length);
@@ -57,7 +57,7 @@ export function nackCommand(terminal: Terminal) {
 }
 
 export function deadCommand(terminal: Terminal) {
-  return serviceCommand('dead', 'Print the events that were delivered as often as they may be', [
+  return serviceCommand('dead', 'Print the events that were delivered as often as allowed', [
     'groups dead mailer',
   ])
     .argument('<name>')
@@ -72,12 +72,12 @@ export function deadCommand(terminal: Terminal) {
 }
 
 export function replayCommand(terminal: Terminal) {
-  return serviceCommand('replay', 'Deliver dead events again, these or all', [
+  return serviceCommand('replay', 'Deliver dead events again, all or the given ones', [
     'groups replay mailer',
     'groups replay mailer 17 4711',
   ])
     .argument('<name>')
-    .argument('[offset...]', 'all where left out', (text: string, others: readonly number[] | undefined) => [
+    .argument('[offset...]', 'all if left out', (text: string, others: readonly number[] | undefined) => [
       ...(others ?? []),
       argument('[offset...]', wholeNumber(1))(text),
     ])
@@ -87,18 +87,18 @@ export function replayCommand(terminal: Terminal) {
       const { signal } = terminal;
       let { replayed, dead } = await groups.replay(name, offsets, { signal });
       if (offsets === undefined) {
-        // The service takes so many in turns.
+        // The service replays a limited number at a time.
         for (let turn = replayed; turn > 0 && dead > 0; replayed += turn) {
           ({ replayed: turn, dead } = await groups.replay(name, undefined, { signal }));
         }
       }
       await terminal.line(
-        service.json ? JSON.stringify({ replayed, dead }) : `${replayed} delivered again, ${dead} dead still`,
+        service.json ? JSON.stringify({ replayed, dead }) : `${replayed} delivered again, ${dead} still dead`,
       );
     });
 }
 
-/** Tells what became of how many. */
+/** Prints how many leases or events something was done to. */
 export async function said(
   terminal: Terminal,
   asJson: true | undefined,

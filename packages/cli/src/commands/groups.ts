@@ -18,10 +18,10 @@ import { connect, serviceCommand } from '../service.ts';
 import { type Terminal, columns, harmless } from '../terminal.ts';
 import { ackCommand, deadCommand, nackCommand, pullCommand, replayCommand, said } from './group-work.ts';
 
-/** `chronicleweaver groups`: groups and the work that is left to their workers, by hand. */
+/** `chronicleweaver groups`: groups, and the work of their workers, by hand. */
 export function groupsCommand(terminal: Terminal) {
   return new Command('groups')
-    .summary('Make, show and delete groups, and look after their events')
+    .summary('Create, show and delete groups, and manage their events')
     .description(
       'Groups are durable subscriptions whose workers share the events; see `groups <command> --help`.',
     )
@@ -40,27 +40,25 @@ export function groupsCommand(terminal: Terminal) {
 }
 
 function listCommand(terminal: Terminal) {
-  return serviceCommand('list', 'List groups with what is left to do', ['groups list']).action(
-    async (service) => {
-      const groups = await connect(service).groups.list({ signal: terminal.signal });
-      if (service.json) return terminal.line(JSON.stringify(groups));
-      const rows = groups.map(({ name, lag, in_flight, dead, cursor, topics }) => [
-        name,
-        lag,
-        in_flight,
-        dead,
-        cursor,
-        harmless(topics.join(' ')),
-      ]);
-      const [head, ...lines] = columns([['GROUP', 'LAG', 'IN FLIGHT', 'DEAD', 'CURSOR', 'TOPICS'], ...rows]);
-      await terminal.line(terminal.style('bold', head!));
-      await terminal.lines(lines);
-    },
-  );
+  return serviceCommand('list', 'List groups and their backlog', ['groups list']).action(async (service) => {
+    const groups = await connect(service).groups.list({ signal: terminal.signal });
+    if (service.json) return terminal.line(JSON.stringify(groups));
+    const rows = groups.map(({ name, lag, in_flight, dead, cursor, topics }) => [
+      name,
+      lag,
+      in_flight,
+      dead,
+      cursor,
+      harmless(topics.join(' ')),
+    ]);
+    const [head, ...lines] = columns([['GROUP', 'LAG', 'IN FLIGHT', 'DEAD', 'CURSOR', 'TOPICS'], ...rows]);
+    await terminal.line(terminal.style('bold', head!));
+    await terminal.lines(lines);
+  });
 }
 
 function showCommand(terminal: Terminal) {
-  return serviceCommand('show', 'Show a group: its definition and its books', ['groups show mailer'])
+  return serviceCommand('show', 'Show a group: its definition and its counts', ['groups show mailer'])
     .argument('<name>')
     .action(async (name, service) => {
       await print(
@@ -72,7 +70,7 @@ function showCommand(terminal: Terminal) {
 }
 
 function createCommand(terminal: Terminal) {
-  return serviceCommand('create', 'Make a group; once more with the same definition changes nothing', [
+  return serviceCommand('create', 'Create a group; repeating it with the same definition changes nothing', [
     'groups create mailer --topic orders --start earliest',
     "groups create audit --topic 'orders.>' --topic users --lease-ms 60000 --max-deliveries 10",
     'groups create billing --topic orders --push https://billing.example.com/hook',
@@ -81,18 +79,21 @@ function createCommand(terminal: Terminal) {
     .addOption(
       listOption(
         '--topic <pattern>',
-        'its topics: * takes a word between dots, > at the end all that is left; may be given several times',
+        'its topics: * matches a word between dots, > at the end all remaining words; may be repeated',
         TEXT,
       ).makeOptionMandatory(),
     )
-    .addOption(option('--start <place>', 'where it begins; latest where left out', PLACE))
+    .addOption(option('--start <place>', 'where it begins; latest if left out', PLACE))
     .addOption(option('--lease-ms <ms>', 'how long a worker has for an event', wholeNumber(1)))
     .addOption(option('--max-deliveries <count>', 'deliveries after which an event is dead', wholeNumber(1)))
-    .option('--push <url>', 'send the events there, as Standard Webhooks says, and let nobody pull them')
+    .option(
+      '--push <url>',
+      'send the events there, as Standard Webhooks says, instead of letting workers pull them',
+    )
     .addOption(
       listOption(
         '--push-secret <secret>',
-        'signs what is sent; may be given up to three times; where left out, one is made and shown this once',
+        'signs each message; may be given up to three times; if left out, one is created and shown only now',
         TEXT,
       ),
     )
@@ -100,9 +101,9 @@ function createCommand(terminal: Terminal) {
       const { groups } = connect(service);
       const { signal } = terminal;
       const isSecretMade = push !== undefined && pushSecret === undefined;
-      // A secret that is made here must not take the place of those that a target knows.
-      if (isSecretMade && (await isThere(groups, name, signal))) {
-        const text = `${name} is there already: give its secrets, or change them with \`groups webhook\``;
+      // A secret created here must not replace those that a target knows.
+      if (isSecretMade && (await exists(groups, name, signal))) {
+        const text = `${name} already exists: give its secrets, or change them with \`groups webhook\``;
         throw new ChronicleWeaverError('subscription_differs', text);
       }
       const secrets = pushSecret ?? [`whsec_${randomBytes(32).toString('base64')}`];
@@ -129,14 +130,14 @@ function webhookCommand(terminal: Terminal) {
     .addOption(
       listOption(
         '--secret <secret>',
-        'signs what is sent; may be given up to three times',
+        'signs each message; may be given up to three times',
         TEXT,
       ).makeOptionMandatory(),
     )
-    .option('--push <url>', 'where the events are sent; as before where left out')
+    .option('--push <url>', 'where the events are sent; unchanged if left out')
     .addHelpText(
       'after',
-      '\nThe event that waits is sent at once. The group keeps its place, each event its id.',
+      '\nThe waiting event is sent at once. The group keeps its place, and each event its id.',
     )
     .action(async (name, { secret: secrets, push: url, ...service }) => {
       const { groups } = connect(service);
@@ -150,7 +151,7 @@ function webhookCommand(terminal: Terminal) {
     });
 }
 
-async function isThere(
+async function exists(
   groups: ChronicleWeaver['groups'],
   name: string,
   signal: AbortSignal,
@@ -165,7 +166,7 @@ async function isThere(
 }
 
 function deleteCommand(terminal: Terminal) {
-  return serviceCommand('delete', 'Delete a group and what is known of its events', ['groups delete mailer'])
+  return serviceCommand('delete', 'Delete a group and its progress', ['groups delete mailer'])
     .argument('<name>')
     .action(async (name, service) => {
       await connect(service).groups.delete(name, { signal: terminal.signal });
@@ -176,7 +177,7 @@ function deleteCommand(terminal: Terminal) {
 function seekCommand(terminal: Terminal) {
   return serviceCommand(
     'seek',
-    'Go on from another place; what is behind it is delivered, whatever became of it',
+    'Continue from another place; events after it are delivered, whatever became of them before',
     ['groups seek mailer earliest', 'groups seek mailer 4711', 'groups seek mailer 2025-10-28T10:00:00Z'],
   )
     .argument('<name>')
@@ -193,13 +194,13 @@ function seekCommand(terminal: Terminal) {
 }
 
 function resumeCommand(terminal: Terminal) {
-  return serviceCommand('resume', 'Let a group that is pushed go on, and send the event that waits at once', [
+  return serviceCommand('resume', 'Resume a group that pushes, and send the waiting event at once', [
     'groups resume billing',
   ])
     .argument('<name>')
     .action(async (name, service) => {
       await connect(service).groups.resume(name, { signal: terminal.signal });
-      await terminal.line(service.json ? JSON.stringify({ resumed: name }) : `${name} goes on`);
+      await terminal.line(service.json ? JSON.stringify({ resumed: name }) : `${name} is resumed`);
     });
 }
 

@@ -1,12 +1,12 @@
 import { Command, type CommandUnknownOpts } from '@chronicleweaver/terminal';
 import { handOver } from '../hand-over.ts';
 
-/** Programs of their own, which the command line only makes easier to find. */
+/** Separate programs, which the command line only makes easier to find. */
 const PROGRAMS = [
-  ['stress', 'Send events, a part of them twice, and check the books', '@chronicleweaver/publisher'],
+  ['stress', 'Send events, some of them twice, and check the books', '@chronicleweaver/publisher'],
   ['verify', "Walk a service's file from end to end", '@chronicleweaver/aggregator/verify'],
   ['backup', "Copy a service's file while it runs", '@chronicleweaver/aggregator/backup'],
-  ['keys', 'Make, list and revoke API keys', '@chronicleweaver/aggregator/keys'],
+  ['keys', 'Create, list and revoke API keys', '@chronicleweaver/aggregator/keys'],
 ] as const;
 
 /** The publisher has variables of its own. */

@@ -8,10 +8,10 @@ import { connect, serviceCommand } from '../service.ts';
 import { type Terminal, harmless } from '../terminal.ts';
 
 const MORE = `
-Each line is an event as a JSON object. What it leaves out is added: event_id is a random UUID, timestamp is now,
-topic and source are the options'. All that it has goes as it stands, digit for digit. Where the lines have ids and
-timestamps of their own the same input may be published again after any failure: each event is stored once.
-A line that is not stored, because it is wrong or conflicts with a stored event, is named on stderr.`;
+Each line is an event as a JSON object. Missing members are added: event_id is a random UUID, timestamp is now,
+topic and source come from the options. Everything else is sent as it is, digit for digit. If the lines have ids and
+timestamps of their own, the same input may be published again after any failure: each event is stored once.
+A line that is not stored, because it is invalid or conflicts with a stored event, is named on stderr.`;
 
 /** `chronicleweaver publish`: a file or stdin, in constant memory. */
 export function publishCommand(terminal: Terminal) {
@@ -25,24 +25,24 @@ export function publishCommand(terminal: Terminal) {
     ],
     {
       0: 'each line is stored, now or before',
-      1: 'some are not; stderr names each, or says why there was no going on',
+      1: 'some are not; stderr names each, or says why it could not continue',
     },
   )
-    .argument('[file]', 'newline-delimited JSON; stdin where left out, or -', '-')
+    .argument('[file]', 'newline-delimited JSON; stdin if left out, or -', '-')
     .option('--topic <topic>', 'the topic of lines that have none')
-    .option('--source <source>', 'the source of lines that have none; by default the name of this machine')
+    .option('--source <source>', 'the source of lines that have none; defaults to the name of this machine')
     .option('--payloads', 'each line is the payload of an event')
     .option(
       '--stored',
-      'each line is an event as `events --json` prints it; its offset and received_at are left out',
+      'each line is an event as `events --json` prints it; its offset and received_at are dropped',
     )
-    .option('--results', 'print what became of each event, too')
-    .addOption(option('--retry <seconds>', 'try a request again for so long', wholeNumber(0)).default(60))
+    .option('--results', 'also print what became of each event')
+    .addOption(option('--retry <seconds>', 'how long to retry a request', wholeNumber(0)).default(60))
     .addHelpText('after', MORE)
     .action(async (file, { topic, source, payloads, stored, results, retry, ...service }) => {
       const chronicle = connect(service, {
         retryMs: retry * 1000,
-        // Four batches: enough to have one gathered while another is under way.
+        // Four batches: enough to gather one while another is under way.
         bufferEventsMax: 2000,
         onRetry: ({ error, attempts }) => {
           if (attempts === 1) terminal.note(`chronicleweaver: ${error.message}; trying again`);
@@ -61,12 +61,12 @@ export function publishCommand(terminal: Terminal) {
         await publisher.run(file);
       } catch (error) {
         if (service.json) terminal.write(`${JSON.stringify(counts)}\n`);
-        else terminal.note(`stopped; until then ${summary(counts)}`);
-        // That nobody reads on ends other commands well; here lines are left.
+        else terminal.note(`stopped; so far ${summary(counts)}`);
+        // For other commands a closed stdout is a normal end; here it leaves lines unpublished.
         throw error instanceof Stopped && error.exitCode === 0 ? new Stopped(1) : error;
       }
       const isStored = counts.failed === 0 && counts.conflicts === 0;
-      // Not drained: what became of the lines counts for more than who reads about it.
+      // Not drained: the outcome of the lines matters more than whether anybody reads it.
       terminal.write(`${service.json ? JSON.stringify(counts) : summary(counts)}\n`);
       if (!isStored) throw new Stopped(1);
     });
@@ -83,7 +83,7 @@ interface Teller {
   fault(line: Line, fault: Fault): void;
 }
 
-/** Says what becomes of each line: results on stdout where they are asked for, faults on stderr. */
+/** Reports the outcome of each line: results on stdout if requested, faults on stderr. */
 function tellerOf(
   terminal: Terminal,
   { asJson, withResults }: { readonly asJson: boolean; readonly withResults: boolean },
@@ -112,21 +112,21 @@ interface Counts {
   /** Lines that were events. */
   events: number;
   accepted: number;
-  /** Conflicts included, as on the wire. */
+  /** Including conflicts, as on the wire. */
   duplicates: number;
   conflicts: number;
   /** Lines that are not stored. */
   failed: number;
 }
 
-/** Publishes an input line by line and tells what became of each. */
+/** Publishes an input line by line and reports what became of each line. */
 class LinePublisher {
   readonly counts: Counts = { events: 0, accepted: 0, duplicates: 0, conflicts: 0, failed: 0 };
   readonly #chronicle: ChronicleWeaver;
   readonly #defaults: Defaults;
   readonly #terminal: Terminal;
   readonly #tell: Teller;
-  /** Something that is not about one line ends it all. */
+  /** An error that is not about a single line ends everything. */
   readonly #failure = new AbortController();
   readonly #underWay = new Set<Promise<void>>();
 
@@ -152,11 +152,11 @@ class LinePublisher {
         this.#underWay.add(publishing);
       }
     } catch (error) {
-      // What the input says of its end by the signal is not why it ended.
+      // An input ended by the signal throws an error of its own, which is not the reason.
       signal.throwIfAborted();
       throw error;
     } finally {
-      // It fails only where the signal has fired, which is told below.
+      // It fails only if the signal has fired, which is reported below.
       await this.#chronicle.close({ signal }).catch(() => {});
       await Promise.all(this.#underWay);
       progress?.stop();
@@ -184,10 +184,10 @@ class LinePublisher {
   }
 }
 
-/** What is wrong with a line; undefined where it is not about one. */
+/** What is wrong with a line; undefined if the error is not about a single line. */
 function faultOf(error: unknown): Fault | undefined {
   if (error instanceof LineError) return { code: 'invalid_line', message: error.message };
-  // Whatever the service says of one event is about one line; so is a refusal of a line that went alone.
+  // An error about one event is about one line; so is the refusal of a line that was sent alone.
   if (!(error instanceof ProblemError) || !(error.errors.length > 0 || error.status === 413))
     return undefined;
   const faults = error.errors.map(({ field, message }) =>

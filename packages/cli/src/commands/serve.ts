@@ -2,7 +2,7 @@ import { Command, exitCodesText } from '@chronicleweaver/terminal';
 import { examplesText } from '../service.ts';
 import { handOver } from '../hand-over.ts';
 
-/** Which variable an option sets; the service reads nothing else. */
+/** The variable that each option sets; the service reads nothing else. */
 const VARIABLES = {
   port: 'APP_PORT',
   host: 'HOST',
@@ -10,7 +10,7 @@ const VARIABLES = {
   logLevel: 'LOG_LEVEL',
 } as const;
 
-/** What lives short in the service is mostly views on buffers; a larger nursery only keeps dead ones longer. */
+/** Short-lived objects in the service are mostly views on buffers; a larger nursery only keeps dead ones longer. */
 const NODE_FLAGS = ['--max-semi-space-size=4'];
 
 /** `chronicleweaver serve`: becomes the service. */
@@ -22,10 +22,10 @@ export function serveCommand() {
     .option('--host <address>', 'address to listen on (HOST, 127.0.0.1)')
     .option(
       '--file <path>',
-      'the file that holds everything; it is made (DEDUPLICATION_DB_PATH, data/chronicle.db)',
+      'the file that holds everything; created if missing (DEDUPLICATION_DB_PATH, data/chronicle.db)',
     )
     .option('--log-level <level>', 'debug also logs every dropped duplicate (LOG_LEVEL, info)')
-    .addHelpText('after', `\nAll other settings are variables of the environment or of .env: see the README.`)
+    .addHelpText('after', `\nAll other settings are variables in the environment or in .env: see the README.`)
     .addHelpText(
       'after',
       examplesText(['serve', 'serve --port 9000 --file /var/lib/chronicleweaver/events.db']),
@@ -34,7 +34,7 @@ export function serveCommand() {
       'after',
       exitCodesText({
         0: 'stopped cleanly by SIGINT or SIGTERM',
-        1: 'it could not start, or not stop cleanly',
+        1: 'it could not start, or could not stop cleanly',
         endsBySignal: true,
       }),
     )
@@ -43,7 +43,7 @@ export function serveCommand() {
         const value = options[name as keyof typeof VARIABLES];
         if (value !== undefined) process.env[variable] = value;
       }
-      // It begins anew with these where the system lets a process do that.
+      // The service restarts itself with these, if the system supports it.
       process.execArgv.push(...NODE_FLAGS);
       await handOver(import.meta.resolve('@chronicleweaver/aggregator/serve'), []);
     });

@@ -11,7 +11,7 @@ export function statsCommand(terminal: Terminal) {
     'stats --watch',
     'stats --watch 10 --json',
   ])
-    .addOption(option('--watch [seconds]', 'again and again, by default every second', wholeNumber(1)))
+    .addOption(option('--watch [seconds]', 'repeat, by default every second', wholeNumber(1)))
     .action(async ({ watch, ...service }) => {
       const { signal } = terminal;
       const chronicle = connect(service, watch === undefined ? {} : { retryMs: Infinity });
@@ -36,14 +36,14 @@ interface Taken {
   readonly atMs: number;
 }
 
-/** Events stored in a second. */
+/** Events stored per second. */
 function rate(last: Taken, now: Taken): number {
   return Math.round(
     ((now.stats.unique_processed - last.stats.unique_processed) * 1000) / (now.atMs - last.atMs),
   );
 }
 
-/** A line for each number; of the topics only how many. */
+/** A line for each number, and only the count of the topics. */
 function page(stats: Readonly<Record<string, unknown>>): string[] {
   return columns(
     Object.entries(stats).map(([name, value]) => {

@@ -3,7 +3,7 @@ import { eventLine } from '../event-text.ts';
 import { asTexts, connect, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
-/** `chronicleweaver tail`: the log as it is written, over restarts of the service. */
+/** `chronicleweaver tail`: the log as it is written, across restarts of the service. */
 export function tailCommand(terminal: Terminal) {
   return serviceCommand('tail', 'Follow events live', [
     'tail',
@@ -13,11 +13,11 @@ export function tailCommand(terminal: Terminal) {
     .addOption(
       listOption(
         '--topic <pattern>',
-        'only such topics: * takes a word between dots, > at the end all that is left; may be given several times',
+        'only these topics: * matches a word between dots, > at the end all remaining words; may be repeated',
         TEXT,
       ),
     )
-    .addOption(option('--after <offset>', 'events behind it', OFFSET).default('latest'))
+    .addOption(option('--after <offset>', 'only events after this offset', OFFSET).default('latest'))
     .action(async ({ topic, after, ...service }) => {
       const { signal } = terminal;
       const chronicle = connect(service, {
@@ -25,7 +25,7 @@ export function tailCommand(terminal: Terminal) {
           if (attempts === 1) terminal.note(`chronicleweaver: ${error.message}; connecting again`);
         },
       });
-      // A stream waits for a service for as long as it takes; that there never was one is worth a word.
+      // A stream waits for a service for as long as it takes; this check reports that there is none at all.
       await chronicle.request('GET', '/health', { signal });
       for await (const event of asTexts(chronicle.subscribe({ topics: topic, after }, { signal }))) {
         await terminal.line(service.json ? event.text : eventLine(terminal, event));
