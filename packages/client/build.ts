@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 /**
- * Makes `dist/`, the folder that is published: one module, its types, README and licence. Inside the repository the
- * sources are imported, so the workspace's own package.json points there; the one in `dist/` is made from it.
+ * Builds `dist/`, the folder that is published: one module, its types, README and licence. Inside the repository other
+ * packages import the sources, so the package.json here points to them; the one in `dist/` is derived from it.
  */
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
@@ -27,7 +27,7 @@ copyFileSync(join(HERE, 'README.md'), join(DIST, 'README.md'));
 copyFileSync(join(ROOT, 'LICENSE'), join(DIST, 'LICENSE'));
 writeFileSync(join(DIST, 'package.json'), `${JSON.stringify(published(), null, 2)}\n`);
 
-/** The declarations of the client beside its module, and those of the protocol, which is not published, with them. */
+/** Writes the declarations of the client next to its module, with those of the protocol, which is not published itself. */
 function emitTypes(): void {
   const emitted = join(DIST, 'emitted');
   const options = ['--noEmit', 'false', '--declaration', '--emitDeclarationOnly', '--outDir', emitted];
@@ -42,7 +42,7 @@ function emitTypes(): void {
       const text = readFileSync(join(emitted, from, file), 'utf8')
         .replaceAll("'@chronicleweaver/protocol'", "'./protocol/index.js'")
         .replaceAll(/'(\.{1,2}\/[\w/-]+)\.ts'/g, "'$1.js'");
-      // Says where Symbol.asyncDispose is from, whatever `lib` the reader's project has.
+      // Declares Symbol.asyncDispose, whatever `lib` the user's project has.
       const head = file === 'client.d.ts' ? '/// <reference lib="esnext.disposable" />\n' : '';
       writeFileSync(join(DIST, to, basename(file)), head + text);
     }

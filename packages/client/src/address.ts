@@ -1,9 +1,9 @@
 import { ChronicleWeaverError } from './errors.ts';
 
-/** Parameters of an address; an array gives its parameter once for each entry, undefined leaves it out. */
+/** Query parameters. An array repeats its parameter for each entry; undefined leaves it out. */
 export type Query = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
 
-/** Path and query of a request. */
+/** The path and query of a request. */
 export function addressOf(path: string, query: Query = {}): string {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(query)) {
@@ -18,9 +18,12 @@ export function addressOf(path: string, query: Query = {}): string {
 export function pathOf(...names: string[]): string {
   return names
     .map((name) => {
-      // fetch takes dots for steps along the path, however they are encoded, and would ask for something else.
+      // fetch resolves dots as steps in the path, even encoded ones, and would request something else.
       if (name === '.' || name === '..' || !name.isWellFormed()) {
-        throw new ChronicleWeaverError('unaddressable', `${JSON.stringify(name)} cannot stand in an address`);
+        throw new ChronicleWeaverError(
+          'unaddressable',
+          `${JSON.stringify(name)} cannot be part of an address`,
+        );
       }
       return `/${encodeURIComponent(name)}`;
     })

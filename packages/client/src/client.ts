@@ -9,31 +9,31 @@ import { linkSignals, unlessAborted } from './signals.ts';
 import { type SubscribeQuery, subscribe } from './subscribe.ts';
 import { type CallOptions, type RequestOptions, Transport, type TransportOptions } from './transport.ts';
 
-/** All but `url` may be left out; the defaults stand in parentheses. */
+/** Everything but `url` is optional; defaults are in parentheses. */
 export interface ClientOptions extends TransportOptions, Partial<BufferLimits> {
   /** The `source` of events that name none. */
   source?: string | undefined;
   /**
-   * How the JSON text of an event that was read becomes the event (JSON.parse). Another one can keep numbers that
-   * JavaScript has not, or the text itself: it comes digit for digit as it was published.
+   * Turns the JSON text of an event that was read into the event (JSON.parse). Your own function can keep numbers that
+   * JavaScript cannot represent, or the text itself, which is digit for digit as it was published.
    */
   parse?: ((text: string) => StoredEvent) | undefined;
 }
 
-/** An event to publish. What is left out is made when it is given to `publish`, once, and stays through all retries. */
+/** An event to publish. `publish` fills in what is left out, once, and it stays the same through all retries. */
 export interface NewEvent {
   topic: string;
-  /** A JSON object. Its `message`, if there, is a string, its `timestamp` an ISO 8601 time. */
+  /** A JSON object. If it has a `message`, that is a string; if it has a `timestamp`, that is an ISO 8601 time. */
   payload: Payload | object;
-  /** A random one, where left out. The same id in the same topic is the same event, for ever. */
+  /** A random id by default. The same id in the same topic is the same event, forever. */
   event_id?: string | undefined;
-  /** The client's own, where left out. */
+  /** The client's `source` by default. */
   source?: string | undefined;
-  /** ISO 8601, or a Date; now, where left out. */
+  /** ISO 8601 or a Date; now by default. */
   timestamp?: string | Date | undefined;
 }
 
-/** Which events to read; all conditions must hold. Times are ISO 8601 and are those of the events themselves. */
+/** Which events to read; all conditions must hold. Times are ISO 8601 and refer to the `timestamp` of the events. */
 export interface ReadQuery {
   topic?: string | undefined;
   source?: string | undefined;
@@ -41,11 +41,11 @@ export interface ReadQuery {
   from?: string | undefined;
   /** Exclusive. */
   to?: string | undefined;
-  /** Only events behind this offset, in the order asked for. */
+  /** Only events after this offset, in the requested order. */
   after?: number | undefined;
-  /** By offset, ascending where left out. */
+  /** By offset; ascending by default. */
   order?: 'asc' | 'desc' | undefined;
-  /** Events in all; all there are, where left out. */
+  /** How many events to read in all; no limit by default. */
   limit?: number | undefined;
 }
 
@@ -57,8 +57,8 @@ export interface TopicInfo {
 }
 
 /**
- * The service's books: `received = unique_processed + duplicated_dropped`, conflicts counted in the dropped, too. To a key
- * that may see some topics only, the service tells what is true of these alone, and not what is optional here.
+ * The service's counts: `received = unique_processed + duplicated_dropped`, where the dropped include conflicts. A key that
+ * may see only some topics gets the counts of those, without the fields that are optional here.
  */
 export interface Stats {
   received?: number;
@@ -75,16 +75,16 @@ export interface Stats {
 
 type SignalOption = Pick<CallOptions, 'signal'>;
 
-/** Events of one page that `read` asks for. */
+/** How many events `read` requests at a time. */
 const PAGE_EVENTS = 1000;
 const NDJSON = 'application/x-ndjson';
 
-/** `Symbol.asyncDispose`, or in older browsers what compilers put in its place. */
+/** `Symbol.asyncDispose`, or in older browsers what compilers use instead. */
 const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 
 /**
- * A connection to one ChronicleWeaver service. Everything takes a `signal` and then rejects with its reason; all other
- * failures are a ChronicleWeaverError.
+ * A connection to one ChronicleWeaver service. Every call takes a `signal` and rejects with its reason if it fires; every
+ * other failure is a ChronicleWeaverError.
  */
 export class ChronicleWeaver {
   readonly #transport: Transport;
@@ -95,7 +95,7 @@ export class ChronicleWeaver {
   readonly #consuming = new Set<Promise<void>>();
   readonly #ended = new AbortController();
   #isClosing = false;
-  /** Makes, lists and deletes groups, and what `consume` does, step by step. */
+  /** Creates, lists and deletes groups, and offers the steps of `consume` one by one. */
   readonly groups: Groups;
 
   constructor(options: ClientOptions) {
@@ -118,10 +118,10 @@ export class ChronicleWeaver {
   }
 
   /**
-   * Publishes one event or several, together with others that are published at the same time, and resolves with the
-   * verdict of each after it is committed and on disk. Several are stored all or none, unless the service says that
-   * they are too large for one request. A string is the JSON text of a whole event and is sent as it is.
-   * @throws ProblemError where the service refuses these events; `errors` says which field of which
+   * Publishes one event or several, together with others that are published at the same time. Resolves with the verdict
+   * of each once it is committed and on disk. Several events are stored all or none, unless the service says that they are
+   * too large for one request. A string is the JSON text of a whole event and is sent as is.
+   * @throws ProblemError if the service refuses these events; `errors` names the event and field of each fault
    */
   publish(event: NewEvent | string, options?: SignalOption): Promise<EventResult>;
   publish(events: readonly (NewEvent | string)[], options?: SignalOption): Promise<EventResult[]>;
@@ -141,19 +141,19 @@ export class ChronicleWeaver {
     return result!;
   }
 
-  /** Sends what waits for a batch at once, and resolves when all that was published before has its answer, good or bad. */
+  /** Sends what is waiting without delay, and resolves when everything published before has its answer, good or bad. */
   flush({ signal }: SignalOption = {}): Promise<void> {
     return this.#buffer.flush(signal);
   }
 
-  /** Resolves as soon as the buffer has room: the brake of a loop that does not await what it publishes. */
+  /** Resolves as soon as the buffer has room: the brake for a loop that does not await what it publishes. */
   room({ signal }: SignalOption = {}): Promise<void> {
     return this.#buffer.room(signal);
   }
 
   /**
-   * Lets those who consume finish what is at hand, flushes, then ends what this client still does: streams end, all later
-   * calls are refused. Where the signal fires first, what has no answer yet is given up with its reason.
+   * Lets consumers finish the events in hand, flushes, then ends everything else: streams end, and later calls are refused.
+   * If the signal fires first, whatever has no answer yet is given up with its reason.
    */
   async close({ signal }: SignalOption = {}): Promise<void> {
     this.#stopping.abort();
@@ -170,12 +170,12 @@ export class ChronicleWeaver {
     }
   }
 
-  /** `await using client = new ChronicleWeaver(…)` closes it. */
+  /** Lets `await using client = new ChronicleWeaver(…)` close the client. */
   [asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** The events that match, in order, read a page at a time as they are asked for, until there are no more. */
+  /** Yields the matching events in order until there are no more. Each page is requested only when it is needed. */
   async *read(query: ReadQuery = {}, options: CallOptions = {}): AsyncGenerator<StoredEvent, void, void> {
     let { after, limit = Infinity } = query;
     while (limit > 0) {
@@ -197,10 +197,10 @@ export class ChronicleWeaver {
   }
 
   /**
-   * Follows the log live: the events of these topics, in order, each as soon as it is committed. A connection that breaks
-   * is made again, for as long as it takes, and goes on where it was: no event is missed, none comes twice. It ends when
-   * the loop is left, when the signal fires (it then throws its reason), or when the client is closed.
-   * @throws ProblemError where the service refuses; `cursor_beyond_end` where its log is shorter than `after`
+   * Follows the log live: yields the events of these topics in order, each as soon as it is committed. If the connection
+   * breaks it reconnects, for as long as that takes, and resumes where it was: no event is missed, none comes twice. It ends
+   * when you leave the loop, when the signal fires (it then throws the reason), or when the client is closed.
+   * @throws ProblemError if the service refuses; `cursor_beyond_end` if its log ends before `after`
    */
   subscribe(
     query: SubscribeQuery = {},
@@ -211,9 +211,9 @@ export class ChronicleWeaver {
   }
 
   /**
-   * Works on a group's events: each is acknowledged when the handler resolves, given back when it throws, and its lease
-   * extended while it works. When the signal fires no more are taken, and it resolves when those at hand are done.
-   * @throws ProblemError where the service refuses; `subscription_not_found` where there is no such group
+   * Handles the events of a group: each is acknowledged when the handler resolves and given back when it throws; its lease
+   * is extended meanwhile. Once the signal fires no more events are taken, and it resolves when those in hand are done.
+   * @throws ProblemError if the service refuses; `subscription_not_found` if there is no such group
    */
   async consume(group: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
     this.#ended.signal.throwIfAborted();
@@ -226,7 +226,7 @@ export class ChronicleWeaver {
     await consuming;
   }
 
-  /** The stored event of this topic under this id, or undefined where there is none. */
+  /** Returns the stored event with this topic and id, or undefined if there is none. */
   async find(topic: string, eventId: string, options?: CallOptions): Promise<StoredEvent | undefined> {
     try {
       const { text } = await this.#transport.text('GET', `/events${pathOf(topic, eventId)}`, options);
@@ -237,12 +237,12 @@ export class ChronicleWeaver {
     }
   }
 
-  /** All topics, in the order of their names' UTF-8 bytes. */
+  /** Returns all topics, in the order of the UTF-8 bytes of their names. */
   async topics(options?: CallOptions): Promise<TopicInfo[]> {
     return listIn<TopicInfo>(await this.request('GET', '/topics', options), 'topics');
   }
 
-  /** The service's books and how it stands. */
+  /** Returns the service's counts and state. */
   async stats(options?: CallOptions): Promise<Stats> {
     const answer = await this.request('GET', '/stats', options);
     if (!isRecord(answer) || typeof answer['unique_processed'] !== 'number') {
@@ -251,19 +251,19 @@ export class ChronicleWeaver {
     return answer as Stats;
   }
 
-  /** Any other request, with this client's key and retries; resolves with what the JSON of the answer says. */
+  /** Makes any other request, with this client's key and retries, and resolves with the parsed JSON of the answer. */
   request(method: string, path: string, options?: RequestOptions): Promise<unknown> {
     return this.#transport.request(method, path, options);
   }
 
   #textOf(event: NewEvent | string): string {
     if (typeof event === 'string') {
-      // Text that is not one JSON value could be read as part of the events that travel with it.
+      // Text that is not exactly one JSON value could be read as part of the events that it is sent with.
       JSON.parse(event);
       return event;
     }
     const { event_id = randomId(), source = this.#source, timestamp = new Date() } = event;
-    // What else it has goes along, for the service to refuse it by name.
+    // Unknown fields are sent too, so that the service refuses them by name.
     return JSON.stringify({ ...event, event_id, source, timestamp });
   }
 
@@ -276,14 +276,14 @@ export class ChronicleWeaver {
 }
 
 function closed(): ChronicleWeaverError {
-  return new ChronicleWeaverError('closed', 'this client was closed');
+  return new ChronicleWeaverError('closed', 'this client is closed');
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
 }
 
-/** A random UUID, or 128 random bits in hexadecimal digits: browsers have `randomUUID` on https and localhost only. */
+/** A random UUID, or 128 random bits in hexadecimal: browsers have `randomUUID` only on https and localhost. */
 function randomId(): string {
   if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));

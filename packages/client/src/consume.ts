@@ -4,17 +4,20 @@ import { LoopWatch } from './loop-watch.ts';
 import type { CallOptions } from './transport.ts';
 
 /**
- * Deals with one event. When it resolves the event is acknowledged, when it throws the event is given back. `signal`
- * fires where the lease was lost meanwhile: then somebody else may be given the event.
+ * Handles one event. If it resolves, the event is acknowledged; if it throws, the event is given back. `signal` fires if
+ * the lease is lost meanwhile: another worker may then get the event.
  */
 export type Handler = (event: DeliveredEvent, context: { signal: AbortSignal }) => unknown;
 
 export interface ConsumeOptions extends CallOptions {
-  /** Events that are dealt with at once, at most (1): fewer where handlers block the event loop. With 1 they are begun in the order of their offsets. */
+  /**
+   * How many events are handled at once, at most (1); fewer if handlers block the event loop. With 1, handlers start in
+   * the order of the offsets.
+   */
   concurrency?: number;
-  /** After how long an event that was given back comes again, by its deliveries so far (1 s, doubled up to 60 s). */
+  /** How long until an event that was given back is delivered again, by its deliveries so far (1 s, doubling up to 60 s). */
   nackDelayMs?: (delivery: number) => number;
-  /** Told what a handler has thrown, and of what could not be acknowledged or given back (console.error). */
+  /** Gets what a handler threw, and why an event could not be acknowledged or given back (console.error). */
   onError?: (error: unknown, event?: DeliveredEvent) => void;
 }
 
@@ -23,17 +26,17 @@ const PULL_WAIT_MS = 20_000;
 const PULL_EVENTS_MAX = 1000;
 const ACK_LEASES_MAX = 10_000;
 
-/** A handler that held the loop for so long is followed by turns in which sockets are written and read. */
+/** After handlers have held the loop for longer than this, sockets get a few turns to be written and read. */
 const BLOCKED_MS = 10;
 
-/** An event's lease. `endsAtMs` is the earliest time at which it may end, by the client's own clock. */
+/** An event's lease. `endsAtMs` is the earliest time at which it can end, by the client's own clock. */
 interface Lease {
   readonly lost: AbortController;
   endsAtMs: number;
 }
 
 /**
- * Works on the events of a group until the signal fires; then takes no more, and resolves when those at hand are done.
+ * Handles the events of a group until the signal fires. It then takes no more, and resolves once those in hand are done.
  */
 export async function consume(
   groups: Groups,
@@ -51,9 +54,9 @@ export async function consume(
 }
 
 /**
- * An event is *working* while its handler runs, then *done* until its acknowledgement is sent; its lease is held, and
- * extended every third of its time, from the pull until then. Those that are done are acknowledged together, while the
- * next ones are worked on. An event whose lease ended before its handler could begin is dropped: it is delivered again.
+ * An event is *working* while its handler runs, then *done* until its acknowledgement is sent. From the pull until then
+ * its lease is held, and extended each time a third of it has passed. Events that are done are acknowledged together while
+ * the next ones are handled. If a lease ends before its handler can start, the event is dropped: it is delivered again.
  */
 class Consumer {
   readonly #groups: Groups;
@@ -103,7 +106,7 @@ class Consumer {
       signal: stop,
       retryMs: Infinity,
     });
-    // A tenth is for the way of the answer: the lease began when the service sent it.
+    // The lease began when the service sent the answer; a tenth of it allows for the time on the way.
     const endsAtMs = Math.max(sentAtMs, this.#loop.arrivedAfterMs) + this.#leaseMs * 0.9;
     for (const { lease_id } of events) this.#held.set(lease_id, { lost: new AbortController(), endsAtMs });
     return events;
@@ -130,7 +133,7 @@ class Consumer {
     }
   }
 
-  /** Lets acknowledgements leave, but waits for no service that is slow to answer them. */
+  /** Lets acknowledgements leave, but does not wait long for a slow service to answer them. */
   async #breathe(): Promise<void> {
     await pause(0);
     await Promise.race([this.#acknowledging, pause(this.#leaseMs / 10)]);
@@ -174,7 +177,7 @@ class Consumer {
     } catch (error) {
       const faults = error instanceof ProblemError ? error.errors : [];
       lost = new Set(faults.map(({ index }) => leaseIds[index ?? -1]!));
-      // What was acknowledged or given back meanwhile is no loss.
+      // An event that was acknowledged or given back meanwhile is not lost.
       const leases = [...lost].flatMap((leaseId) => this.#held.get(leaseId) ?? []);
       if (leases.length > 0 || faults.length === 0) this.#options.onError(error);
       for (const lease of leases) lease.lost.abort(error);

@@ -1,26 +1,26 @@
 import type { FieldError, Problem, ProblemCode } from '@chronicleweaver/protocol';
 
 /**
- * What the client itself may say beside the server's codes (PROTOCOL.md):
- * - `unreachable`: no connection, or it broke before the answer was whole.
- * - `timeout`: no answer in the time that a request has.
- * - `unexpected_answer`: something answered that is not ChronicleWeaver, or not as it should.
- * - `http_error`: an error without a problem document, as proxies give it; `status` tells which.
- * - `buffer_full`: refused here, with `whenFull: 'reject'`.
- * - `unaddressable`: a topic or id that no address can hold: one or two dots, or half a surrogate pair.
- * - `closed`: the client was closed before.
+ * The codes of the client itself, in addition to the server's (PROTOCOL.md):
+ * - `unreachable`: no connection, or it broke before the answer was complete.
+ * - `timeout`: no answer within the time that a request has.
+ * - `unexpected_answer`: whatever answered is not ChronicleWeaver, or does not answer as it should.
+ * - `http_error`: an error without a problem document, as proxies send it; see `status`.
+ * - `buffer_full`: refused by the client, with `whenFull: 'reject'`.
+ * - `unaddressable`: a topic or id that cannot be part of an address: one or two dots, or half a surrogate pair.
+ * - `closed`: the client is already closed.
  */
 export type ClientCode =
   'unreachable' | 'timeout' | 'unexpected_answer' | 'http_error' | 'buffer_full' | 'unaddressable' | 'closed';
 
-/** A newer server may know more codes than this client; `(string & {})` keeps the known ones completed. */
+/** A newer server may have more codes than this client knows; `(string & {})` keeps editors completing the known ones. */
 export type ErrorCode = ProblemCode | ClientCode | (string & {});
 
-/** Everything that this package throws, but for an aborted signal's own reason. The message is one line. */
+/** Everything that this package throws, except an aborted signal's own reason. The message is one line. */
 export class ChronicleWeaverError extends Error {
   override readonly name: string = 'ChronicleWeaverError';
   readonly code: ErrorCode;
-  /** Whether the same request may succeed later. The client has already tried again for as long as it may. */
+  /** Whether the same request may succeed later. The client has already retried it for as long as it may. */
   readonly retryable: boolean = false;
 
   constructor(code: ErrorCode, message: string, cause?: unknown) {
@@ -29,22 +29,22 @@ export class ChronicleWeaverError extends Error {
   }
 }
 
-/** No usable answer came: `unreachable` or `timeout`. What was asked for may have been done. */
+/** No usable answer came: `unreachable` or `timeout`. The service may have done what was asked all the same. */
 export class ConnectionError extends ChronicleWeaverError {
   override readonly name = 'ConnectionError';
   override readonly retryable = true;
 }
 
-/** The server refused: an RFC 9457 problem document with its `code`, or `http_error` where there was none. */
+/** The server refused. `code` is that of its RFC 9457 problem document, or `http_error` if it sent none. */
 export class ProblemError extends ChronicleWeaverError {
   override readonly name = 'ProblemError';
   override readonly retryable: boolean;
   readonly status: number;
-  /** What happened this time and what to do. */
+  /** What happened this time, and what to do about it. */
   readonly detail: string;
-  /** What is wrong, one by one; `index` counts in the events that were given to the call that failed. */
+  /** The faults, one by one; `index` counts the events that were given to the failed call, from 0. */
   readonly errors: readonly FieldError[];
-  /** How long the server asked to wait, milliseconds; 0 where it did not. */
+  /** How long the server asked to wait, milliseconds; 0 if it did not ask. */
   readonly retryAfterMs: number;
   readonly #request: string;
 
@@ -60,7 +60,7 @@ export class ProblemError extends ChronicleWeaverError {
     this.retryable = status === 408 || status === 429 || status >= 500;
   }
 
-  /** The same refusal, told to one of several who were refused together: only what is wrong with its own events. */
+  /** The same refusal for one of several calls that were refused together, with the faults of its own events only. */
   narrowedTo(errors: readonly FieldError[]): ProblemError {
     const { status, code } = this;
     const detail = errors

@@ -3,25 +3,25 @@ import { pathOf } from './address.ts';
 import { listIn } from './answer.ts';
 import type { CallOptions, Transport } from './transport.ts';
 
-/** What a group is made of. */
+/** How a group is created. */
 export interface GroupDefinition {
-  /** Topics or patterns: `*` takes one dot-separated word, `>` at the end one or more. */
+  /** Topics or patterns: `*` matches one dot-separated word, `>` at the end one or more. */
   topics: readonly string[];
-  /** `earliest`, `latest` (where left out), the offset of the first event, or an ISO 8601 time. */
+  /** `earliest`, `latest` (the default), the offset of the first event, or an ISO 8601 time. */
   start?: 'earliest' | 'latest' | number | (string & {}) | undefined;
-  /** How long a worker has for an event before it is delivered again, milliseconds (30,000). */
+  /** How long a worker has for an event before the event is delivered again, milliseconds (30,000). */
   lease_ms?: number | undefined;
-  /** Deliveries after which an event is dead (5). */
+  /** How many deliveries an event gets before it is dead (5). */
   max_deliveries?: number | undefined;
   /**
-   * Where the service sends the events itself, one at a time, as Standard Webhooks says; nobody pulls them then. Each of
-   * the one to three secrets is `whsec_` and the base64 of 24 to 64 random bytes. Every message is signed with all of them,
-   * and they are never shown again.
+   * Where the service itself sends the events, one at a time, following Standard Webhooks; then nobody can pull them. Each
+   * of the one to three secrets is `whsec_` followed by 24 to 64 random bytes in base64. Every message is signed with all
+   * of them, and they are never shown again.
    */
   push?: { url: string; secrets: readonly string[] } | { url: string; secret: string } | undefined;
 }
 
-/** A group and its books. */
+/** A group and its counts. */
 export interface Group {
   name: string;
   topics: string[];
@@ -29,7 +29,7 @@ export interface Group {
   lease_ms: number;
   max_deliveries: number;
   created_at: string;
-  /** All events of the group up to this offset are acknowledged or dead. */
+  /** All events of the group up to and including this offset are acknowledged or dead. */
   cursor: number;
   /** Events that are neither acknowledged nor dead. */
   lag: number;
@@ -39,10 +39,10 @@ export interface Group {
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
-  /** Of a group that is pushed; `paused` after a day of failures. */
+  /** Only if the service pushes the events; `paused` after a day of failures. */
   push?: {
     url: string;
-    /** How many secrets sign what is sent. */
+    /** How many secrets sign each message. */
     secrets: number;
     state: 'active' | 'failing' | 'paused';
     failing_since: string | null;
@@ -51,13 +51,13 @@ export interface Group {
   [name: string]: unknown;
 }
 
-/** An event under a lease. `delivery` counts from 1. */
+/** An event with its lease. `delivery` counts from 1. */
 export interface DeliveredEvent extends StoredEvent {
   delivery: number;
   lease_id: string;
 }
 
-/** An event that was delivered as often as it may be. */
+/** An event that was delivered as often as the group allows, without success. */
 export interface DeadEvent extends StoredEvent {
   deliveries: number;
   dead_at: string;
@@ -65,9 +65,9 @@ export interface DeadEvent extends StoredEvent {
 }
 
 /**
- * Durable groups: workers that share the events of some topics, each leased to one of them until it is acknowledged.
- * Where a lease is not held any more `ack`, `nack` and `extend` are done for the others, and then reject with a
- * ProblemError whose `errors` name those that are not.
+ * Durable groups: workers share the events of some topics, and each event is leased to one of them until it is
+ * acknowledged. If some leases are no longer held, `ack`, `nack` and `extend` still take effect for the others, and then
+ * reject with a ProblemError whose `errors` name the lost ones.
  */
 export class Groups {
   readonly #transport: Transport;
@@ -77,9 +77,9 @@ export class Groups {
   }
 
   /**
-   * Makes the group, or finds it made so before. With another url or other secrets in `push` it changes them, keeps all
-   * else, and sends the event that waits at once.
-   * @throws ProblemError `subscription_differs` where anything else differs
+   * Creates the group, unless it already exists with this definition. Another url or other secrets in `push` replace the
+   * old ones and change nothing else; the waiting event is then sent at once.
+   * @throws ProblemError `subscription_differs` if anything else differs
    */
   async create(name: string, definition: GroupDefinition, options?: CallOptions): Promise<Group> {
     return (await this.#request('PUT', name, '', options, definition)) as Group;
@@ -99,7 +99,7 @@ export class Groups {
     await this.#request('DELETE', name, '', options);
   }
 
-  /** Leases up to `max` (100) events; where there are none, waits up to `waitMs` (0) for the first. */
+  /** Leases up to `max` (100) events; if there are none, waits up to `waitMs` (0) for the first. */
   async pull(
     name: string,
     { max, waitMs = 0, ...options }: CallOptions & { max?: number; waitMs?: number } = {},
@@ -115,12 +115,12 @@ export class Groups {
     return listIn<DeliveredEvent>(answer, 'events');
   }
 
-  /** Their events are never delivered again, once this has resolved. */
+  /** Acknowledges the events of these leases: once this has resolved they are never delivered again. */
   async ack(name: string, leaseIds: readonly string[], options?: CallOptions): Promise<void> {
     await this.#request('POST', name, '/ack', options, { lease_ids: leaseIds });
   }
 
-  /** Gives their events back, to be delivered again after `delayMs` (0). */
+  /** Gives the events of these leases back, to be delivered again after `delayMs` (0). */
   async nack(
     name: string,
     leaseIds: readonly string[],
@@ -129,7 +129,7 @@ export class Groups {
     await this.#request('POST', name, '/nack', options, { lease_ids: leaseIds, delay_ms: delayMs });
   }
 
-  /** The leases end `leaseMs` from now, the group's own where left out. */
+  /** Makes the leases end `leaseMs` from now; the default is the `lease_ms` of the group. */
   async extend(
     name: string,
     leaseIds: readonly string[],
@@ -138,7 +138,7 @@ export class Groups {
     await this.#request('POST', name, '/extend', options, { lease_ids: leaseIds, lease_ms: leaseMs });
   }
 
-  /** Goes on from an offset, `earliest`, `latest` or a time; returns the new cursor. */
+  /** Moves the group to an offset, `earliest`, `latest` or a time, and returns the new cursor. */
   async seek(
     name: string,
     to: { offset: number | 'earliest' | 'latest' } | { time: string },
@@ -148,12 +148,12 @@ export class Groups {
     return (answer as { cursor: number }).cursor;
   }
 
-  /** Lets a group that is pushed go on, and send the event that waits at once. */
+  /** Resumes a group that pushes, and sends the waiting event at once. */
   async resume(name: string, options?: CallOptions): Promise<void> {
     await this.#request('POST', name, '/resume', options);
   }
 
-  /** The dead events, ascending by offset, a page at a time. */
+  /** Yields the dead events, ascending by offset; reads a page at a time. */
   async *dead(name: string, options?: CallOptions): AsyncGenerator<DeadEvent, void, void> {
     let after: number | undefined;
     do {
@@ -163,7 +163,7 @@ export class Groups {
     } while (after !== undefined);
   }
 
-  /** Delivers dead events again, these or all; returns how many, and how many are dead still. */
+  /** Delivers dead events again, these or all; returns how many, and how many are still dead. */
   async replay(
     name: string,
     offsets?: readonly number[],

@@ -1,9 +1,9 @@
 /**
- * Watches how long handlers block the event loop, and says how many of them one lease can bear.
+ * Measures how long handlers block the event loop, and works out how many of them fit into one lease.
  *
- * In come ticks of a timer and the ends of handlers; out go `room`, the number of handlers that may run at once, and
- * `arrivedAfterMs`, the earliest time at which something just read can have arrived. Nothing is known of a handler before
- * it has run, so `room` starts at 1 and doubles with each handler that ends, or tick that comes, without a block.
+ * In: ticks of a timer and ends of handlers. Out: `room`, the number of handlers that may run at once, and
+ * `arrivedAfterMs`, the earliest time at which something just read can have arrived. Nothing is known about a handler
+ * before it has run, so `room` starts at 1 and doubles whenever a handler ends, or a tick comes, without a block.
  */
 export class LoopWatch {
   readonly #leaseMs: number;
@@ -12,7 +12,7 @@ export class LoopWatch {
   #lastTickMs = performance.now();
   #blockedFromMs = 0;
   #blockedToMs = -Infinity;
-  /** The longest block, forgotten by and by. */
+  /** The longest block so far. It fades with each tick or handler that passes without one. */
   #worstMs = 0;
   #room = 1;
 
@@ -27,17 +27,17 @@ export class LoopWatch {
     }, this.#tickMs);
   }
 
-  /** All that may run at once could block the loop one after the other, and yet take a third of a lease. */
+  /** Even if all handlers that may run at once block the loop one after another, they take a third of a lease at most. */
   get room(): number {
     return Math.max(1, Math.min(this.#room, Math.floor(this.#leaseMs / 3 / this.#worstMs)));
   }
 
-  /** Read after a block, an answer may have lain there since the block began. */
+  /** An answer that is read after a block may have been waiting since the block began. */
   get arrivedAfterMs(): number {
     return performance.now() - this.#blockedToMs < this.#tickMs ? this.#blockedFromMs : this.#lastTickMs;
   }
 
-  /** Takes note of a block that has just ended, for ticks come too late to tell. */
+  /** Notes a block that has just ended. Handlers need this, since the next tick comes too late for them. */
   look(): void {
     const now = performance.now();
     const lateMs = now - this.#lastTickMs - this.#tickMs;

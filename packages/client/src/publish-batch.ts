@@ -2,11 +2,11 @@ import type { EventResult } from '@chronicleweaver/protocol';
 import { ProblemError } from './errors.ts';
 
 /**
- * Calls whose events travel together.
+ * Calls whose events are sent together.
  *
- * The service refuses a batch as a whole. So where it names the events at fault, their calls are refused and the others
- * sent again; where it names none, each half is sent alone, until the one at fault is alone. Once every call is settled,
- * given up by its signal for instance, the request that is still under way is ended.
+ * The service refuses a batch as a whole. If it names the events at fault, their calls are refused and the others sent
+ * again. If it names none, the batch is halved until the call at fault is alone. When every call is settled before the
+ * answer, because their signals gave them up, the request is aborted.
  */
 export class Batch {
   readonly #calls: readonly Call[];
@@ -19,7 +19,7 @@ export class Batch {
     for (const call of calls) call.batch = this;
   }
 
-  /** Never rejects: each call is told what became of it. */
+  /** Sends the events and settles each call. Never rejects. */
   deliver(): Promise<void> {
     return this.#deliver(this.#calls.map((call) => ({ call, from: 0, to: call.texts.length })));
   }
@@ -57,7 +57,7 @@ interface Part {
   readonly to: number;
 }
 
-/** Refusals of what was sent, so a part of it may be accepted. */
+/** Refusals of the content, so a part of it may be accepted. */
 const CONTENT_REFUSED: ReadonlySet<number> = new Set([413, 422]);
 
 /** Rejects the calls at fault and returns the parts to send again, one list for each request. */
@@ -95,7 +95,7 @@ function withoutFaulty(parts: readonly Part[], error: ProblemError): Part[] {
 
 const ENCODER = new TextEncoder();
 
-/** What one call to `publish` gave: events as JSON texts, and the promise of their verdicts. */
+/** One call to `publish`: its events as JSON texts, and the promise of their verdicts. */
 export class Call {
   readonly texts: readonly string[];
   readonly bytes: number;

@@ -6,14 +6,14 @@ import { unlessAborted } from './signals.ts';
 /**
  * Gathers what is published into requests.
  *
- * In come calls, each of one or more events as JSON text; out go batches of whole calls, and each call gets the
- * verdicts of its own events. A call is *buffered* until a batch takes it, then *in flight*, then *settled*: resolved,
- * refused, or given up by its signal. A batch leaves when it is full, when its oldest call has waited `batchDelayMs`,
- * or on a flush, and while fewer than `concurrency` are in flight; what comes meanwhile makes the next one larger.
+ * In: calls, each with one or more events as JSON text. Out: batches of whole calls; each call gets the verdicts of its
+ * own events. A call is *buffered* until a batch takes it, then *in flight*, then *settled*: resolved, refused, or given
+ * up by its signal. A batch leaves when it is full, when its oldest call has waited `batchDelayMs`, or on a flush, but
+ * only while fewer than `concurrency` are in flight; calls that come meanwhile make the next batch larger.
  *
- * Invariants: a call is split only where the service says it is too large; batches leave in the order of the calls;
- * `#events` and `#bytes` count the calls that are not settled, `#bufferedEvents` and `#bufferedBytes` those of
- * them that no batch took yet.
+ * Invariants: a call is split only if the service says that it is too large. Batches leave in the order of the calls.
+ * `#events` and `#bytes` count the calls that are not settled, `#bufferedEvents` and `#bufferedBytes` those among them
+ * that no batch has taken yet.
  */
 export class PublishBuffer {
   readonly #limits: BufferLimits;
@@ -22,7 +22,7 @@ export class PublishBuffer {
   #bufferedEvents = 0;
   #bufferedBytes = 0;
   readonly #unsettled = new Set<Call>();
-  /** A signal has one listener for all its calls: each further one takes longer to add. */
+  /** A signal gets one listener for all its calls, because each further listener takes longer to add. */
   readonly #bySignal = new Map<AbortSignal, Set<Call>>();
   readonly #onAbort = ({ target }: Event): void => {
     const signal = target as AbortSignal;
@@ -31,7 +31,7 @@ export class PublishBuffer {
   #events = 0;
   #bytes = 0;
   #inFlight = 0;
-  /** Something buffered has waited long enough, so all that is buffered may leave. */
+  /** Some buffered call has waited long enough, so everything buffered may leave. */
   #isDue = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #roomWaiters: (() => void)[] = [];
@@ -39,13 +39,13 @@ export class PublishBuffer {
   constructor(limits: BufferLimits, send: Send) {
     for (const [name, value] of Object.entries(limits)) {
       const min = name === 'batchDelayMs' ? 0 : 1;
-      if (name !== 'whenFull' && !(value >= min)) throw new TypeError(`${name} takes a number from ${min}`);
+      if (name !== 'whenFull' && !(value >= min)) throw new TypeError(`${name} must be at least ${min}`);
     }
     this.#limits = limits;
     this.#send = send;
   }
 
-  /** Takes one event or more, as JSON texts; resolves with their verdicts, in their order. */
+  /** Takes one or more events as JSON texts, and resolves with their verdicts in the same order. */
   async publish(texts: readonly string[], signal: AbortSignal | undefined): Promise<EventResult[]> {
     signal?.throwIfAborted();
     if (this.#isFull && this.#limits.whenFull === 'reject') {
@@ -71,21 +71,21 @@ export class PublishBuffer {
     }
   }
 
-  /** Sends what is buffered without delay and resolves when all of it is settled, well or not. */
+  /** Sends what is buffered without delay, and resolves once every call is settled, successfully or not. */
   async flush(signal: AbortSignal | undefined): Promise<void> {
     this.#isDue = true;
     this.#pump();
     await unlessAborted(Promise.allSettled([...this.#unsettled].map((call) => call.verdicts)), signal);
   }
 
-  /** Resolves as soon as the buffer is not full. */
+  /** Resolves as soon as the buffer has room. */
   async room(signal: AbortSignal | undefined): Promise<void> {
     while (this.#isFull) {
       await unlessAborted(new Promise<void>((resolve) => this.#roomWaiters.push(resolve)), signal);
     }
   }
 
-  /** Rejects all that is not settled. */
+  /** Rejects every call that is not settled. */
   rejectAll(reason: unknown): void {
     for (const call of this.#unsettled) this.#giveUp(call, reason);
   }
@@ -134,7 +134,7 @@ export class PublishBuffer {
     this.#timer = undefined;
   }
 
-  /** Takes the calls of the next batch out of the buffer; undefined where more may still join them. */
+  /** Takes the calls of the next batch out of the buffer; returns undefined while more may still join them. */
   #nextBatch(): Call[] | undefined {
     const { batchEventsMax, batchBytesMax } = this.#limits;
     const isFull = this.#bufferedEvents >= batchEventsMax || this.#bufferedBytes >= batchBytesMax;
@@ -166,16 +166,16 @@ export class PublishBuffer {
 }
 
 export interface BufferLimits {
-  /** A batch is sent once it has so many events… */
+  /** A batch is sent once it has this many events… */
   readonly batchEventsMax: number;
-  /** …or so many bytes of JSON, or its oldest call is so old. A call that has more makes a batch of its own. */
+  /** …or this many bytes of JSON, or its oldest call is this old. A call that exceeds them is a batch of its own. */
   readonly batchBytesMax: number;
   readonly batchDelayMs: number;
   /** Batches in flight at once. Only with 1 are events stored in the order in which they were published. */
   readonly concurrency: number;
-  /** The buffer is full from so many events or bytes on that have no answer yet. */
+  /** The buffer is full once this many events or bytes have no answer yet. */
   readonly bufferEventsMax: number;
   readonly bufferBytesMax: number;
-  /** Whether a call then waits its turn, or is rejected with `buffer_full`. */
+  /** Whether a call then waits its turn or is rejected with `buffer_full`. */
   readonly whenFull: 'wait' | 'reject';
 }

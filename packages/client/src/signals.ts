@@ -1,19 +1,19 @@
-/** The one signal of a request, and why it fired. */
+/** The one signal of a request. It tells whether a timeout or another signal fired it. */
 export interface Linked {
   readonly signal: AbortSignal;
   readonly isTimedOut: boolean;
   /**
-   * From now on it fires after this many milliseconds; Infinity means never. Each of the graces lets it read what has
-   * arrived before it fires.
+   * From now on the signal fires after this many milliseconds; Infinity means never. Each of the `graces` delays it a
+   * little, so that what has arrived is read first.
    */
   setTimeout(ms: number, graces?: number): void;
-  /** Ends what still hangs on it. Must be called: a signal that outlives many requests would keep a listener for each. */
+  /** Ends whatever still depends on it. Always call it, or a signal that outlives requests keeps a listener for each. */
   release(): void;
 }
 
 /**
- * A signal that fires with the first of these, for the same reason, or after a time. `AbortSignal.any` and
- * `AbortSignal.timeout` would do it, but hold on to each other, and the timer could not be moved.
+ * A signal that fires with the first of these, for the same reason, or after a timeout. `AbortSignal.any` and
+ * `AbortSignal.timeout` could do that, but they keep each other alive, and the timer could not be reset.
  */
 export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): Linked {
   const controller = new AbortController();
@@ -22,7 +22,7 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
   for (const signal of signals) {
     const abort = (): void => controller.abort(signal?.reason);
     if (signal?.aborted === true) abort();
-    // It goes with the release.
+    // `release` removes it.
     signal?.addEventListener('abort', abort, { signal: controller.signal });
   }
   return {
@@ -52,13 +52,13 @@ export function linkSignals(...signals: readonly (AbortSignal | undefined)[]): L
 }
 
 /**
- * After a block of the event loop timers fire first, and the answer that they wait for may lie there unread. So a timeout
- * waits again, for as long as its timer was late, but at least for some turns of the loop and no longer than the first time.
+ * After a block of the event loop, timers fire first, even if the answer has arrived and is waiting to be read. So a
+ * timeout waits again for as long as its timer was late: at least a few turns of the loop, at most its first wait.
  */
 const GRACES = 3;
 const GRACE_MS_MIN = 10;
 
-/** A timer that is set to more fires at once. */
+/** A timer that is set to more than this fires at once. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /**
@@ -76,7 +76,7 @@ export function startRetryTime(ms: number): { readonly leftMs: number; stop(): v
   };
 }
 
-/** The promise, or the signal's reason where that comes first. */
+/** Settles as the promise does, or rejects with the signal's reason if that comes first. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   signal.throwIfAborted();

@@ -3,25 +3,25 @@ import { parsed } from './answer.ts';
 import type { ChronicleWeaverError } from './errors.ts';
 import { type Transport, isRetryable } from './transport.ts';
 
-/** Which events to follow, and from where. */
+/** Which events to follow, and from where on. */
 export interface SubscribeQuery {
-  /** Topics or patterns: `*` takes one dot-separated word, `>` at the end one or more. All, where left out. */
+  /** Topics or patterns: `*` matches one dot-separated word, `>` at the end one or more. All topics by default. */
   topics?: readonly string[] | undefined;
-  /** Events behind this offset, all (`earliest`), or those to come (`latest`, where left out). */
+  /** Events after this offset, all (`earliest`), or only new ones (`latest`, the default). */
   after?: number | 'earliest' | 'latest' | undefined;
-  /** The epoch in which that offset was got, as `/stats` tells it: an offset that means other events by now is refused. */
+  /** The epoch that the offset is from, as `/stats` gives it. If the offset means other events by now, it is refused. */
   epoch?: string | undefined;
 }
 
-/** The service says something every 15 s; a connection that is silent for three times as long is dead. */
+/** The service sends something every 15 s. A connection that is silent for three times as long is dead. */
 const QUIET_MS = 45_000;
 
 /**
- * The events, one after the other, without an end: none missing, none twice, in order of their offsets.
+ * Yields events without end, in the order of their offsets: none is missing, none comes twice.
  *
- * It is *connected*, or waits to be again, for as long as it takes. The cursor is the id that the stream gave last, with
- * an event or without: the first one comes before any event, so that `latest` means the same after a cut. It moves
- * before its event is handed over, so none is handed over twice.
+ * It is *connected*, or waits to reconnect for as long as that takes. The cursor is the last id that the stream sent, with
+ * or without an event. The first id comes before any event, so `latest` means the same after a cut. The cursor moves
+ * before its event is handed over, so no event is handed over twice.
  */
 export async function* subscribe(
   transport: Transport,
@@ -30,7 +30,7 @@ export async function* subscribe(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<StoredEvent, void, void> {
   let cursor = after?.toString();
-  /** Of the cursor, once the service has told it: after a restore from a copy the cursor may mean other events. */
+  /** The epoch of the cursor, once the service has sent it. After a restore from a copy the cursor may mean other events. */
   let epoch = begunIn;
   let failure: ChronicleWeaverError | undefined;
   for (let attempts = 0; ; attempts++) {
@@ -43,7 +43,7 @@ export async function* subscribe(
       for await (const { id, event, data } of messages(chunks)) {
         attempts = 0;
         cursor = id ?? cursor;
-        // A service of a version before this one names its events.
+        // Older services name their events.
         if (data !== undefined && (event === undefined || event === 'event')) {
           yield parsed('GET /events/stream', data, parse);
         }
@@ -56,14 +56,14 @@ export async function* subscribe(
   }
 }
 
-/** Server-Sent Events (WHATWG HTML, 9.2.6), as far as the service uses them: `data` is always one line. */
+/** Parses Server-Sent Events (WHATWG HTML, 9.2.6) as far as the service uses them: `data` is always one line. */
 async function* messages(
   chunks: AsyncIterable<string>,
 ): AsyncGenerator<{ id?: string; event?: string; data?: string }> {
   let rest = '';
   let message: Record<string, string> = {};
   for await (const chunk of chunks) {
-    // A CR at the end may be the first half of a line's end.
+    // A CR at the end may be the first half of CRLF.
     const lines = (rest + chunk).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop()!;
     for (const line of lines) {

@@ -3,56 +3,56 @@ import { parsed, problemOf, reasonOf } from './answer.ts';
 import { ChronicleWeaverError, ConnectionError, ProblemError } from './errors.ts';
 import { type Linked, linkSignals, startRetryTime } from './signals.ts';
 
-/** How requests are made. All but `url` may be left out. */
+/** How requests are made. Everything but `url` is optional; defaults are in parentheses. */
 export interface TransportOptions {
-  /** Where the service is, like `http://localhost:8000`; a path is kept, as a proxy may want one. */
+  /** Where the service is, such as `http://localhost:8000`. A path is kept, since a proxy may need one. */
   url: string | URL;
-  /** An API key's secret, sent as `Authorization: Bearer`. */
+  /** The secret of an API key, sent as `Authorization: Bearer`. */
   key?: string | undefined;
   /** Sent with every request. */
   headers?: Readonly<Record<string, string>> | undefined;
-  /** Takes the place of the global `fetch`. */
+  /** Replaces the global `fetch`. */
   fetch?: typeof fetch | undefined;
-  /** How long one attempt may take until its answer is read, milliseconds (30,000). */
+  /** How long one attempt may take until its whole answer is read, milliseconds (30,000). */
   requestMs?: number | undefined;
   /**
-   * How long a request is tried again, its last attempt not counted, milliseconds (60,000); may be Infinity. Time during
+   * How long a request is retried, not counting its last attempt, milliseconds (60,000); may be Infinity. Time during
    * which the event loop is blocked does not count.
    */
   retryMs?: number | undefined;
-  /** The longest wait before the first retry (100), doubled for each further one up to `backoffMaxMs` (10,000). */
+  /** The longest wait before the first retry, milliseconds (100); doubles with each retry up to `backoffMaxMs` (10,000). */
   backoffMinMs?: number | undefined;
   backoffMaxMs?: number | undefined;
-  /** Told before each further attempt. */
+  /** Called before each retry. */
   onRetry?: ((retry: Retry) => void) | undefined;
 }
 
 export interface Retry {
-  /** Why the last attempt was of no use. */
+  /** Why the last attempt failed. */
   readonly error: ChronicleWeaverError;
   /** Attempts made so far, from 1. */
   readonly attempts: number;
 }
 
-/** What one request asks beside method and path. */
+/** What a request has besides method and path. */
 export interface RequestOptions extends CallOptions {
   query?: Query;
-  /** Sent as JSON; a string is JSON already. */
+  /** Sent as JSON; a string is taken as JSON text and sent as is. */
   body?: unknown;
 }
 
 export interface CallOptions {
-  /** Ends the call: it rejects with the signal's reason. */
+  /** Ends the call, which then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** In place of the client's own. */
+  /** These replace the client's own for this call. */
   requestMs?: number | undefined;
   retryMs?: number | undefined;
   onRetry?: ((retry: Retry) => void) | undefined;
 }
 
 /**
- * Speaks HTTP with one service. A request is tried again while that can help: after network errors, timeouts, 408, 429
- * and 5xx, until `retryMs` have passed. That is safe for all there is, since the service keeps each event once.
+ * Speaks HTTP with one service. A request is retried while that can help: after network errors, timeouts, 408, 429 and
+ * 5xx, until `retryMs` have passed. That is safe for every request, since the service stores each event once.
  */
 export class Transport {
   readonly #base: string;
@@ -62,18 +62,18 @@ export class Transport {
   readonly #onRetry: ((retry: Retry) => void) | undefined;
   readonly #ended: AbortSignal;
 
-  /** @param ended once it fires every request is refused with its reason, and those under way are ended */
+  /** @param ended once this fires, requests under way end and new ones are refused, both with its reason */
   constructor(options: TransportOptions, ended: AbortSignal) {
     const { key, requestMs = 30_000, retryMs = 60_000, backoffMinMs = 100, backoffMaxMs = 10_000 } = options;
     const { href, protocol, search, hash, username } = new URL(options.url);
     if (!/^https?:$/.test(protocol) || search || hash || username) {
-      throw new TypeError('url takes http(s), no query, fragment or user');
+      throw new TypeError('url must be http(s), with no query, fragment or user');
     }
     this.#base = href.replace(/\/+$/, '');
     this.#headers = { ...options.headers, ...(key !== undefined && { authorization: `Bearer ${key}` }) };
-    // What no header can hold is refused here, and not by every request.
+    // Refuses here, and not with every request, what no header can hold.
     void new Headers(this.#headers);
-    // Called without an object: browsers want fetch's `this` to be the window or nothing.
+    // Called without an object: in browsers the `this` of fetch must be the window or undefined.
     this.#fetch = options.fetch ?? ((input, init) => fetch(input, init));
     this.#limits = { requestMs, retryMs, backoffMinMs, backoffMaxMs };
     this.#onRetry = options.onRetry;
@@ -81,7 +81,7 @@ export class Transport {
   }
 
   /**
-   * Makes the request, again where needed, and returns what its JSON answer says; undefined where it is empty.
+   * Makes the request, with retries, and returns the parsed JSON of the answer; undefined if the answer is empty.
    * @throws ProblemError, ConnectionError, or ChronicleWeaverError `unexpected_answer`
    */
   async request(method: string, path: string, options?: RequestOptions): Promise<unknown> {
@@ -89,7 +89,7 @@ export class Transport {
     return text === '' ? undefined : parsed(`${method} ${this.#base}${path}`, text, JSON.parse);
   }
 
-  /** The same, with the answer as it came. */
+  /** Does the same, but returns the text of the answer as it came. */
   async text(
     method: string,
     path: string,
@@ -106,7 +106,7 @@ export class Transport {
     return this.#retrying(() => this.#attempt(url, init, signal, requestMs), options);
   }
 
-  /** Makes attempts until one succeeds, no other can help, or the time for retries is over. */
+  /** Makes attempts until one succeeds, another could not help, or the time for retries is over. */
   async #retrying<T>(attempt: () => Promise<T>, options: CallOptions): Promise<T> {
     const { signal, retryMs = this.#limits.retryMs, onRetry = this.#onRetry } = options;
     const retryTime = startRetryTime(retryMs);
@@ -115,7 +115,7 @@ export class Transport {
         try {
           return await attempt();
         } catch (error) {
-          // The reason of a signal may be an error of another request.
+          // The signal's reason may itself be the error of another request.
           if (signal?.aborted === true || !isRetryable(error)) throw error;
           const waitMs = this.#backoffMs(attempts, error);
           if (waitMs >= retryTime.leftMs) {
@@ -132,9 +132,9 @@ export class Transport {
   }
 
   /**
-   * The text of an answer that has no end, as it comes; `opened` is called once, before the first of it. It is not tried
-   * again here: only its reader knows where to go on.
-   * @throws ProblemError, or ConnectionError where it ends, breaks, or says nothing for `quietMs`
+   * Yields the text of an endless answer as it comes; `opened` is called once, before the first piece. There are no
+   * retries here: only the reader knows where to resume.
+   * @throws ProblemError, or ConnectionError if the stream ends, breaks, or is silent for `quietMs`
    */
   async *stream(
     path: string,
@@ -168,20 +168,20 @@ export class Transport {
     }
   }
 
-  /** Whether the client was closed. */
+  /** Whether the client is closed. */
   get isEnded(): boolean {
     return this.#ended.aborted;
   }
 
-  /** Waits before a further attempt after so many. */
+  /** Waits before the next attempt, after this many. */
   async retry(attempts: number, error: ChronicleWeaverError, signal: AbortSignal | undefined): Promise<void> {
     await this.#sleep(this.#backoffMs(attempts, error), signal);
     this.#onRetry?.({ error, attempts });
   }
 
   /**
-   * How long to wait after so many attempts: any time up to a bound that doubles ("full jitter"), so that clients who
-   * failed together do not return together. It comes on top of what the server asked for.
+   * How long to wait after this many attempts: a random time below a bound that doubles ("full jitter"), so that clients
+   * that failed together do not come back together. It is added to the wait that the server asked for.
    */
   #backoffMs(attempts: number, error: ChronicleWeaverError): number {
     const { backoffMinMs, backoffMaxMs } = this.#limits;
@@ -189,7 +189,7 @@ export class Transport {
     return asked + Math.random() * Math.min(backoffMaxMs, backoffMinMs * 2 ** (attempts - 1));
   }
 
-  /** @throws the signal's reason, or that of the end, where it comes first */
+  /** @throws the signal's reason, or that of the closed client, if either comes first */
   async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
     const linked = linkSignals(signal, this.#ended);
     try {
@@ -223,12 +223,12 @@ export class Transport {
     }
   }
 
-  /** What to throw for it. */
+  /** What to throw when an attempt or a stream has failed with this error. */
   #failureOf(request: string, error: unknown, linked: Linked, signal: AbortSignal | undefined): unknown {
     if (signal?.aborted === true) return signal.reason;
     if (this.#ended.aborted) return this.#ended.reason;
     if (error instanceof ChronicleWeaverError) return error;
-    // A network error is a TypeError, and stays one where it comes just before the timeout fires.
+    // fetch reports a network error as a TypeError. It stays one even if the timeout fires before we get to see it.
     return linked.isTimedOut && !(error instanceof TypeError)
       ? new ConnectionError('timeout', `${request}: no answer in time`, error)
       : new ConnectionError('unreachable', `${request}: ${reasonOf(error)}`, error);

@@ -25,7 +25,7 @@ const handlers: Record<string, Handler> = {
 };
 
 for (const [what, handler] of Object.entries(handlers)) {
-  test(`a handler that ${what} works on each event once [GRP-6, GRP-10]`, TIMEOUT, async (t) => {
+  test(`a handler that ${what} handles each event once [GRP-6, GRP-10]`, TIMEOUT, async (t) => {
     await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
     await server.publish(...manyEvents(7, () => ({ topic: t.name })));
     const name = `busy-${what.replaceAll(/\W+/g, '-')}`;
@@ -54,7 +54,7 @@ for (const [what, handler] of Object.entries(handlers)) {
   });
 }
 
-test('no handler begins on a lease that ended while the loop was blocked', TIMEOUT, async (t) => {
+test('no handler starts on a lease that ended while the loop was blocked', TIMEOUT, async (t) => {
   const stop = new AbortController();
   let pulls = 0;
   const server = await ScriptedServer.start(t, ({ url }) => {
@@ -81,7 +81,7 @@ test('no handler begins on a lease that ended while the loop was blocked', TIMEO
   assert.deepEqual(begun, [2]);
 });
 
-test('a long handler keeps its lease over a block of the event loop [GRP-10]', TIMEOUT, async (t) => {
+test('a long handler keeps its lease through a block of the event loop [GRP-10]', TIMEOUT, async (t) => {
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   await server.publish(...manyEvents(2, () => ({ topic: t.name })));
   await chronicle.groups.create('patient', { topics: [t.name], start: 'earliest', lease_ms: 2000 });

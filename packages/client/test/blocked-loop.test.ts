@@ -9,7 +9,7 @@ const TIMEOUT = { timeout: 60_000 };
 const FAST = { backoffMinMs: 1, backoffMaxMs: 4, source: 'shop' };
 const now = (): number => performance.timeOrigin + performance.now();
 
-test('a request whose answer came while the loop was blocked has not timed out', TIMEOUT, async (t) => {
+test('a request does not time out if its answer came while the loop was blocked', TIMEOUT, async (t) => {
   const server = await ServerThread.start(t, (_, response) => {
     setTimeout(() => response.end('{"unique_processed":0}'), 100);
   });
@@ -20,7 +20,7 @@ test('a request whose answer came while the loop was blocked has not timed out',
   assert.equal((await asking).unique_processed, 0);
 });
 
-test('a connection that broke while the loop was blocked has not timed out', TIMEOUT, async (t) => {
+test('a connection that broke while the loop was blocked is not a timeout', TIMEOUT, async (t) => {
   const server = await ServerThread.start(t, (request) => {
     setTimeout(() => request.socket.destroy(), 100);
   });
@@ -28,12 +28,12 @@ test('a connection that broke while the loop was blocked has not timed out', TIM
   const begunMs = performance.now();
   const refused = assert.rejects(chronicle.stats(), { code: 'unreachable' });
   await server.requests(1);
-  // The timer is hardly late.
+  // Too short for the timer to be noticeably late.
   await blockFor(begunMs + 620 - performance.now());
   await refused;
 });
 
-test('a request that failed while the loop was blocked is tried again', TIMEOUT, async (t) => {
+test('a request that failed while the loop was blocked is retried', TIMEOUT, async (t) => {
   const server = await ServerThread.start(t, (request, response, number) => {
     if (number > 1) response.end('{"unique_processed":0}');
     else setTimeout(() => request.socket.destroy(), 100);
@@ -55,7 +55,7 @@ test('a request that failed while the loop was blocked is tried again', TIMEOUT,
   );
 });
 
-test('a wait for the next attempt that ended while the loop was blocked is over', TIMEOUT, async (t) => {
+test('a wait for the next attempt ends right after a block that outlasted it', TIMEOUT, async (t) => {
   t.mock.method(Math, 'random', () => 1);
   const transport = new Transport(
     { url: 'http://127.0.0.1', backoffMinMs: 500 },
@@ -69,7 +69,7 @@ test('a wait for the next attempt that ended while the loop was blocked is over'
   assert.ok(waitedMs < 400, `${waitedMs} ms`);
 });
 
-test('a stream that spoke while the loop was blocked is not silent', TIMEOUT, async (t) => {
+test('a stream that sent something while the loop was blocked is not silent', TIMEOUT, async (t) => {
   const server = await ServerThread.start(t, (_, response) => {
     response.writeHead(200).write(': hello\n\n');
     const speaking = setInterval(() => response.write(': hello\n\n'), 150);
@@ -84,37 +84,46 @@ test('a stream that spoke while the loop was blocked is not silent', TIMEOUT, as
   await chunks.return(undefined);
 });
 
-test('what was published before a block is sent right after it, once, and told once', TIMEOUT, async (t) => {
-  const server = await ServerThread.start(t, (request, response) => {
-    const { events } = JSON.parse((request as unknown as { text: string }).text) as { events: object[] };
-    setTimeout(() => response.end(JSON.stringify({ results: events })), 100);
-  });
-  await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url, batchDelayMs: 50, requestMs: 300 });
-  const told: string[] = [];
-  const publish = async (event_id: string): Promise<void> => {
-    const result = await chronicle.publish({ topic: 'orders', event_id, payload: {} });
-    told.push(result.event_id);
-  };
-  const first = publish('in flight');
-  await server.requests(1);
-  const others = ['buffered', 'buffered, too'].map(publish);
-  await blockFor(1000);
-  const unblockedMs = now();
-  await Promise.all([first, ...others]);
-  const ids = server.arrived.map(({ body }) =>
-    (JSON.parse(body) as { events: { event_id: string }[] }).events.map(({ event_id }) => event_id),
-  );
-  assert.deepEqual(ids, [['in flight'], ['buffered', 'buffered, too']]);
-  assert.deepEqual(told, ids.flat());
-  const afterMs = server.arrived[1]!.atMs - unblockedMs;
-  assert.ok(afterMs < 500, `sent ${afterMs} ms after the block`);
-});
-
 test(
-  'a follower that is cut while its loop is blocked misses no event and sees none twice',
+  'events published before a block are sent right after it, once, and get one verdict each',
   TIMEOUT,
   async (t) => {
-    // Gives an event every 30 ms, and cuts the connection in the middle of the fourth.
+    const server = await ServerThread.start(t, (request, response) => {
+      const { events } = JSON.parse((request as unknown as { text: string }).text) as { events: object[] };
+      setTimeout(() => response.end(JSON.stringify({ results: events })), 100);
+    });
+    await using chronicle = new ChronicleWeaver({
+      ...FAST,
+      url: server.url,
+      batchDelayMs: 50,
+      requestMs: 300,
+    });
+    const told: string[] = [];
+    const publish = async (event_id: string): Promise<void> => {
+      const result = await chronicle.publish({ topic: 'orders', event_id, payload: {} });
+      told.push(result.event_id);
+    };
+    const first = publish('in flight');
+    await server.requests(1);
+    const others = ['buffered', 'buffered, too'].map(publish);
+    await blockFor(1000);
+    const unblockedMs = now();
+    await Promise.all([first, ...others]);
+    const ids = server.arrived.map(({ body }) =>
+      (JSON.parse(body) as { events: { event_id: string }[] }).events.map(({ event_id }) => event_id),
+    );
+    assert.deepEqual(ids, [['in flight'], ['buffered', 'buffered, too']]);
+    assert.deepEqual(told, ids.flat());
+    const afterMs = server.arrived[1]!.atMs - unblockedMs;
+    assert.ok(afterMs < 500, `sent ${afterMs} ms after the block`);
+  },
+);
+
+test(
+  'a follower whose connection breaks while its loop is blocked misses no event and sees none twice',
+  TIMEOUT,
+  async (t) => {
+    // Sends an event every 30 ms, and cuts the connection in the middle of the fourth.
     const server = await ServerThread.start(t, (request, response) => {
       let offset = Number(new URL(request.url!, 'http://x').searchParams.get('after'));
       const last = offset + 4;

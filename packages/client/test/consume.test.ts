@@ -16,7 +16,7 @@ const server = await sharedServer();
 const groupOf = groupsOn(server);
 
 test(
-  'what a handler resolves for is acknowledged, in order where it is one at a time [GRP-6, GRP-7]',
+  'events whose handler resolves are acknowledged, one at a time in order [GRP-6, GRP-7]',
   TIMEOUT,
   async (t) => {
     const { first, group, drain } = await groupOf(t, 20);
@@ -37,7 +37,7 @@ test(
   },
 );
 
-test('so many events are worked on at once, and no more', TIMEOUT, async (t) => {
+test('as many events as `concurrency` says are handled at once, and no more', TIMEOUT, async (t) => {
   const { drain } = await groupOf(t, 60);
   let [working, most] = [0, 0];
   await drain(
@@ -52,7 +52,7 @@ test('so many events are worked on at once, and no more', TIMEOUT, async (t) => 
 });
 
 test(
-  'what a handler throws for comes again, and is dead after its last delivery, to be replayed [GRP-9, GRP-12, GRP-13]',
+  'an event whose handler throws is delivered again, is dead after its last delivery, and can be replayed [GRP-9, GRP-12, GRP-13]',
   TIMEOUT,
   async (t) => {
     const { chronicle, name, first, group, drain } = await groupOf(t, 3, { max_deliveries: 2 });
@@ -98,7 +98,7 @@ test(
   },
 );
 
-test('a handler that takes longer than the lease keeps it [GRP-10]', TIMEOUT, async (t) => {
+test('a handler that takes longer than its lease keeps it [GRP-10]', TIMEOUT, async (t) => {
   const { first, group, drain } = await groupOf(t, 2, { lease_ms: 600 });
   const seen: number[] = [];
   await drain(
@@ -114,7 +114,7 @@ test('a handler that takes longer than the lease keeps it [GRP-10]', TIMEOUT, as
 });
 
 test(
-  'a handler that gives up because its lease is lost takes the event from nobody [GRP-11]',
+  'a handler that gives up because its lease is lost does not give the event back [GRP-11]',
   TIMEOUT,
   async (t) => {
     const { chronicle, name, drain } = await groupOf(t, 1, { lease_ms: 300 });
@@ -133,7 +133,7 @@ test(
       },
       { onError: (error) => told.push(error) },
     );
-    // By the extension and by the handler; giving back what is not held would be refused and told as well.
+    // From the extension and from the handler. Giving back a lost lease would be refused, and reported here as well.
     assert.deepEqual(
       told.map((error) => (error as { code?: string }).code ?? (error as Error).message),
       ['lease_expired', 'given up'],
@@ -141,7 +141,7 @@ test(
   },
 );
 
-test('a lease that is lost is told to the handler and to onError [GRP-11, GRP-14]', TIMEOUT, async (t) => {
+test('the handler and onError learn of a lost lease [GRP-11, GRP-14]', TIMEOUT, async (t) => {
   const { chronicle, name, drain } = await groupOf(t, 1, { lease_ms: 300 });
   const told: unknown[] = [];
   const reasons: unknown[] = [];
@@ -159,45 +159,49 @@ test('a lease that is lost is told to the handler and to onError [GRP-11, GRP-14
   );
   assert.ok(reasons.length === 1);
   assert.deepEqual((reasons[0] as { code: string }).code, 'lease_expired');
-  // Once by the extension, and once by the acknowledgement of what was dealt with all the same.
+  // From the extension, and from the acknowledgement after the handler finished all the same.
   assert.deepEqual(
     told.map((error) => (error as { code: string }).code),
     ['lease_expired', 'lease_expired'],
   );
 });
 
-test('a signal or a close lets the handlers at hand finish and acknowledges them', TIMEOUT, async (t) => {
-  const { name, group } = await groupOf(t, 10);
-  for (const end of ['signal', 'close'] as const) {
-    const worker = new ChronicleWeaver({ ...FAST, url: server.url });
-    const stop = new AbortController();
-    let [begun, finished] = [0, 0];
-    let finish = (): void => {};
-    const held = new Promise<void>((resolve) => (finish = resolve));
-    const consuming = worker.consume(
-      name,
-      async () => {
-        begun++;
-        await held;
-        finished++;
-      },
-      { concurrency: 2, signal: stop.signal },
-    );
-    await until(
-      () => 'two handlers',
-      () => begun === 2,
-    );
-    const before = (await group()).acknowledged;
-    const closing = end === 'close' ? worker.close() : stop.abort();
-    finish();
-    await Promise.all([consuming, closing]);
-    assert.deepEqual([begun, finished, (await group()).acknowledged - before], [2, 2, 2]);
-    await worker.close();
-  }
-});
+test(
+  'a signal or a close lets running handlers finish, and acknowledges their events',
+  TIMEOUT,
+  async (t) => {
+    const { name, group } = await groupOf(t, 10);
+    for (const end of ['signal', 'close'] as const) {
+      const worker = new ChronicleWeaver({ ...FAST, url: server.url });
+      const stop = new AbortController();
+      let [begun, finished] = [0, 0];
+      let finish = (): void => {};
+      const held = new Promise<void>((resolve) => (finish = resolve));
+      const consuming = worker.consume(
+        name,
+        async () => {
+          begun++;
+          await held;
+          finished++;
+        },
+        { concurrency: 2, signal: stop.signal },
+      );
+      await until(
+        () => 'two handlers',
+        () => begun === 2,
+      );
+      const before = (await group()).acknowledged;
+      const closing = end === 'close' ? worker.close() : stop.abort();
+      finish();
+      await Promise.all([consuming, closing]);
+      assert.deepEqual([begun, finished, (await group()).acknowledged - before], [2, 2, 2]);
+      await worker.close();
+    }
+  },
+);
 
 test(
-  'two workers over connections that are cut do each event, and acknowledge it once [GRP-8, GRP-17]',
+  'two workers whose connections keep breaking handle every event and acknowledge it once [GRP-8, GRP-17]',
   TIMEOUT,
   async (t) => {
     const { name, first, group, drained } = await groupOf(t, 300, { lease_ms: 1000, max_deliveries: 1000 });
@@ -235,7 +239,7 @@ test(
 );
 
 test(
-  'a group that is not there, or goes away, ends a consumer with its code [GRP-1, GRP-16]',
+  'a group that does not exist, or is deleted, ends its consumer with an error code [GRP-1, GRP-16]',
   TIMEOUT,
   async (t) => {
     const { chronicle, name } = await groupOf(t, 0);
@@ -245,7 +249,7 @@ test(
       status: 404,
     });
     const consuming = chronicle.consume(name, nothing);
-    // Its refusal can arrive before the answer to the deletion.
+    // The refusal can arrive before the answer to the deletion.
     const refused = assert.rejects(consuming, { code: 'subscription_not_found' });
     await sleep(50);
     await chronicle.groups.delete(name);

@@ -8,7 +8,7 @@ const TIMEOUT = { timeout: 60_000 };
 
 const groupOf = groupsOn(await sharedServer());
 
-test('groups are made, listed and worked on step by step [GRP-1, GRP-4, GRP-15]', TIMEOUT, async (t) => {
+test('groups are created, listed, and consumed step by step [GRP-1, GRP-4, GRP-15]', TIMEOUT, async (t) => {
   const { chronicle, name, first, group } = await groupOf(t, 5);
   const { groups } = chronicle;
   const definition = { topics: [t.name], start: 'earliest' } as const;
@@ -47,7 +47,7 @@ test('groups are made, listed and worked on step by step [GRP-1, GRP-4, GRP-15]'
 });
 
 test(
-  'a group that is pushed is made with its target, and nobody consumes it [HOOK-1, HOOK-9]',
+  'a group with a push target is created, and nobody can consume it [HOOK-1, HOOK-9]',
   TIMEOUT,
   async (t) => {
     const push = {

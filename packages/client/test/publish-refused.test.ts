@@ -9,7 +9,7 @@ import { ScriptedServer, accepted, problem } from './support/scripted-server.ts'
 
 const server = await sharedServer();
 
-test('an event that is refused fails alone; what travelled with it is stored in order', async (t) => {
+test('a refused event fails alone; those sent with it are stored in order', async (t) => {
   const order = topicOf(t);
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const calls = [
@@ -32,7 +32,7 @@ test('an event that is refused fails alone; what travelled with it is stored in 
     assert.equal(fault.status, 422);
     assert.equal(fault.retryable, false);
   }
-  // The index counts in what the call was given, not in what it travelled with.
+  // The index counts the events of the call, not those of the whole request.
   assert.deepEqual(
     faults.map(({ errors }) => errors.map(({ index, field }) => [index, field])),
     [[[1, 'topic']], [[0, 'payload.message']], [[0, 'colour']]],
@@ -42,7 +42,7 @@ test('an event that is refused fails alone; what travelled with it is stored in 
   assert.deepEqual(stored, ['order-0', 'order-4', 'order-7', 'order-8']);
 });
 
-test('more refused events than a problem document names fail alone, too', async (t) => {
+test('if more events are refused than a problem document names, each still fails alone', async (t) => {
   const order = topicOf(t);
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const settled = await Promise.allSettled(
@@ -56,7 +56,7 @@ test('more refused events than a problem document names fail alone, too', async 
   assert.equal((await idsOf(chronicle, t)).length, 200);
 });
 
-test('a batch that is too large is split until it fits; an event that is too large fails alone', async (t) => {
+test('a batch that is too large is split until it fits, and an event that is too large fails alone', async (t) => {
   const order = topicOf(t);
   const server = await TestServer.start(t, { BODY_BYTES_MAX: '1048576' });
   await using chronicle = new ChronicleWeaver({
@@ -81,7 +81,7 @@ test('a batch that is too large is split until it fits; an event that is too lar
   );
 });
 
-test('a proxy that refuses a size without saying which is split, too', async (t) => {
+test('a batch is also split if a proxy refuses its size without a problem document', async (t) => {
   const order = topicOf(t);
   const server = await ScriptedServer.start(t, (request) =>
     request.body.length > 300
@@ -99,7 +99,7 @@ test('a proxy that refuses a size without saying which is split, too', async (t)
   }
 });
 
-test('other than 413 and 422, a refusal is told to all who travelled together', async (t) => {
+test('a refusal other than 413 and 422 is for every call of the request', async (t) => {
   const order = topicOf(t);
   const server = await ScriptedServer.start(t, () => problem(401, 'unauthorized'));
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
@@ -110,7 +110,7 @@ test('other than 413 and 422, a refusal is told to all who travelled together', 
   assert.equal(server.arrived.length, 1);
 });
 
-test('a key is sent, and an event of a topic that it may not use fails alone [KEY-1, KEY-5]', async (t) => {
+test('a key is sent, and an event of a topic that it may not publish to fails alone [KEY-1, KEY-5]', async (t) => {
   const order = topicOf(t);
   const keys = new TestKeys(t, { shop: { scopes: ['publish', 'read'], topics: [t.name] } });
   const server = await TestServer.start(t, { API_KEYS_FILE: keys.path });

@@ -9,7 +9,7 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/;
 
 const server = await sharedServer();
 
-test('an event without id, time and source gets them, and comes back by its id', async (t) => {
+test('an event without id, time and source gets them, and is found by its id', async (t) => {
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const before = Date.now();
   const result = await chronicle.publish({ topic: t.name, payload: { amount: 12.5 } });
@@ -23,7 +23,7 @@ test('an event without id, time and source gets them, and comes back by its id',
   assert.ok(at >= before && at <= Date.now(), event.timestamp);
 });
 
-test('each event gets its own verdict, and the offset of the one that is stored', async (t) => {
+test('each event gets its own verdict, and the offset of the stored one', async (t) => {
   const order = topicOf(t);
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const fixed = { ...order(1), timestamp: '2025-10-28T10:00:00Z' };
@@ -46,7 +46,7 @@ test('each event gets its own verdict, and the offset of the one that is stored'
   assert.deepEqual(await chronicle.publish([]), []);
 });
 
-test('events that are published one by one travel together and keep their order', async (t) => {
+test('events that are published one by one are sent together and keep their order', async (t) => {
   const order = topicOf(t);
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', batchEventsMax: 100 });
   const before = await chronicle.stats();
@@ -59,7 +59,7 @@ test('events that are published one by one travel together and keep their order'
   assert.ok(commits <= 10, `${commits} commits`);
 });
 
-test('a batch leaves when it has so many events or bytes, or after its delay', async (t) => {
+test('a batch leaves at its bound of events or bytes, or after its delay', async (t) => {
   const order = topicOf(t);
   const server = await ScriptedServer.start(t, accepted);
   const sizes = async (options: object, events: NewEvent[]): Promise<number[]> => {
@@ -74,7 +74,11 @@ test('a batch leaves when it has so many events or bytes, or after its delay', a
   // Two of these are 6 kB in UTF-8, though half as many characters.
   const large = seven.map((event) => ({ ...event, payload: { text: 'é'.repeat(1500) } }));
   assert.deepEqual(await sizes({ batchBytesMax: 7000 }, large), [2, 2, 2, 1]);
-  assert.deepEqual(await sizes({ batchBytesMax: 100 }, large.slice(0, 2)), [1, 1], 'a larger one goes alone');
+  assert.deepEqual(
+    await sizes({ batchBytesMax: 100 }, large.slice(0, 2)),
+    [1, 1],
+    'a larger event goes alone',
+  );
 });
 
 test('what cannot be JSON is refused at once and sends nothing', async (t) => {
@@ -85,7 +89,7 @@ test('what cannot be JSON is refused at once and sends nothing', async (t) => {
   assert.equal(server.arrived.length, 0);
 });
 
-test('a string is sent as it is, and refused where it is not the text of one value', async () => {
+test('a string is sent as is, and refused unless it is the text of exactly one JSON value', async () => {
   await using chronicle = new ChronicleWeaver({ url: server.url, parse: (text) => ({ text }) as never });
   const text =
     '{"timestamp":"2025-10-28","payload":{"9":1e400,"1":0.10,"big":123456789012345678901},"topic":"t","source":"s","event_id":"1"}';
@@ -99,7 +103,7 @@ test('a string is sent as it is, and refused where it is not the text of one val
   assert.deepEqual(await chronicle.find('t', '1'), read);
 });
 
-test('an event is taken as it was when it was given', async (t) => {
+test('an event is sent as it was at the time of the call', async (t) => {
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const payload = { n: 1 };
   const publishing = chronicle.publish({ topic: t.name, event_id: 'order-1', payload });
@@ -108,7 +112,7 @@ test('an event is taken as it was when it was given', async (t) => {
   assert.deepEqual((await chronicle.find(t.name, 'order-1'))?.payload, { n: 1 });
 });
 
-test('flush sends at once and waits for every answer, close refuses what comes after', async (t) => {
+test('flush sends at once and waits for every answer; after close every call is refused', async (t) => {
   const order = topicOf(t);
   const chronicle = new ChronicleWeaver({ url: server.url, source: 'shop', batchDelayMs: 60_000 });
   const first = chronicle.publish(order(1));
@@ -126,7 +130,7 @@ test('flush sends at once and waits for every answer, close refuses what comes a
   await chronicle.close();
 });
 
-test('a close that may not take long gives up what has no answer', async (t) => {
+test('a close with a signal that fires gives up whatever has no answer', async (t) => {
   const order = topicOf(t);
   const server = await ScriptedServer.start(t, () => 'silence');
   const chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
@@ -137,7 +141,7 @@ test('a close that may not take long gives up what has no answer', async (t) => 
   for (const one of await settling) assert.equal(one.status === 'rejected' && one.reason, reason);
 });
 
-test('a full buffer makes room wait, and refuses where it is asked to', async (t) => {
+test('a full buffer makes room() wait, or refuses where whenFull says so', async (t) => {
   const order = topicOf(t);
   let answer = (): void => {};
   const held = new Promise<void>((resolve) => (answer = resolve));
@@ -162,7 +166,7 @@ test('a full buffer makes room wait, and refuses where it is asked to', async (t
   await refusing.publish(order(5));
 });
 
-test('a publish that is given up is not sent, or its request ended once nobody waits for it', async (t) => {
+test('a publish that is given up is not sent, or its request is aborted once nobody waits for it', async (t) => {
   const order = topicOf(t);
   const server = await ScriptedServer.start(t, (request) =>
     eventsIn(request)[0]?.event_id === 'order-1' ? 'silence' : accepted(request),
@@ -182,7 +186,7 @@ test('a publish that is given up is not sent, or its request ended once nobody w
   await assert.rejects(hanging, { name: 'AbortError' });
   await flushing;
 
-  // The silent request holds up nobody.
+  // The request without an answer delays nobody else.
   const next = chronicle.publish(order(2));
   await chronicle.flush();
   assert.equal((await next).event_id, 'order-2');
@@ -192,15 +196,18 @@ test('a publish that is given up is not sent, or its request ended once nobody w
   );
 });
 
-test('an option that would stop everything is refused', () => {
-  assert.throws(() => new ChronicleWeaver({ url: 'http://x', concurrency: 0 }), /concurrency takes a number/);
+test('an option that would block everything is refused', () => {
+  assert.throws(
+    () => new ChronicleWeaver({ url: 'http://x', concurrency: 0 }),
+    /concurrency must be at least 1/,
+  );
   assert.throws(() => new ChronicleWeaver({ url: 'http://x', batchEventsMax: NaN }), /batchEventsMax/);
   assert.throws(() => new ChronicleWeaver({ url: 'http://user:secret@x' }), /no query, fragment or user/);
-  assert.throws(() => new ChronicleWeaver({ url: 'localhost:8000' }), /url takes http/);
+  assert.throws(() => new ChronicleWeaver({ url: 'localhost:8000' }), /url must be http/);
   assert.throws(() => new ChronicleWeaver({ url: 'http://x', key: 'two\nlines' }), TypeError);
 });
 
-test('ids are random where a browser has no randomUUID, too', async (t) => {
+test('ids are random even in a browser without randomUUID', async (t) => {
   const server = await ScriptedServer.start(t, accepted);
   Object.defineProperty(crypto, 'randomUUID', { value: undefined, configurable: true });
   t.after(() => Reflect.deleteProperty(crypto, 'randomUUID'));

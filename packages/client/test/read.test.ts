@@ -18,7 +18,7 @@ async function all(events: AsyncIterable<StoredEvent>): Promise<number[]> {
   return offsets;
 }
 
-test('read walks all pages in order, both ways, within its conditions', async () => {
+test('read goes through all pages in either order, and keeps to its conditions', async () => {
   await using chronicle = new ChronicleWeaver({ url: server.url });
   const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
   assert.deepEqual(await all(chronicle.read()), upTo(1200));
@@ -41,7 +41,7 @@ test('read walks all pages in order, both ways, within its conditions', async ()
   });
 });
 
-test('read asks for a page only when its events are asked for', async () => {
+test('read requests a page only when its events are needed', async () => {
   let requests = 0;
   await using chronicle = new ChronicleWeaver({
     url: server.url,
@@ -58,7 +58,7 @@ test('read asks for a page only when its events are asked for', async () => {
   await assert.rejects(reading, /enough/);
 });
 
-test('find takes any topic and id apart, and tells none from not found', async () => {
+test('find takes any topic and id, and returns undefined for an event that does not exist', async () => {
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const names = ['a/b', '100%', 'a?b#c', ' ', 'ü/🚚', '..a', '%2e%2e', '+', '\\'];
   for (const topic of names) {
@@ -80,7 +80,7 @@ test('find takes any topic and id apart, and tells none from not found', async (
   }
 });
 
-test('topics and stats are the books', async () => {
+test('topics and stats return the counts of the service', async () => {
   await using chronicle = new ChronicleWeaver({ url: server.url, source: 'shop' });
   const before = await chronicle.stats();
   const results = await chronicle.publish(

@@ -30,7 +30,7 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
     JSON.stringify({ extends: pathOf('tsconfig.json'), include: ['*.ts'] }),
   );
   const files = found.map((code, i) => {
-    assert.match(code, /'http:\/\/localhost:8000'/, 'an example that another service would answer');
+    assert.match(code, /'http:\/\/localhost:8000'/, 'an example must use the address that the test replaces');
     const file = join(folder, `example-${i + 1}.ts`);
     writeFileSync(file, code.replaceAll('http://localhost:8000', server.url));
     return file;

@@ -6,8 +6,8 @@ import { build } from 'esbuild';
 
 const BYTES_MAX = 6600;
 
-/** What a page that uses all of the client loads of it: one module, minified by esbuild, gzipped at level 9. */
-test('the client is under 6.6 kB, and asks for nothing but what a browser has', async (t) => {
+/** What a page loads that uses the whole client: one module, minified by esbuild, gzipped at level 9. */
+test('the client is under 6.6 kB, and needs nothing but what a browser has', async (t) => {
   const { outputFiles, metafile } = await build({
     entryPoints: [fileURLToPath(new URL('../src/index.ts', import.meta.url))],
     bundle: true,

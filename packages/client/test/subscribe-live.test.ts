@@ -9,7 +9,7 @@ import { CuttingProxy } from './support/cutting-proxy.ts';
 const FAST = { backoffMinMs: 1, backoffMaxMs: 20, source: 'shop' };
 
 test(
-  'followers that are cut at random under load see what GET /events has: the same events in the same order [STR-1, STR-4]',
+  'followers whose connections break at random under load see the same events in the same order as GET /events [STR-1, STR-4]',
   { timeout: 60_000 },
   async (t) => {
     const server = await TestServer.start(t);
@@ -63,7 +63,7 @@ test(
 );
 
 test(
-  'a follower of what is to come misses nothing over a restart of the service [STR-5]',
+  'a follower of new events misses none when the service restarts [STR-5]',
   { timeout: 60_000 },
   async (t) => {
     const server = await TestServer.start(t);
@@ -75,7 +75,7 @@ test(
       async fetch(input, init) {
         const response = await fetch(input, init);
         if (!response.url.includes('/stream')) return response;
-        // The first piece tells where the stream begins.
+        // The first piece says where the stream begins.
         const reader = response.clone().body!.getReader();
         await reader.read();
         void reader.cancel();

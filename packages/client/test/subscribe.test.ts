@@ -14,7 +14,7 @@ function frame(offset: number, end = '\n', name?: string): string {
   return [`id: ${offset}`, ...names, `data: ${data}`, '', ''].join(end);
 }
 
-/** Answers with these pieces as they are, then cuts the connection, or leaves it open. */
+/** Sends these pieces one by one, then ends the answer, cuts the connection, or leaves it open. */
 function streamOf(
   pieces: readonly (string | Uint8Array)[],
   end: 'cut' | 'end' | 'open',
@@ -42,7 +42,7 @@ async function take(events: AsyncIterable<StoredEvent>, count: number): Promise<
 
 const cursorOf = ({ url }: Pick<Arrived, 'url'>): string | null => url.searchParams.get('after');
 
-test('a stream that is cut is resumed from the last event, and one cut before any from where it began', async (t) => {
+test('a stream that is cut resumes after its last event, or where it began if there was none', async (t) => {
   const server = await ScriptedServer.start(t, ({ number }) => {
     switch (number) {
       case 1:
@@ -81,7 +81,7 @@ test('a stream that is cut is resumed from the last event, and one cut before an
   );
 });
 
-test('a stream begins where it is asked to', async (t) => {
+test('a stream begins at the requested cursor', async (t) => {
   const server = await ScriptedServer.start(t, () => streamOf([frame(1)], 'open'));
   await using chronicle = new ChronicleWeaver({ url: server.url });
   for (const after of [0, 41, 'earliest', 'latest', undefined] as const) {
@@ -90,7 +90,7 @@ test('a stream begins where it is asked to', async (t) => {
   }
 });
 
-test('a cut in the middle of a line’s end takes no event along: the cursor moves with the whole message', async (t) => {
+test('a cut in the middle of a line’s end loses no event: the cursor moves only with a whole message', async (t) => {
   const server = await ScriptedServer.start(t, ({ number }) =>
     number === 1
       ? streamOf(['id: 7\r\n\r\n', 'id: 8\r', '\ndata: {"off'], 'cut')
@@ -101,7 +101,7 @@ test('a cut in the middle of a line’s end takes no event along: the cursor mov
   assert.deepEqual(server.arrived.map(cursorOf), [null, '7']);
 });
 
-test('events are read however the bytes are cut and the lines end', async (t) => {
+test('events are read wherever the bytes are split and however the lines end', async (t) => {
   for (const end of ['\n', '\r\n', '\r']) {
     const bytes = Buffer.from(`: hello${end}${end}${frame(1, end)}${frame(2, end)}${frame(3, end)}${end}`);
     for (const size of [1, 7, bytes.length]) {
@@ -130,7 +130,7 @@ test('a refusal ends the stream with its code', async (t) => {
   assert.equal(server.arrived.length, 1);
 });
 
-test('a subscription goes on in its epoch, and ends where its cursor is of a log that was replaced by a copy', async (t) => {
+test('a follower resumes within its epoch, and ends if the log that its cursor is from was replaced by a copy', async (t) => {
   const epoch = (name: string) => ({ 'chronicle-epoch': name });
   const server = await ScriptedServer.start(t, ({ number: count }) =>
     count < 3 ? streamOf([frame(count)], 'cut', epoch(`epoch-${count}`)) : problem(409, 'log_restored'),
@@ -148,7 +148,7 @@ test('a subscription goes on in its epoch, and ends where its cursor is of a log
   ]);
 });
 
-test('a connection that has gone silent is taken for dead', async (t) => {
+test('a connection that has gone silent counts as dead', async (t) => {
   const server = await ScriptedServer.start(t, () => streamOf([': hello\n\n'], 'open'));
   const transport = new Transport({ url: server.url }, new AbortController().signal);
   const chunks = transport.stream('/events/stream', {}, 50, undefined, () => {});
@@ -156,7 +156,7 @@ test('a connection that has gone silent is taken for dead', async (t) => {
   await assert.rejects(chunks.next(), { name: 'ConnectionError', code: 'timeout', retryable: true });
 });
 
-test('a loop that is left ends its connection, and a signal or a close one that waits', async (t) => {
+test('leaving the loop ends its connection, and so does a signal or a close while it waits', async (t) => {
   let open = 0;
   const server = await ScriptedServer.start(t, () => (response) => {
     open++;
@@ -185,7 +185,7 @@ test('a loop that is left ends its connection, and a signal or a close one that 
   assert.throws(() => chronicle.subscribe(), { code: 'closed' });
 });
 
-test('a signal or a close ends a stream that waits for its next attempt', async (t) => {
+test('a signal or a close ends a stream that is waiting to reconnect', async (t) => {
   const server = await ScriptedServer.start(t, () => ({ status: 503, headers: { 'retry-after': '60' } }));
   const chronicle = new ChronicleWeaver({ url: server.url });
   const reason = new Error('enough');
@@ -202,7 +202,7 @@ test('a signal or a close ends a stream that waits for its next attempt', async 
   assert.deepEqual(await closed, []);
 });
 
-test('events without a name and those of an older service, named event, are read; other names are passed over', async (t) => {
+test('events without a name, and those that older services name event, are read; other names are ignored', async (t) => {
   const server = await ScriptedServer.start(t, () =>
     streamOf(['id: 7\n\n', frame(8), frame(9, '\n', 'event'), frame(10, '\n', 'other'), frame(11)], 'open'),
   );

@@ -6,7 +6,7 @@ import { ScriptedServer, accepted, eventsIn, problem } from './support/scripted-
 const FAST = { backoffMinMs: 1, backoffMaxMs: 4, source: 'shop' };
 const EVENT = { topic: 'orders', payload: {} };
 
-test('network errors, timeouts, 408, 429 and 5xx are tried again with the same events', async (t) => {
+test('network errors, timeouts, 408, 429 and 5xx are retried with the same events', async (t) => {
   const answers = ['cut', 'silence', 408, 429, 500, 502, 503, 504] as const;
   const server = await ScriptedServer.start(t, (request) => {
     const answer = answers[request.number - 1];
@@ -33,7 +33,7 @@ test('network errors, timeouts, 408, 429 and 5xx are tried again with the same e
   );
 });
 
-test('no other refusal is tried again', async (t) => {
+test('no other refusal is retried', async (t) => {
   for (const status of [400, 401, 403, 404, 405, 409, 415, 422]) {
     const server = await ScriptedServer.start(t, () => problem(status, 'a_code', { errors: [] }));
     await using chronicle = new ChronicleWeaver({ ...FAST, url: server.url });
@@ -43,11 +43,11 @@ test('no other refusal is tried again', async (t) => {
       assert.equal(error.detail, 'because of a_code');
       return true;
     });
-    assert.equal(server.arrived.length, 1, `${status} was tried again`);
+    assert.equal(server.arrived.length, 1, `${status} was retried`);
   }
 });
 
-test('waits double, each is drawn from all of its span, and none passes the cap', async (t) => {
+test('waits double up to a cap, and each is drawn at random from its whole range', async (t) => {
   const server = await ScriptedServer.start(t, ({ number }) =>
     number < 7 ? { status: 503 } : { body: { unique_processed: 0 } },
   );
@@ -60,17 +60,17 @@ test('waits double, each is drawn from all of its span, and none passes the cap'
   await chronicle.stats();
   const waits = server.arrived.slice(1).map(({ atMs }, i) => atMs - server.arrived[i]!.atMs);
   for (const [i, least] of [10, 20, 40, 80, 80, 80].entries()) {
-    // A timer may go off a moment early by another clock.
+    // By another clock, a timer may fire a moment early.
     assert.ok(waits[i]! >= least - 2, `wait ${i + 1} was ${waits[i]} ms`);
   }
   t.mock.method(Math, 'random', () => 0);
   server.arrived.length = 0;
   const start = performance.now();
   await chronicle.stats();
-  assert.ok(performance.now() - start < 270, 'a draw of 0 waits nothing');
+  assert.ok(performance.now() - start < 270, 'a draw of 0 does not wait');
 });
 
-test('Retry-After is waited for, as seconds and as a date', async (t) => {
+test('a retry waits for Retry-After, as seconds and as a date', async (t) => {
   const headers = [() => '1', () => new Date(Date.now() + 2000).toUTCString()];
   const waits = headers.map(async (header) => {
     const server = await ScriptedServer.start(t, ({ number }) =>
@@ -85,7 +85,7 @@ test('Retry-After is waited for, as seconds and as a date', async (t) => {
   for (const waitMs of await Promise.all(waits)) assert.ok(waitMs >= 990, `came back after ${waitMs} ms`);
 });
 
-test('what stays away is given up after the time for retries, and at once where it asks for longer', async (t) => {
+test('a request is given up after the time for retries, or at once if the service asks to wait longer', async (t) => {
   const busy = await ScriptedServer.start(t, () => problem(503, 'queue_full'));
   await using chronicle = new ChronicleWeaver({ ...FAST, url: busy.url, retryMs: 300 });
   await assert.rejects(chronicle.publish(EVENT), {
@@ -106,7 +106,7 @@ test('what stays away is given up after the time for retries, and at once where 
   assert.equal(patient.arrived.length, 1);
 });
 
-test('a port where nobody listens is told by address and reason', async (t) => {
+test('an error for a port where nobody listens names address and reason', async (t) => {
   const gone = await ScriptedServer.start(t, () => ({}));
   const chronicle = new ChronicleWeaver({ ...FAST, url: 'http://127.0.0.1:1', retryMs: 0 });
   await assert.rejects(chronicle.stats(), (error) => {
@@ -118,7 +118,7 @@ test('a port where nobody listens is told by address and reason', async (t) => {
   assert.equal(gone.arrived.length, 0);
 });
 
-test('a network error that comes together with the timeout stays one', async () => {
+test('a network error that comes at the same moment as the timeout stays a network error', async () => {
   const failing: typeof fetch = (_, init) =>
     new Promise((_, reject) => {
       init!.signal!.addEventListener('abort', () => reject(new TypeError('fetch failed')));
@@ -127,7 +127,7 @@ test('a network error that comes together with the timeout stays one', async () 
   await assert.rejects(chronicle.stats(), { code: 'unreachable' });
 });
 
-test('an answer that is not ours is an error that says so', async (t) => {
+test('an answer that is not from ChronicleWeaver is an error that says so', async (t) => {
   const bodies = ['<html>', '{}', '[]', '"x"', '{"results":[]}'];
   for (const body of bodies) {
     const server = await ScriptedServer.start(t, () => ({ body }));
@@ -139,7 +139,7 @@ test('an answer that is not ours is an error that says so', async (t) => {
   }
 });
 
-test('an error page of a proxy is told by its beginning', async (t) => {
+test('the error for the page of a proxy shows how the page begins', async (t) => {
   const server = await ScriptedServer.start(t, () => ({
     status: 404,
     body: `<h1>Nothing here</h1>${'x'.repeat(1000)}`,
@@ -154,7 +154,7 @@ test('an error page of a proxy is told by its beginning', async (t) => {
   });
 });
 
-test('a path in the url, a key and further headers go with every request', async (t) => {
+test('the path of the url, the key and the headers go with every request', async (t) => {
   const server = await ScriptedServer.start(t, () => ({ body: { unique_processed: 0 } }));
   await using chronicle = new ChronicleWeaver({
     url: `${server.url}/logs/`,
@@ -168,7 +168,7 @@ test('a path in the url, a key and further headers go with every request', async
   assert.equal(headers['x-team'], 'shop');
 });
 
-test('a signal ends a request that hangs, and a wait for the next attempt', async (t) => {
+test('a signal ends a request that hangs, and the wait for the next attempt', async (t) => {
   const reason = new Error('enough');
   const hanging = await ScriptedServer.start(t, () => 'silence');
   await using first = new ChronicleWeaver({ url: hanging.url });
@@ -186,7 +186,7 @@ test('a signal ends a request that hangs, and a wait for the next attempt', asyn
   await assert.rejects(retrying, reason);
 });
 
-test('a signal whose reason is an error of another request is not taken for one of this', async (t) => {
+test('a signal whose reason is the error of another request is not mistaken for a failure of this one', async (t) => {
   const hanging = await ScriptedServer.start(t, () => 'silence');
   await using chronicle = new ChronicleWeaver({ ...FAST, url: hanging.url, retryMs: 0 });
   const reason = new ConnectionError('unreachable', 'another request');

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import type { TestContext } from 'node:test';
 
-/** Passes bytes on to a server, until the test cuts all that is connected. */
+/** Passes bytes on to a server. The test can cut all connections at any moment. */
 export class CuttingProxy {
   readonly url: string;
   cuts = 0;
@@ -12,7 +12,7 @@ export class CuttingProxy {
     this.url = url;
   }
 
-  /** @param target the URL of the server, asked for at each connection */
+  /** @param target returns the URL of the server; called for each connection */
   static async start(t: TestContext, target: () => string): Promise<CuttingProxy> {
     const server = createServer((near) => {
       const far = connect(Number(new URL(target()).port), '127.0.0.1');

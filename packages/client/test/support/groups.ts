@@ -10,7 +10,7 @@ import {
   type Handler,
 } from '../../src/index.ts';
 
-/** A group that a test works on, and the client that made it. */
+/** A group for one test, and the client that created it. */
 interface TestGroup {
   readonly chronicle: ChronicleWeaver;
   readonly name: string;
@@ -25,7 +25,7 @@ interface TestGroup {
 
 let groups = 0;
 
-/** Makes groups on this service, each with a topic of its own that holds the events e-1 to e-`count`. */
+/** Creates groups on this service, each with its own topic that holds the events e-1 to e-`count`. */
 export function groupsOn(server: TestServer) {
   return async (
     t: TestContext,

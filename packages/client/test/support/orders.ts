@@ -1,7 +1,7 @@
 import type { TestContext } from 'node:test';
 import type { ChronicleWeaver, NewEvent } from '../../src/index.ts';
 
-/** Makes events of a topic that no other test has. */
+/** Makes events of a topic that no other test uses. */
 export function topicOf(t: TestContext): (n: number) => NewEvent {
   return (n) => ({ event_id: `order-${n}`, topic: t.name, payload: { n } });
 }

@@ -21,10 +21,10 @@ export interface ScriptedAnswer {
   readonly body?: unknown;
 }
 
-/** What becomes of a request: an answer, silence, or a connection that is cut. A function answers by itself. */
+/** What happens to a request: an answer, silence, or a cut connection. A function writes the answer itself. */
 export type Reaction = ScriptedAnswer | 'silence' | 'cut' | ((response: ServerResponse) => void);
 
-/** A server of the test's own that does what the script says, which no real one can be made to do. */
+/** A server that does what the test's script says, for what no real one can be made to do. */
 export class ScriptedServer {
   readonly arrived: Arrived[] = [];
   readonly url: string;
@@ -58,7 +58,7 @@ export class ScriptedServer {
           response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
         }
       };
-      // A request that its client gave up is over.
+      // The client has given the request up.
       react().catch(() => response.destroy());
     });
     http.listen(0, '127.0.0.1');
@@ -72,12 +72,12 @@ export class ScriptedServer {
   }
 }
 
-/** The events of a publish. */
+/** The events in a publish request. */
 export function eventsIn({ body }: Arrived): { event_id: string; payload: Record<string, unknown> }[] {
   return (JSON.parse(body) as { events: [] }).events;
 }
 
-/** What a service that stores everything answers to a publish. */
+/** The answer to a publish of a service that stores everything. */
 export function accepted(request: Arrived): ScriptedAnswer {
   const results = eventsIn(request).map(({ event_id }, i) => ({
     event_id,

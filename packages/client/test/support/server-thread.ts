@@ -4,12 +4,12 @@ import type { TestContext } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { until } from '../../../../lab/program.ts';
 
-/** Answers a request; `number` counts from 1. It runs on the thread as its source says, so it can use no outer name. */
+/** Answers a request; `number` counts from 1. The thread gets only the source of the function, so it can use no outer names. */
 type Script = (request: IncomingMessage, response: ServerResponse, number: number) => void;
 
 interface Arrived {
   readonly body: string;
-  /** On the clock of the whole process, milliseconds. */
+  /** Milliseconds since 1970, by a clock that all threads share. */
   readonly atMs: number;
 }
 
@@ -26,7 +26,7 @@ createServer(async (request, response) => {
 }).listen(0, '127.0.0.1', function () { parentPort.postMessage(this.address().port); });
 `;
 
-/** A server on a thread of its own, which goes on while a test blocks its own event loop. */
+/** A server on its own thread, which keeps running while a test blocks the event loop. */
 export class ServerThread {
   readonly url: string;
   readonly arrived: Arrived[] = [];
