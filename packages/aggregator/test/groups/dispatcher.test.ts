@@ -233,13 +233,13 @@ test('an event is given though an unrelated commit lands while it is being read 
   const desk = await Desk.open({ definition: { topics: ['orders'] } });
   const letGo = desk.holdReads();
   await desk.publish(2);
-  const pull = desk.pull(5, WAIT_MS);
+  const pull = desk.pull(5, SOON_MS);
   await new Promise(setImmediate);
   await desk.publish(1, 'other');
   letGo();
   assert.deepEqual(offsetsOf(await pull), [1, 2]);
   await desk.publish(1, 'other');
-  const next = desk.pull(5, WAIT_MS);
+  const next = desk.pull(5, SOON_MS);
   await desk.publish(1);
   assert.deepEqual(offsetsOf(await next), [5]);
   await desk.dispatcher.close();
