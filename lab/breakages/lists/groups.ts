@@ -133,6 +133,13 @@ export const groups: Area = {
       survives: 'one event is leased at a time, so that several senders take turns and keep the order',
     },
     {
+      file: 'store/memory/groups.ts',
+      breaks: 'A process that starts undoes the lease of an event that another is sending, and sends it too.',
+      find: 'group.sender === sender ? 0 : Math.max(0, group.senderUntilMs - nowMs)',
+      replace: '0',
+      tests: ['many-instances.test.ts'],
+    },
+    {
       file: 'store/sqlite/groups/leases.ts',
       breaks: 'An event is acknowledged on a lease that has ended, though another worker has it.',
       find: 'dueMs > nowMs && events.has(offset)',

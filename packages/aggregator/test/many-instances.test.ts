@@ -164,6 +164,32 @@ test('one instance at a time sends the events of a webhook, and another goes on 
   assert.equal(receiver.faults.length, 0);
 });
 
+test('an instance that starts while another sends an event does not send it, too [HOOK-3, HOOK-4]', async (t) => {
+  const truth = new ManyInstances();
+  const start = () => TestServer.startOn(t, () => truth.open(), PRIVATE);
+  const first = await start();
+  let answer = (): void => {};
+  const receiver = await Receiver.start(t, ({ event }) =>
+    event.offset > 1 ? 200 : (response) => (answer = () => response.writeHead(200).end()),
+  );
+  const group = new Group(first.url, 'hook');
+  await group.make({ push: { url: receiver.url, secret: SECRET } });
+  await first.publish(...manyEvents(2));
+  await until('the first is on its way', () => receiver.received.length === 1);
+  const second = await start();
+  // It looks for something to send as soon as it knows the group.
+  await second.publish(eventWith({ event_id: 'another' }));
+  await until(
+    'the second knows the group',
+    async () => (await new Group(second.url, 'hook').view()).lag === 3,
+  );
+  await sleep(100);
+  assert.deepEqual(receiver.offsets, [1]);
+  answer();
+  await until('all are sent', () => receiver.received.length === 3);
+  assert.deepEqual(receiver.offsets, [1, 2, 3]);
+});
+
 test('a webhook that is paused goes on when any instance is asked to resume it [HOOK-7]', async (t) => {
   const all = await services(t, 3);
   let isGone = true;
