@@ -2,6 +2,7 @@ import type { Area } from '../breakage.ts';
 
 const PUBLISH = ['publish.test.ts'];
 const REFUSED = ['publish-refused.test.ts'];
+const BLOCKED = ['blocked-loop.test.ts'];
 const TRANSPORT = ['transport.test.ts'];
 const SUBSCRIBE = ['subscribe.test.ts'];
 const CONSUME = ['consume.test.ts'];
@@ -113,6 +114,35 @@ export const client: Area = {
       find: "name === '.' || name === '..' || ",
       replace: '',
       tests: ['read.test.ts', ...TRANSPORT],
+    },
+    {
+      file: 'signals.ts',
+      breaks: 'A timeout counts before the answer that arrived during a block of the event loop is read.',
+      find: 'if (graces-- > 0) return wait(',
+      replace: 'if (lateMs < 0 && graces-- > 0) return wait(',
+      tests: BLOCKED,
+    },
+    {
+      file: 'signals.ts',
+      breaks: 'The time for retries runs out while the event loop is blocked.',
+      find: 'setInterval(() => tenths--, ms / 10)',
+      replace:
+        '((from) => setInterval(() => (tenths = 10 - ((performance.now() - from) * 10) / (ms + 1)), ms / 10))(performance.now())',
+      tests: BLOCKED,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'After a block of the event loop, a wait for the next attempt starts again.',
+      find: 'linked.setTimeout(ms, 0);',
+      replace: 'linked.setTimeout(ms);',
+      tests: BLOCKED,
+    },
+    {
+      file: 'transport.ts',
+      breaks: 'A network error that comes at the moment of the timeout is reported as a timeout.',
+      find: 'linked.isTimedOut && !(error instanceof TypeError)',
+      replace: 'linked.isTimedOut',
+      tests: TRANSPORT,
     },
     {
       file: 'subscribe.ts',
