@@ -143,7 +143,7 @@ function writeFile(path: string, events: number): void {
   file.close();
 }
 
-test('restoring is the same the other way round, and keeps off a log left behind', TIMEOUT, async (t) => {
+test('restoring is the same the other way round, and ignores a log left behind', TIMEOUT, async (t) => {
   const site = new Site(t);
   const first = await site.start();
   const { results } = await first.publish(eventOf('a'), eventOf('b'));
@@ -170,7 +170,7 @@ test('restoring is the same the other way round, and keeps off a log left behind
   );
 });
 
-test('what backup cannot do it says in one line, with exit code 2', TIMEOUT, async (t) => {
+test('backup says what it cannot do in one line, with exit code 2', TIMEOUT, async (t) => {
   const site = new Site(t);
   const cases: [string[], RegExp][] = [
     [['copy.db', '--from', 'missing.db'], /^backup: there is no file missing\.db\n$/],
@@ -205,7 +205,7 @@ const noMounts = mountsMissing();
 const isRequired = process.env['REQUIRE_MOUNTS'] === '1';
 
 test(
-  'a target without space, and one that takes no file, are told in one line and left empty',
+  'a target without space, and one that cannot hold a file, are reported in one line and left empty',
   { ...TIMEOUT, skip: !isRequired && noMounts !== null && noMounts },
   async (t) => {
     assert.equal(noMounts, null);

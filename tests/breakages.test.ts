@@ -52,7 +52,7 @@ test('every breakage says in a sentence of its own what it breaks, and names tes
   }
 });
 
-test('a text to find that is not there, or there twice, is named with its file', () => {
+test('a text to find that is missing, or occurs twice, is named with its file', () => {
   const change: Change = { file: 'a.ts', find: 'x = 1', replace: 'x = 2' };
   assert.equal(changed('let x = 1;', change), 'let x = 2;');
   assert.throws(() => changed('let x = 3;', change), /a\.ts does not hold: x = 1/);
@@ -81,7 +81,7 @@ function smallRepository(t: TestContext): string {
   return root;
 }
 
-test('what a test notices is told with its name, what none notices is found, and the original stays whole', async (t) => {
+test('a breakage that a test notices is reported with its name, one that none notices is found, and the original stays whole', async (t) => {
   const original = smallRepository(t);
   const told: string[] = [];
   await runBreakages(
@@ -104,7 +104,7 @@ test('what a test notices is told with its name, what none notices is found, and
   assert.match(readFileSync(join(original, 'double.ts'), 'utf8'), /return 2 \* n;/);
 });
 
-test('a breakage must be noticed unless it says that it cannot be, and then it must not', () => {
+test('a breakage must be noticed unless it says that it cannot be; then it must survive', () => {
   const survives = 'twice is thrice here';
   const isFine = (outcome: Outcome, change: Partial<Breakage>): boolean =>
     isExpected({ breakage: broken(change), outcome, by: null, ms: 1 });

@@ -9,7 +9,7 @@ const missing = straceMissing();
 if (missing === null) testsUnderStrace();
 else if (process.env['REQUIRE_STRACE'] === '1') {
   test('strace can be used, as REQUIRE_STRACE=1 asks', () => assert.fail(missing));
-} else test('that a sync stands before each answer is shown by strace', { skip: missing }, () => {});
+} else test('strace shows that a sync precedes each answer', { skip: missing }, () => {});
 
 function testsUnderStrace(): void {
   const TIMEOUT = { timeout: 60_000 };
@@ -100,7 +100,7 @@ function testsUnderStrace(): void {
     }
   });
 
-  test('publishers who come together share a sync [P-1]', TIMEOUT, async (t) => {
+  test('concurrent publishers share a sync [P-1]', TIMEOUT, async (t) => {
     const site = new Site(t);
     const trace = join(site.folder, 'trace');
     const publishers = 64;

@@ -51,7 +51,7 @@ test('the counts of the statistics are those of the events [P-5, SYS-3]', TIMEOU
   assert.equal(ofTopics, stats.unique_processed);
 });
 
-test('what was published is there for the next read [READ-10]', TIMEOUT, async (t) => {
+test('a published event is there for the next read [READ-10]', TIMEOUT, async (t) => {
   const aggregator = await client(t);
   for (let i = 1; i <= 50; i++) {
     await aggregator.publish(originalEvent({ event_id: `event-${i}` }));

@@ -63,7 +63,7 @@ test(
   },
 );
 
-test('SIGHUP without anything to read anew leaves the service as it is', TIMEOUT, async (t) => {
+test('SIGHUP with nothing to reload leaves the service as it is', TIMEOUT, async (t) => {
   const server = await new Site(t).start();
   await hangUp(server, LEVEL.info, /were reloaded/);
   assert.equal(await status(server, 'none'), 200);

@@ -49,7 +49,7 @@ test('an event retried after a restart is a duplicate, not a second event [P-2]'
   assert.equal(stats.duplicated_dropped, 1);
 });
 
-test('what was stored before a crash is known after it [P-1, P-2]', TIMEOUT, async (t) => {
+test('events stored before a crash are known after it [P-1, P-2]', TIMEOUT, async (t) => {
   const site = new Site(t);
   const before = await site.start();
   await new OriginalClient(before.url).publish(...originalEvents(100));
@@ -63,7 +63,7 @@ test('what was stored before a crash is known after it [P-1, P-2]', TIMEOUT, asy
   assert.equal(stats.duplicated_dropped, 100);
 });
 
-test('the database path is made where it is not there yet', TIMEOUT, async (t) => {
+test('the database path is created if it is missing', TIMEOUT, async (t) => {
   const site = new Site(t);
   const path = join(site.folder, 'a', 'folder that is new', 'chronicle.db');
   const aggregator = await site.start({ settings: { DEDUPLICATION_DB_PATH: path } });

@@ -29,7 +29,7 @@ async function complaint(site: Site, settings: Settings): Promise<string> {
 }
 
 test(
-  'a wrong value is refused in one line, alike at every start, and nothing is made',
+  'a wrong value is refused in one line, the same way at every start, and creates nothing',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -41,7 +41,7 @@ test(
   },
 );
 
-test('a port that is taken is told in one line', TIMEOUT, async (t) => {
+test('a port that is in use is reported in one line', TIMEOUT, async (t) => {
   const site = new Site(t);
   const { port } = await site.start();
   const line = await complaint(site, {
@@ -52,7 +52,7 @@ test('a port that is taken is told in one line', TIMEOUT, async (t) => {
   assert.ok(line.includes(String(port)), line);
 });
 
-test('an address that is not ours to listen on is told in one line', TIMEOUT, async (t) => {
+test('an address that is not ours to listen on is reported in one line', TIMEOUT, async (t) => {
   const site = new Site(t);
   // RFC 5737: documentation addresses, nobody's.
   assert.match(await complaint(site, { HOST: '203.0.113.1' }), /^HOST is "203\.0\.113\.1": /);
@@ -60,7 +60,7 @@ test('an address that is not ours to listen on is told in one line', TIMEOUT, as
 });
 
 test(
-  'no line of .env is lost: behind a byte order mark it is read, misspelt it is refused',
+  'no line of .env is lost: after a byte order mark it is read, misspelt it is refused',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -119,7 +119,7 @@ test('a file of a newer format is refused in one line and left as it was', TIMEO
   assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
 });
 
-test('a place where no file can be is told in one line', TIMEOUT, async (t) => {
+test('a place where no file can be is reported in one line', TIMEOUT, async (t) => {
   const site = new Site(t);
   const file = join(site.folder, 'a-file');
   writeFileSync(file, '');
@@ -135,7 +135,7 @@ test('a place where no file can be is told in one line', TIMEOUT, async (t) => {
 });
 
 test(
-  'a file that another process has open is refused in one line, and that process goes on',
+  'a file that another process has open is refused in one line, and that process continues',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -187,7 +187,7 @@ test(
   },
 );
 
-test('the first line of the log tells version, store, file, SQLite and port', TIMEOUT, async (t) => {
+test('the first line of the log names version, store, file, SQLite and port', TIMEOUT, async (t) => {
   const site = new Site(t);
   const aggregator = await site.start();
   assert.equal(aggregator.logs.length, 1);

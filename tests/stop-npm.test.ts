@@ -101,7 +101,7 @@ test('a service stops when npm was killed', TIMEOUT, async (t) => {
 });
 
 test(
-  'a service goes on whose terminal was closed, or that a script left in the background',
+  'a service continues after its terminal was closed, or when a script left it in the background',
   TIMEOUT,
   async (t) => {
     const services = await Promise.all([

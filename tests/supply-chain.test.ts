@@ -101,7 +101,7 @@ test('no package of a lockfile was given up by its makers', () => {
   }
 });
 
-test('what would run a script of its own when it is installed is named, and whether it may', () => {
+test('packages that run an install script are named, and whether they may', () => {
   for (const file of LOCKFILES) {
     const { allowScripts = {} } = manifestOf(join(dirname(file), 'package.json'));
     const withScript = Object.entries(lockfileOf(file).packages)

@@ -75,7 +75,7 @@ test(
 );
 
 test(
-  'what does not speak TLS is let go of at once, and others are served meanwhile [SYS-8]',
+  'a client that does not speak TLS is disconnected at once, and others are served meanwhile [SYS-8]',
   TIMEOUT,
   async (t) => {
     const identity = selfSigned();
@@ -103,7 +103,7 @@ test('a certificate that cannot be served refuses the start in one line', TIMEOU
   assert.match(program.stderr, /^chronicleweaver: TLS_KEY_FILE \S+none\.pem cannot be read: ENOENT[^\n]+\n$/);
 });
 
-test('the publisher passes over HTTPS with a key, where it is told whom to trust', TIMEOUT, async (t) => {
+test('the publisher passes over HTTPS with a key, if told whom to trust', TIMEOUT, async (t) => {
   const { site, tls, certFile } = siteWith(t, selfSigned());
   const keys = join(site.folder, 'keys.json');
   const secret = 'a secret of this test';

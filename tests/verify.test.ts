@@ -102,7 +102,7 @@ test('verify names what is wrong with the books of a group', async (t) => {
   }
 });
 
-test('verify makes no file, reads no file of another program, and keeps off one that is in use', async (t) => {
+test('verify creates no file, reads no file of another program, and leaves a file in use alone', async (t) => {
   const folder = tempFolder(t);
   const missing = join(folder, 'missing.db');
   assert.deepEqual(await verify(missing), {

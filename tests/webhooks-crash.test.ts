@@ -14,7 +14,7 @@ const KILLS = Number(process.env['WEBHOOK_KILLS'] || 2);
 const RUN_MS = 60_000 + KILLS * 3000 + 10 * EVENTS;
 
 test(
-  'a service that is killed while it sends goes on in order, with each event sent, and logs no secret [HOOK-3, HOOK-4, HOOK-1]',
+  'a service killed while it sends continues in order, with each event sent, and logs no secret [HOOK-3, HOOK-4, HOOK-1]',
   { timeout: 2 * RUN_MS },
   async (t) => {
     await withSeedOf('WEBHOOK_SEED', async (random) => {

@@ -1,6 +1,6 @@
 import type { Area } from '../breakage.ts';
 
-const FOLLOWERS = ['followers.test.ts'];
+const FOLLOWERS = ['followers.test.ts', 'followers-property.test.ts'];
 const ROUTES = ['topic-routes.test.ts'];
 
 /** Live streams. */

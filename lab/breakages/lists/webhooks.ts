@@ -77,7 +77,7 @@ export const webhooks: Area = {
       breaks: 'What the old target of a webhook answers is held against the new one.',
       find: 'if (!isSamePush(pushOf(row), target)) {',
       replace: 'if (pushOf(row) === null) {',
-      tests: ['store/group-store.test.ts'],
+      tests: ['store/group-store-push.test.ts'],
     },
     {
       file: 'store/sqlite/groups/groups.ts',
@@ -85,7 +85,7 @@ export const webhooks: Area = {
       find: `    this.resume(nowMs, id);
     return { kind: 'changed'`,
       replace: `    return { kind: 'changed'`,
-      tests: ['store/group-store.test.ts'],
+      tests: ['store/group-store-push.test.ts'],
     },
     {
       file: 'webhooks/sender.ts',

@@ -107,7 +107,7 @@ function visible(value: string): string {
   return JSON.stringify(value).replaceAll('\u00a0', '\\u00a0').replaceAll('\u200b', '\\u200b').replaceAll('\ufeff', '\\ufeff'); // prettier-ignore
 }
 
-test('an odd value that can be meant is taken as it is', () => {
+test('an odd value that may be intended is accepted as it is', () => {
   for (const [name, value, field, read] of [
     ['APP_PORT', '08000', 'port', 8000],
     ['FOLLOWERS_MAX', '0', 'followersMax', 0],

@@ -29,7 +29,7 @@ async function until(what: string, probe: () => boolean | Promise<boolean>): Pro
   }
 }
 
-test('what is published on any instance is stored once, and followers of all see it in one order [P-2, P-4, STR-1]', async (t) => {
+test('an event published on any instance is stored once, and followers of all see one order [P-2, P-4, STR-1]', async (t) => {
   const all = await services(t, 3);
   const readers = await Promise.all(
     all.map(({ url }, i) =>
@@ -104,7 +104,7 @@ test('workers on all instances share a group, and each event is acknowledged onc
   }
 });
 
-test('a lease is given on one instance and settled on another, and what is given back comes to whoever waits [GRP-8, GRP-9]', async (t) => {
+test('a lease given on one instance is settled on another, and an event given back goes to any waiting worker [GRP-8, GRP-9]', async (t) => {
   const [here, there] = (await services(t, 2)).map((server) => ({ server, group: new Group(server.url) }));
   await here!.group.make({ lease_ms: 200 });
   await there!.server.publish(...manyEvents(3));
@@ -120,7 +120,7 @@ test('a lease is given on one instance and settled on another, and what is given
   assert.deepEqual([last!.offset, last!.delivery], [3, 2]);
 });
 
-test('a group that is deleted on one instance is gone on all, and a new one of its name is another [GRP-16]', async (t) => {
+test('a group deleted on one instance is gone on all, and a new group with its name is a different one [GRP-16]', async (t) => {
   const [here, there] = (await services(t, 2)).map((server) => ({ server, group: new Group(server.url) }));
   await here!.group.make({ topics: ['a'] });
   await there!.server.publish(eventWith({ topic: 'a' }));
@@ -138,7 +138,7 @@ test('a group that is deleted on one instance is gone on all, and a new one of i
   await problemIn(late, 409, 'lease_unknown');
 });
 
-test('one instance at a time sends the events of a webhook, and another goes on where it stops [HOOK-3, HOOK-4]', async (t) => {
+test("one instance at a time sends a webhook's events, and another continues where it stops [HOOK-3, HOOK-4]", async (t) => {
   const all = await services(t, 3);
   const receiver = await Receiver.start(t);
   const group = new Group(all[1]!.url, 'hook');
@@ -190,7 +190,7 @@ test('an instance that starts while another sends an event does not send it, too
   assert.deepEqual(receiver.offsets, [1, 2, 3]);
 });
 
-test('a webhook that is paused goes on when any instance is asked to resume it [HOOK-7]', async (t) => {
+test('a paused webhook continues when any instance is asked to resume it [HOOK-7]', async (t) => {
   const all = await services(t, 3);
   let isGone = true;
   const receiver = await Receiver.start(t, () => (isGone ? 410 : 200));

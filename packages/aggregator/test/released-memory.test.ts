@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { freeMemory, ownBuffer } from '../src/released-memory.ts';
 
-test('memory is given back where it is all of a view, or was taken to be given back', () => {
+test('memory is freed if a view covers all of it, or if it was allocated to be freed', () => {
   const whole = new Int32Array(1000);
   freeMemory(whole);
   assert.equal(whole.length, 0);

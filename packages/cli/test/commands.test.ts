@@ -34,7 +34,7 @@ test('events prints a line an event, within its conditions', async () => {
   assert.equal((JSON.parse(refused.stderr) as { error: { code: string } }).error.code, 'invalid_parameter');
 });
 
-test('what an event says cannot move the cursor or change colours', async () => {
+test("an event's text cannot move the cursor or change colours", async () => {
   const evil = '\u001b]0;title\u0007\u009b31m\u202e\r\n';
   await server.publish(
     eventWith({ event_id: evil, topic: evil, source: evil, payload: { message: evil, [evil]: evil } }),
@@ -149,7 +149,7 @@ test('groups are made, shown and worked on by hand', async () => {
   assert.match(gone.stderr, /404 subscription_not_found/);
 });
 
-test('wrong usage is told in a line and exits with 2', async () => {
+test('wrong usage is reported in one line and exits with 2', async () => {
   const wrong: [string[], RegExp][] = [
     [['nope'], /unknown command 'nope'/],
     [['events', '--nope'], /unknown option '--nope'/],

@@ -132,7 +132,7 @@ test('1: a command that failed says why', async () => {
   assert.equal(stdout, '3 published: 2 accepted, 1 duplicate, of these 1 conflicts; 1 failed\n');
 });
 
-test('2: wrong usage is told in a line', async () => {
+test('2: wrong usage is reported in one line', async () => {
   for (const name of NAMES) {
     await brings(name, { code: 2, args: ['--nope'], stderr: /^chronicleweaver: [^\n]*; see --help\n$/ });
   }
@@ -180,7 +180,7 @@ const PROGRAMS: readonly (readonly [code: number, args: string, signal?: NodeJS.
   [143, 'keys --file keys.json list', 'SIGTERM'],
 ];
 
-test('programs of their own end with the codes that their help names', TIMEOUT, async (t) => {
+test('separate programs exit with the codes that their help names', TIMEOUT, async (t) => {
   const site = new Site(t);
   await (await site.start({ settings: { DEDUPLICATION_DB_PATH: 'sound.db' } })).stop();
   writeFileSync(join(site.folder, 'notes.txt'), 'The minutes of the meeting, in plain text.\n'.repeat(200));

@@ -78,7 +78,7 @@ test('a pipe that ends early ends a command without a word', TIMEOUT, async (t) 
   assert.equal(piped.stderr, '');
 });
 
-test('a service that is not there is told in two lines, what to do among them', TIMEOUT, async (t) => {
+test('a missing service is reported in two lines, including what to do', TIMEOUT, async (t) => {
   const topics = chronicleweaver(new Site(t), ['topics', '--url', 'http://127.0.0.1:9']);
   assert.equal((await topics.exited).code, 1);
   assert.match(

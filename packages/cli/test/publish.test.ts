@@ -126,7 +126,7 @@ test('publish --json tells each line, each fault and the counts as a line of JSO
   );
 });
 
-test('publish of what is stored already is no failure, but a conflict among it is', async () => {
+test('publishing stored events again is no failure, but a conflict among them is', async () => {
   const text = eventText('again');
   await ok(commandLine(['publish', '--url', url], text));
   const again = await commandLine(['publish', '--url', url], text);
@@ -136,7 +136,7 @@ test('publish of what is stored already is no failure, but a conflict among it i
   assert.match(other.stderr, /^line 1: conflict: event "1" of topic "again" is stored .* at offset \d+\n$/);
 });
 
-test('publish stops at what is not about one line, and says how far it came', async () => {
+test('publish stops at an error that is not about one line, and says how far it came', async () => {
   const text = eventText('stops');
   const utf16 = await commandLine(['publish', '--url', url], Buffer.from(`\ufeff${text}\n`, 'utf16le'));
   assert.equal(utf16.code, 1);
@@ -165,7 +165,7 @@ test('publish stops at what is not about one line, and says how far it came', as
   );
 });
 
-test('publish whose results nobody reads any more fails where lines are left', async () => {
+test('publish whose results nobody reads any more fails if lines are left', async () => {
   const events = (count: number) =>
     Array.from({ length: count }, (_, i) => JSON.stringify({ event_id: `${i}`, payload: {} })).join('\n');
   const args = (topic: string) => ['publish', '--results', '--topic', topic, '--url', url];

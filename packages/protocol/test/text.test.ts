@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TextError, byteOrderMarkLength, decodeText, encodingFault, isUtf16 } from '../src/index.ts';
 
-test('a text is UTF-8, and a byte order mark in front of it is no part of it', () => {
+test('a text is UTF-8, and a byte order mark at its beginning is not part of it', () => {
   for (const [bytes, text] of [
     [Buffer.from('größe'), 'größe'],
     [Buffer.from('\ufeffgröße'), 'größe'],
@@ -17,7 +17,7 @@ test('a text is UTF-8, and a byte order mark in front of it is no part of it', (
   }
 });
 
-test('what is not UTF-8 is refused by its name or its line, with what to do', () => {
+test('text that is not UTF-8 is refused with its encoding or line, and what to do', () => {
   const utf16 = Buffer.from('\ufeffHOST=::1\n', 'utf16le');
   for (const [bytes, message] of [
     [utf16, 'is UTF-16: save it as UTF-8'],

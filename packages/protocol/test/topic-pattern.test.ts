@@ -27,13 +27,13 @@ test('`*` takes one word, `>` the rest, anything else only itself', () => {
   }
 });
 
-test('one of several patterns is enough, and of none nothing is taken', () => {
+test('one of several patterns is enough, and no patterns match nothing', () => {
   const matches = compileTopicPatterns(['orders', 'billing.*', 'a.>']);
   assert.deepEqual(['orders', 'billing.eu', 'a.b.c', 'billing', 'a'].map(matches), [true, true, true, false, false]); // prettier-ignore
   assert.equal(compileTopicPatterns([])('orders'), false);
 });
 
-test('what no topic could match, or what is ambiguous, is told as a fault', () => {
+test('patterns that no topic could match, or that are ambiguous, are faults', () => {
   assert.match(topicPatternFault('')!, /empty/);
   assert.match(topicPatternFault('a\0b')!, /NUL/);
   assert.match(topicPatternFault('a\ud800')!, /surrogate/);
@@ -44,7 +44,7 @@ test('what no topic could match, or what is ambiguous, is told as a fault', () =
   assert.equal(topicPatternFault('😀'.repeat(256)), undefined);
 });
 
-test('patterns take what the recursive definition takes', () => {
+test('patterns match what the recursive definition matches', () => {
   const word = fc.constantFrom('a', 'b', '', '*', '>', 'é', 'a*');
   const topic = fc.array(word, { minLength: 1, maxLength: 5 }).map((words) => words.join('.'));
   const pattern = topic.filter((text) => topicPatternFault(text) === undefined);
@@ -57,7 +57,7 @@ test('patterns take what the recursive definition takes', () => {
   );
 });
 
-test('a pattern covers another where it takes all that the other takes', () => {
+test('a pattern covers another if it matches everything that the other matches', () => {
   for (const [wide, covered, others] of [
     ['>', ['a', 'a.b', '*', '*.a', '>', 'a.>'], []],
     ['a.>', ['a.b', 'a.*', 'a.b.>', 'a.>'], ['a', '*', '>', '*.b', 'b.>']],

@@ -59,7 +59,7 @@ test('the shares of duplicates at the edges leave at least one unique event', ()
   assert.equal(createPlan({ ...DEFAULTS, count: 1 }).uniqueCount, 1);
 });
 
-test('the events are ones the wire takes, and no two unique ones share an id', () => {
+test('the events are valid on the wire, and no two unique ones share an id', () => {
   const plan = createPlan({ ...DEFAULTS, topics: 20 });
   const ids = new Set<string>();
   const topics = new Set<string>();
@@ -78,7 +78,7 @@ test('the events are ones the wire takes, and no two unique ones share an id', (
   assert.equal(topics.size, 20);
 });
 
-test('payloads vary like logs do', () => {
+test('payloads vary as logs do', () => {
   const plan = createPlan(DEFAULTS);
   const events = Array.from({ length: 1000 }, (_, index) => plan.eventAt(index));
   const levels = new Set(events.map(({ payload }) => payload['level']));

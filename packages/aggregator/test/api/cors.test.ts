@@ -21,7 +21,7 @@ const preflight = (server: TestServer, path: string, origin: string, method = 'P
 
 const allowed = ({ headers }: Response): string | null => headers.get('access-control-allow-origin');
 
-test('a page of an origin that is let in may call every resource, one of another may not [CORS-1, CORS-2]', async (t) => {
+test('a page of an allowed origin may call every resource, a page of another may not [CORS-1, CORS-2]', async (t) => {
   const server = await TestServer.start(t, { CORS_ORIGINS: `http://localhost:3000, ${PAGE}` });
   for (const path of ['/publish', '/events', '/subscriptions/a', '/nowhere']) {
     const asked = await preflight(server, path, PAGE);
@@ -67,7 +67,7 @@ test('a browser asks without a key, and is told why a page without one is refuse
   assert.equal((await fetch(`${server.url}/events`, { headers })).status, 200);
 });
 
-test('unless told otherwise no page is let in, also not with what a browser sends without asking [CORS-1, SYS-5]', async (t) => {
+test('by default no page is allowed, not even with requests that a browser sends without a preflight [CORS-1, SYS-5]', async (t) => {
   const server = await TestServer.start(t);
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
     const sent = await server.post('{"events":[]}', { origin: PAGE, 'content-type': type });

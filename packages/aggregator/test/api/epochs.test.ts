@@ -25,7 +25,7 @@ async function restored(t: TestContext): Promise<{ lost: string; server: TestSer
   return { lost, server };
 }
 
-test('the epoch is told by the statistics, by reads and by streams, and changes with a restore alone [EPO-1, SYS-3]', async (t) => {
+test('statistics, reads and streams tell the epoch, and only a restore changes it [EPO-1, SYS-3]', async (t) => {
   const { lost, server } = await restored(t);
   const epoch = await epochOf(server);
   assert.notEqual(epoch, lost);
@@ -41,7 +41,7 @@ test('the epoch is told by the statistics, by reads and by streams, and changes 
   assert.equal(await epochOf(server), epoch);
 });
 
-test('a cursor of the log before the restore is refused where it means other events by now, with where to go on [EPO-2]', async (t) => {
+test('a cursor of the log before the restore is refused if it no longer means the same events, with where to continue [EPO-2]', async (t) => {
   const { lost, server } = await restored(t);
   const epoch = await epochOf(server);
   const stream = `${server.url}/events/stream`;

@@ -30,7 +30,7 @@ function schemasOf(build: typeof Type): object[] {
   ];
 }
 
-test('every schema that is checked by is one', () => {
+test('every schema used for checks is a valid schema', () => {
   const ajv = new Ajv2020();
   const named = Object.entries({ ...schemas, ...groupSchemas, keyFile });
   const checked = named.filter(([, schema]) => typeof schema === 'object');
@@ -41,7 +41,7 @@ test('every schema that is checked by is one', () => {
   assert.equal(ajv.validateSchema({ type: 'strong' }), false);
 });
 
-test('a schema is what TypeBox makes of the same', () => {
+test('a schema equals what TypeBox makes of the same call', () => {
   const asWritten = (schemas: object[]): unknown => JSON.parse(JSON.stringify(schemas));
   assert.deepEqual(asWritten(schemasOf(Type)), asWritten(schemasOf(TypeBox)));
 });

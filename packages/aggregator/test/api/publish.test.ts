@@ -37,7 +37,7 @@ test('the name "events" may be written with escapes and have whitespace around i
   assert.equal((await answerIn(await server.post(body))).accepted, 1);
 });
 
-test('with results each event is told its verdict and offset, in the order sent [PUB-2, PUB-3]', async (t) => {
+test("with results, each event's verdict and offset is returned, in the order sent [PUB-2, PUB-3]", async (t) => {
   const server = await TestServer.start(t);
   await server.publish(eventWith({ event_id: 'old' }), eventWith({ event_id: 'other' }));
   const answer = await server.publish(
@@ -64,7 +64,7 @@ test('with results each event is told its verdict and offset, in the order sent 
   });
 });
 
-test('results are told only where they are asked for [PUB-3]', async () => {
+test('results are returned only on request [PUB-3]', async () => {
   const server = service();
   for (const [query, told] of [
     ['', false],
@@ -113,7 +113,7 @@ test('the first event under an id is kept, in a batch, across batches and across
   );
 });
 
-test('the same id in another topic is another event, and so is one that only looks alike [PUB-5]', async () => {
+test('the same id in another topic is another event, and so is an id that only looks the same [PUB-5]', async () => {
   const server = service();
   const ids = ['id', 'ID', 'id ', ' id', 'i\u0307d', 'íd', 'i\u0301d', '1', '01', '1.0', '__proto__'];
   const events = ['orders', 'Orders', 'toString'].flatMap((topic) =>
@@ -123,7 +123,7 @@ test('the same id in another topic is another event, and so is one that only loo
   assert.equal((await server.publish(...events)).duplicates, events.length);
 });
 
-test('a dropped event is a conflict where source, timestamp or payload differ, else a duplicate [PUB-6]', async (t) => {
+test('a dropped event is a conflict if source, timestamp or payload differ, otherwise a duplicate [PUB-6]', async (t) => {
   const server = await TestServer.start(t);
   const FIRST =
     '{"event_id":"e","topic":"t","source":"s/1","payload":{"a":1.0,"b":["x",{}]},"timestamp":"2025-10-28T10:00:00Z"}';

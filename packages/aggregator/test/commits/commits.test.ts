@@ -20,7 +20,7 @@ function offsetsOf({ after, events }: Commit): number[] | null {
   return offsets;
 }
 
-test('each commit is told with its events and where it begins and ends, and one of duplicates alone is not', async () => {
+test('each commit is reported with its events and its bounds, unless it held only duplicates', async () => {
   const store = new MemoryStore();
   const commits = new Commits(store, 0);
   const told: unknown[] = [];
@@ -74,7 +74,7 @@ const someNews = fc.array(
   { minLength: 1, maxLength: 40 }, // prettier-ignore
 );
 
-test('whatever the news, they become one sequence without gap or overlap, and none is told of twice [P-4]', () => {
+test('whatever the news, it becomes one sequence without gap or overlap, and nothing is told twice [P-4]', () => {
   fc.assert(
     fc.property(someNews, (all) => {
       let tell: NewsListener = () => assert.fail('nobody watches');

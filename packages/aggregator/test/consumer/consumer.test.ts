@@ -13,14 +13,14 @@ class HeldStore extends MemoryStore {
   appends = 0;
   failNext: StoreError | null = null;
   #open: Promise<void> = Promise.resolve();
-  #letGo: () => void = () => {};
+  #release: () => void = () => {};
 
   hold(): void {
-    this.#open = new Promise((resolve) => (this.#letGo = resolve));
+    this.#open = new Promise((resolve) => (this.#release = resolve));
   }
 
-  letGo(): void {
-    this.#letGo();
+  release(): void {
+    this.#release();
   }
 
   override async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
@@ -42,13 +42,13 @@ function build(level = 'silent', lines: string[] = []) {
 
 const single = (id: string) => batchOf(eventWith({ event_id: id }));
 
-test('what comes while a commit runs shares the next one', async () => {
+test('publishes that arrive during a commit share the next one', async () => {
   const { store, queue, consumer } = build();
   store.hold();
   const first = queue.publish(single('first'));
   while (store.appends === 0) await new Promise(setImmediate);
   const rest = Array.from({ length: 64 }, (_, i) => queue.publish(single(`${i}`)));
-  store.letGo();
+  store.release();
   await Promise.all([first, ...rest]);
   assert.equal(store.appends, 2);
   assert.equal(consumer.commits, 2);
@@ -83,7 +83,7 @@ test('publishers that come back with their answers share one commit instead of t
   }
 });
 
-test('publishers that do not come back are waited for ever more rarely', async (t) => {
+test('the consumer waits ever more rarely for publishers that do not come back', async (t) => {
   const { store, queue, consumer } = build();
   const commits = 60;
   // While the consumer waits it asks for turns of the loop, hundreds of them; where it does not, for one.
@@ -118,7 +118,7 @@ test('nobody is answered before the commit that holds the publish [P-1]', async 
   const answer = queue.publish(single('a')).then(() => (answered = true));
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.equal(answered, false);
-  store.letGo();
+  store.release();
   await answer;
   await consumer.close();
 });
@@ -131,7 +131,7 @@ test('each publish gets its own verdicts out of a shared commit [PUB-3]', async 
     queue.publish(batchOf(...manyEvents(3))),
     queue.publish(single('a')),
   ];
-  store.letGo();
+  store.release();
   const results = await Promise.all(answers);
   assert.deepEqual(results.map(({ accepted, duplicates }) => [accepted, duplicates]), [[1, 0], [3, 0], [0, 1]]); // prettier-ignore
   assert.deepEqual([...results[2]!.offsets], [1]);
@@ -158,7 +158,7 @@ test('a close waits for the commit that is under way', async () => {
   const closing = consumer.close().then(() => (isClosed = true));
   for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
   assert.equal(isClosed, false);
-  store.letGo();
+  store.release();
   await closing;
   assert.equal((await answer).accepted, 1);
 });
@@ -168,7 +168,7 @@ test('closing commits and answers what is queued', async () => {
   store.hold();
   const answers = [queue.publish(single('a')), queue.publish(single('b'))];
   const closing = consumer.close();
-  store.letGo();
+  store.release();
   await closing;
   assert.equal((await Promise.all(answers)).length, 2);
   assert.equal((await store.stats()).accepted, 2);

@@ -49,7 +49,7 @@ test('of many filters few are found', () => {
   assert.equal(routes.candidates('other').size, 0);
 });
 
-test('topics and patterns of very many words are found, too', () => {
+test('topics and patterns with very many words are found, too', () => {
   const long = Array.from({ length: 100 }, () => 'a').join('.');
   for (const filter of [{ topic: long }, { topicPatterns: [[long]] }, { topicPatterns: [[`*.${long}.>`]] }]) {
     const routes = new TopicRoutes<string>();

@@ -1,121 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type EventStore, StoreError } from '../../src/store/event-store.ts';
-import type { Definition, GroupState } from '../../src/store/group-store.ts';
-import { ManyInstances } from '../../src/store/memory/many-instances.ts';
-import { MemoryStore } from '../../src/store/memory/store.ts';
-import { Commits } from '../../src/commits/commits.ts';
-import { Dispatcher, GroupGone } from '../../src/groups/dispatcher.ts';
+import { GroupGone } from '../../src/groups/dispatcher.ts';
 import type { Delivered } from '../../src/groups/waiting-pulls.ts';
-import { leasesOf } from '../../src/groups/lease-id.ts';
-import { SharedSteps } from '../../src/groups/shared-steps.ts';
-import { batchOf, manyEvents } from '../support/events.ts';
+import { StoreError } from '../../src/store/event-store.ts';
+import { ManyInstances } from '../../src/store/memory/many-instances.ts';
+import { Desk, SOON_MS, WAIT_MS, asleep, makeGroup, offsetsOf } from '../support/desk.ts';
 
-const STAYS = new AbortController().signal;
-const WAIT_MS = 20_000;
-/** For what comes at once, and must not come by looking again some seconds later. */
-const SOON_MS = 3000;
-
-interface DeskOptions {
-  /** How deliveries may go, and of what. */
-  readonly definition?: Partial<Definition>;
-  readonly outstandingMax?: number;
-  readonly believedMs?: number;
-}
-
-/** A dispatcher on a store, that hears what the store tells. */
-class Desk<S extends EventStore = MemoryStore> {
-  readonly store: S;
-  readonly dispatcher: Dispatcher;
-  readonly steps: SharedSteps;
-  /** Word of what is done to the group is lost. */
-  isDeaf = false;
-  readonly #secret: Uint8Array;
-  #published = 0;
-
-  constructor(store: S, state: GroupState, { outstandingMax = 1000, believedMs }: DeskOptions = {}) {
-    this.store = store;
-    const commits = new Commits(store, 0);
-    this.steps = new SharedSteps(store.groups);
-    this.dispatcher = new Dispatcher(
-      { store, commits, steps: this.steps, ...(believedMs !== undefined && { believedMs }) },
-      state,
-      outstandingMax,
-    );
-    commits.listen((commit) => this.dispatcher.committed(commit));
-    store.groups.watch((news) => {
-      if (this.isDeaf) return;
-      if (news.kind === 'moved') this.dispatcher.moved(news.hasRoom, news.dueInMs);
-      else if (news.kind === 'sought') this.dispatcher.sought(news.position);
-      else if (news.kind === 'removed') this.dispatcher.gone();
-    });
-    this.#secret = state.secret;
-  }
-
-  static async open(options: DeskOptions = {}): Promise<Desk> {
-    const store = new MemoryStore();
-    return new Desk(store, await makeGroup(store, options.definition), options);
-  }
-
-  async publish(count: number, topic = 'orders'): Promise<void> {
-    const from = this.#published;
-    this.#published += count;
-    await this.store.append([batchOf(...manyEvents(count, (i) => ({ topic, event_id: `e-${from + i}` })))]);
-  }
-
-  pull(eventsMax: number, waitMs = 0, signal: AbortSignal = STAYS): Promise<Delivered[]> {
-    return this.dispatcher.pull(eventsMax, waitMs, signal);
-  }
-
-  /** Has reads answer only when the returned function is called. */
-  holdReads(): () => void {
-    let letGo = (): void => {};
-    const held = new Promise<void>((resolve) => (letGo = resolve));
-    const read = this.store.read.bind(this.store);
-    this.store.read = async (query) => {
-      const page = await read(query);
-      await held;
-      return page;
-    };
-    return letGo;
-  }
-
-  async acknowledge(events: readonly Delivered[]): Promise<void> {
-    const leases = leasesOf(this.#secret, events.map(({ leaseId }) => leaseId)); // prettier-ignore
-    await this.steps.do('acknowledge', this.dispatcher.id, leases);
-  }
-
-  async giveBack(events: readonly Delivered[], delayMs = 0): Promise<void> {
-    const leases = leasesOf(this.#secret, events.map(({ leaseId }) => leaseId)); // prettier-ignore
-    await this.steps.do('giveBack', this.dispatcher.id, leases, delayMs);
-  }
-}
-
-async function makeGroup(store: EventStore, change: Partial<Definition> = {}): Promise<GroupState> {
-  const definition: Definition = {
-    name: 'w',
-    topics: ['>'],
-    start: 'earliest',
-    leaseMs: 60_000,
-    deliveriesMax: 5,
-    push: null,
-    ...change,
-  };
-  const [created] = await store.groups.apply([['create', definition]]);
-  assert.ok(created.kind === 'created');
-  return created.state;
-}
-
-/** Resolves when a pull that was made has found nothing to do. */
-async function asleep(): Promise<void> {
-  for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
-}
-
-function offsetsOf(events: readonly Delivered[]): number[] {
-  return events.map(({ offset }) => offset);
-}
-
-test('an event that is due sooner than was known comes to who waits, and no later [GRP-9]', async () => {
+test('an event that falls due sooner than known goes to a waiting pull at once [GRP-9]', async () => {
   const desk = await Desk.open();
   await desk.publish(2);
   const held = await desk.pull(2);
@@ -128,13 +19,14 @@ test('an event that is due sooner than was known comes to who waits, and no late
   await desk.dispatcher.close();
 });
 
-test('room that is made while a step finds none is used at once [GRP-18]', async () => {
+test('room made while a step finds none is used at once [GRP-18]', async () => {
   const desk = await Desk.open({ outstandingMax: 1 });
   const { store, dispatcher } = desk;
   await desk.publish(2);
   const apply = store.groups.apply.bind(store.groups);
   const request = { demands: [1], bytesMax: 1000, readAhead: null, outstandingMax: 1 };
-  // Another process has the first event, and is done with it when our step has looked and its outcome is on the way.
+  // Another process holds the first event, and acknowledges it after our step has looked, while its outcome is under
+  // way.
   const [other] = await apply([['take', dispatcher.id, request]]);
   let isLeft = true;
   store.groups.apply = async (steps) => {
@@ -150,7 +42,7 @@ test('room that is made while a step finds none is used at once [GRP-18]', async
   await dispatcher.close();
 });
 
-test('what was due when a step failed is due for the next one [GRP-8]', async () => {
+test('events that were due when a step failed are due for the next one [GRP-8]', async () => {
   const desk = await Desk.open();
   const { store } = desk;
   await desk.publish(1);
@@ -165,19 +57,19 @@ test('what was due when a step failed is due for the next one [GRP-8]', async ()
   await desk.dispatcher.close();
 });
 
-test('what was read before a seek is not handed out behind it [GRP-14]', async () => {
+test('events read before a seek are not handed out after it [GRP-14]', async () => {
   const desk = await Desk.open();
   await desk.publish(5);
-  const letGo = desk.holdReads();
+  const release = desk.holdReads();
   const pull = desk.pull(10, SOON_MS);
   await asleep();
   await desk.steps.do('seek', desk.dispatcher.id, { offset: 4 });
-  letGo();
+  release();
   assert.deepEqual(offsetsOf(await pull), [4, 5]);
   await desk.dispatcher.close();
 });
 
-test('what was read ahead and found no room comes to who asks for less, none of it passed over [GRP-6]', async () => {
+test('events read ahead that found no room go to later pulls, and none is skipped [GRP-6]', async () => {
   const desk = await Desk.open({ outstandingMax: 2 });
   await desk.publish(6);
   const given: number[] = [];
@@ -190,7 +82,7 @@ test('what was read ahead and found no room comes to who asks for less, none of 
   await desk.dispatcher.close();
 });
 
-test('while as many are in flight as may be, pulls wait until some are acknowledged [GRP-18]', async () => {
+test('while the maximum is in flight, pulls wait until some events are acknowledged [GRP-18]', async () => {
   const desk = await Desk.open({ outstandingMax: 10 });
   await desk.publish(25);
   const held = await desk.pull(100);
@@ -205,7 +97,7 @@ test('while as many are in flight as may be, pulls wait until some are acknowled
   await desk.dispatcher.close();
 });
 
-test('who came first is served first', async () => {
+test('first come, first served', async () => {
   const desk = await Desk.open();
   const waiting = [desk.pull(2, WAIT_MS), desk.pull(1, WAIT_MS), desk.pull(5, WAIT_MS)];
   await desk.publish(6);
@@ -213,7 +105,7 @@ test('who came first is served first', async () => {
   await desk.dispatcher.close();
 });
 
-test('a pull that left is not given what comes, and what was leased for it meanwhile comes to another uncounted', async () => {
+test('a pull that left gets no events, and those leased for it meanwhile go to another pull without counting', async () => {
   const desk = await Desk.open({ definition: { deliveriesMax: 1 } });
   const left = new AbortController();
   const leaving = desk.pull(5, WAIT_MS, left.signal);
@@ -229,14 +121,14 @@ test('a pull that left is not given what comes, and what was leased for it meanw
   await desk.dispatcher.close();
 });
 
-test('an event is given though an unrelated commit lands while it is being read [GRP-4]', async () => {
+test('an event is delivered though an unrelated commit lands while it is being read [GRP-4]', async () => {
   const desk = await Desk.open({ definition: { topics: ['orders'] } });
-  const letGo = desk.holdReads();
+  const release = desk.holdReads();
   await desk.publish(2);
   const pull = desk.pull(5, SOON_MS);
   await new Promise(setImmediate);
   await desk.publish(1, 'other');
-  letGo();
+  release();
   assert.deepEqual(offsetsOf(await pull), [1, 2]);
   await desk.publish(1, 'other');
   const next = desk.pull(5, SOON_MS);
@@ -245,7 +137,7 @@ test('an event is given though an unrelated commit lands while it is being read 
   await desk.dispatcher.close();
 });
 
-test('what another process did to the group is found, though nobody tells [GRP-8]', async () => {
+test("another process's changes to the group are found without news [GRP-8]", async () => {
   const desk = await Desk.open({ definition: { leaseMs: 100 }, believedMs: 20 });
   const { store, dispatcher } = desk;
   await desk.publish(3);
@@ -292,7 +184,7 @@ for (const instances of [1, 2]) {
   });
 }
 
-test('a pull is refused with the fault of the store, and the next one is served when that has passed', async () => {
+test("a pull is refused with the store's error, and the next one is served when that has passed", async () => {
   const desk = await Desk.open();
   await desk.publish(3);
   desk.store.read = () => Promise.reject(new StoreError('blocked', 'not now'));
@@ -310,7 +202,7 @@ test('a pull is refused with the fault of the store, and the next one is served 
   await desk.dispatcher.close();
 });
 
-test('a dispatcher that is closed or whose group is gone answers all who wait and come', async () => {
+test('a dispatcher that is closed or whose group is gone answers all waiting and later pulls', async () => {
   const closed = await Desk.open();
   const waiting = closed.pull(1, WAIT_MS);
   await asleep();

@@ -10,7 +10,7 @@ import { MemoryStore } from '../../src/store/memory/store.ts';
 import { WebhookSender } from '../../src/webhooks/sender.ts';
 import { batchOf, eventWith } from '../support/events.ts';
 
-test('a message that a stop has cut is no delivery, and its event is free at once, not when a lease ends [HOOK-6]', async () => {
+test('a message cut off by a stop is no delivery, and its event is available at once, not when a lease ends [HOOK-6]', async () => {
   const store = new MemoryStore();
   await store.append([batchOf(eventWith())]);
   const [created] = await store.groups.apply([

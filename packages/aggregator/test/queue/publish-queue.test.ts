@@ -16,7 +16,7 @@ const RESULT: AppendResult = {
 };
 const ROOMY = { eventsMax: 1000, bytesMax: 1_000_000 };
 
-test('what fits is taken in order and answered when it is settled', async () => {
+test('batches that fit are taken in order and answered when they are settled', async () => {
   const queue = new PublishQueue(ROOMY);
   const answers = [queue.publish(three), queue.publish(three)];
   assert.equal(queue.events, 6);
@@ -32,7 +32,7 @@ test('what fits is taken in order and answered when it is settled', async () => 
   assert.equal(queue.bytes, 0);
 });
 
-test('past the bound in events a publish is refused whole, and taken again when there is room [P-7]', async () => {
+test('past the bound in events a publish is refused whole, and accepted again when there is room [P-7]', async () => {
   const queue = new PublishQueue({ ...ROOMY, eventsMax: 6 });
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
@@ -44,7 +44,7 @@ test('past the bound in events a publish is refused whole, and taken again when 
   await again;
 });
 
-test('past the bound in bytes a publish is refused, taken or not [P-7]', async () => {
+test('past the bound in bytes a publish is refused, whether the others are taken or not [P-7]', async () => {
   const queue = new PublishQueue({ ...ROOMY, bytesMax: 2 * batchBytes(three) });
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
@@ -84,7 +84,7 @@ test('a take waits for the first publish', async () => {
   await answer;
 });
 
-test('a closed queue refuses what comes, hands out what waits, then says that it is drained', async () => {
+test('a closed queue refuses new batches, hands out the waiting ones, then says that it is drained', async () => {
   const queue = new PublishQueue(ROOMY);
   const waiting = queue.publish(three);
   queue.close();

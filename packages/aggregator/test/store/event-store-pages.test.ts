@@ -86,7 +86,7 @@ for (const suite of storeSuites()) {
     }
   });
 
-  suite('a page holds nothing above upTo and is framed as asked', async (store) => {
+  suite('a page holds nothing above upTo and is framed as requested', async (store) => {
     await store.append([batchOf(...manyEvents(10))]);
     const query = { order: 'asc', after: 2, upTo: 5, eventsMax: 100, framing: 'lines' } as const;
     const page = await store.read(query);
@@ -108,7 +108,7 @@ for (const suite of storeSuites()) {
     assert.equal(Buffer.from(page.bytes).toString(), `id: 9\ndata: ${ninth}\n\nid: 10\ndata: ${tenth}\n\n`);
   });
 
-  suite('a page ends behind the event that brings it to the bytes asked for', async (store) => {
+  suite('a page ends after the event that brings it to the requested bytes', async (store) => {
     await store.append([batchOf(...manyEvents(10))]);
     const query = { order: 'asc', after: 0, upTo: 10, eventsMax: 100, framing: 'lines' } as const;
     const one = (await store.read({ ...query, eventsMax: 1 })).bytes.length;

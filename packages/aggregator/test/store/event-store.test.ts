@@ -37,7 +37,7 @@ for (const suite of storeSuites()) {
     );
   });
 
-  suite('an append tells the time that its events have as received_at [READ-1]', async (store) => {
+  suite('an append returns the time that its events have as received_at [READ-1]', async (store) => {
     const [first] = await store.append([batchOf(eventWith())]);
     const [kept] = await all(store);
     assert.equal(new Date(first!.receivedMs).toISOString(), kept!.received_at);
@@ -58,7 +58,7 @@ for (const suite of storeSuites()) {
     );
   });
 
-  suite('whoever watches hears of every event that is committed, in the end', async (store) => {
+  suite('a watcher hears of every committed event in the end', async (store) => {
     await store.append([batchOf(...manyEvents(3))]);
     let end = 0;
     const stop = store.watch(0, (news) => {
@@ -131,7 +131,7 @@ for (const suite of storeSuites()) {
     }
   });
 
-  suite('find gives the stored event and nothing for what is not there [READ-8]', async (store) => {
+  suite('find returns a stored event, and nothing for a missing one [READ-8]', async (store) => {
     await store.append([batchOf(eventWith({ event_id: 'a "b" / ü' }))]);
     const found = JSON.parse((await store.find('orders', 'a "b" / ü'))!) as StoredEvent;
     const { offset, received_at, ...sent } = found;

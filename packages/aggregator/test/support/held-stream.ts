@@ -17,7 +17,7 @@ export class HeldStream extends Writable {
     this.#isHeld = true;
   }
 
-  letGo(): void {
+  release(): void {
     this.#isHeld = false;
     this.#waiting?.();
   }

@@ -65,7 +65,7 @@ test('a secret is replaced without an event that is lost or sent under two ids, 
   assert.equal((await group.view()).cursor, published);
 });
 
-test('an event that waits is sent at once to another url, as the same message, also where it was paused [HOOK-10]', async (t) => {
+test('a waiting event is sent to a changed url at once, as the same message, even after a pause [HOOK-10]', async (t) => {
   const server = await serverWith(t, { retryMs: [HOUR_MS] });
   const ids: string[] = [];
   const broken = await Receiver.start(t, ({ id }) => (ids.push(id), 500));
@@ -88,7 +88,7 @@ test('an event that waits is sent at once to another url, as the same message, a
   assert.equal(new Set(ids.slice(0, 4)).size, 1);
 });
 
-test('the definition that is there changes nothing: what waits goes on waiting [GRP-1, HOOK-10]', async (t) => {
+test('the same definition changes nothing: a waiting event keeps waiting [GRP-1, HOOK-10]', async (t) => {
   const server = await serverWith(t, { retryMs: [HOUR_MS] });
   const receiver = await Receiver.start(t, () => 500);
   await server.publish(eventWith());
@@ -104,7 +104,7 @@ test('the definition that is there changes nothing: what waits goes on waiting [
   assert.equal(pushOf(await group.view()).url, receiver.url);
 });
 
-test('an attempt under way ends with the old target: taken there it is not sent again, failed there it counts for nothing [HOOK-10]', async (t) => {
+test('an attempt under way still goes to the old target: if accepted it is not repeated, if failed it does not count [HOOK-10]', async (t) => {
   const server = await serverWith(t, { retryMs: [HOUR_MS] });
   const held: ServerResponse[] = [];
   const old = await Receiver.start(t, () => (response) => held.push(response));
@@ -164,7 +164,7 @@ test('a failure that comes while the change is being stored is the old target’
   assert.equal((await groups.view('hook')).push!.isPaused, false);
 });
 
-test('of changes that come at once one is there whole, and it is what is sent by [HOOK-10]', async (t) => {
+test('of concurrent changes one takes effect as a whole, and messages are sent by it [HOOK-10]', async (t) => {
   const server = await serverWith(t);
   const receivers = [await Receiver.start(t), await Receiver.start(t), await Receiver.start(t)];
   for (const [i, receiver] of receivers.entries()) receiver.trust(secretOf(i));
@@ -188,7 +188,7 @@ test('of changes that come at once one is there whole, and it is what is sent by
   }
 });
 
-test('a webhook of a file of the version before goes on with its secret and its ids', async (t) => {
+test('a webhook in a file of the previous version continues with its secret and ids', async (t) => {
   const server = await serverWith(t, { retryMs: [HOUR_MS] });
   let isBroken = true;
   const receiver = await Receiver.start(t, () => (isBroken ? 500 : 200));

@@ -30,7 +30,7 @@ test('what is sent is what Standard Webhooks’ own library verifies, and a chan
   assert.equal(headers['content-type'], 'application/json');
 });
 
-test('what several secrets sign is verified with each of them alone [HOOK-3]', async (t) => {
+test('a message signed by several secrets verifies with each of them alone [HOOK-3]', async (t) => {
   const secrets = [1, 2, 3].map((n) => `whsec_${Buffer.alloc(32, n).toString('base64')}`);
   let received: Record<string, string> = {};
   const url = await receiver(t, (request, response) => {
@@ -43,7 +43,7 @@ test('what several secrets sign is verified with each of them alone [HOOK-3]', a
   assert.throws(() => new Webhook(SECRET).verify(MESSAGE.body, received));
 });
 
-test('a refusal and its Retry-After are told, a redirect is not followed', async (t) => {
+test('a refusal and its Retry-After are reported, and a redirect is not followed', async (t) => {
   let asked = 0;
   const url = await receiver(t, (request, response) => {
     asked += 1;
@@ -56,7 +56,7 @@ test('a refusal and its Retry-After are told, a redirect is not followed', async
   assert.equal(asked, 2);
 });
 
-test('an endless answer is cut off and counts, one that does not come ends in time', async (t) => {
+test('an endless answer is cut off and counts, and a missing one times out', async (t) => {
   const url = await receiver(t, (request, response) => {
     request.resume();
     if (request.url === '/silent') return;
@@ -72,7 +72,7 @@ test('an endless answer is cut off and counts, one that does not come ends in ti
   });
 });
 
-test('a message under way ends at once where its sender stops', async (t) => {
+test('a message under way ends at once when its sender stops', async (t) => {
   const stopped = new AbortController();
   const url = await receiver(t, (request) => {
     request.resume();
@@ -85,7 +85,7 @@ test('a message under way ends at once where its sender stops', async (t) => {
   assert.doesNotMatch(outcome.fault, /no answer within/);
 });
 
-test('a kept connection that its other end closes in the moment of use is no failure: another one is made', async (t) => {
+test('a kept connection that the other end closes at the moment of reuse is no failure: a new one is opened', async (t) => {
   let connections = 0;
   const server = createTcpServer((socket) => {
     connections += 1;
@@ -111,7 +111,7 @@ test('a kept connection that its other end closes in the moment of use is no fai
   assert.equal(connections, 2);
 });
 
-test('nobody is connected to at an address that is not public, by number or by name', async (t) => {
+test('no connection is made to an address that is not public, by number or by name', async (t) => {
   let asked = 0;
   const url = await receiver(t, (_request, response) => {
     asked += 1;
@@ -125,7 +125,7 @@ test('nobody is connected to at an address that is not public, by number or by n
   assert.equal(asked, 0);
 });
 
-test('only addresses that anyone may have are public', () => {
+test('only globally reachable addresses are public', () => {
   const special =
     '127.0.0.1 10.0.0.1 172.16.0.1 192.168.1.1 169.254.169.254 100.64.0.1 0.0.0.0 224.0.0.1 255.255.255.255 240.0.0.1 ' +
     '192.0.2.1 198.18.0.1 ::1 :: fe80::1 fc00::1 fd12::1 ff02::1 ::ffff:10.0.0.1 ::ffff:8.8.8.8 64:ff9b::a00:1 2002:a00:1:: ' +

@@ -9,7 +9,7 @@ import { problemIn } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { pushOf, serverWith, settled, webhook } from '../support/webhook.ts';
 
-test('a target that does not answer in time, cuts the connection, or is not there has failed [HOOK-4]', async (t) => {
+test('a target fails if it does not answer in time, cuts the connection, or does not exist [HOOK-4]', async (t) => {
   const server = await serverWith(t, { answerMs: 80 });
   const faults = [() => undefined, (response: { destroy(): void }) => response.destroy()];
   const receiver = await Receiver.start(t, () => faults.shift() ?? 200);
@@ -41,7 +41,7 @@ test('a redirect is not followed [HOOK-8]', async (t) => {
   assert.equal(other.connections, 0);
 });
 
-test('over https only a certificate that can be trusted is sent to [HOOK-8]', async (t) => {
+test('over https messages go only to a trusted certificate [HOOK-8]', async (t) => {
   const identity = selfSigned();
   const server = await serverWith(t, { retryMs: [3_600_000] });
   const receiver = await Receiver.start(t, () => 200, identity);
@@ -59,7 +59,7 @@ test('over https only a certificate that can be trusted is sent to [HOOK-8]', as
   assert.deepEqual(receiver.offsets, [1]);
 });
 
-test('a large answer is not read to its end, and is good all the same [HOOK-4]', async (t) => {
+test('a large answer is not read to its end, and still counts as a success [HOOK-4]', async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t, () => (response) => {
     response.writeHead(200);

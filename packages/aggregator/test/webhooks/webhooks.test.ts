@@ -35,7 +35,7 @@ test('each event of the topics is sent once and in order, as GET /events gives i
   assert.ok(receiver.connections <= 3, `${receiver.connections} connections for 25 messages`);
 });
 
-test('what is not answered with 2xx is sent again under the same id, and the next event waits for it [HOOK-4, HOOK-5]', async (t) => {
+test('an event not answered with 2xx is sent again under the same id, and the next event waits for it [HOOK-4, HOOK-5]', async (t) => {
   const server = await serverWith(t, { retryMs: [20, 60] });
   const failures = [500, 404, 302];
   const receiver = await Receiver.start(t, ({ event }) =>
@@ -56,7 +56,7 @@ test('what is not answered with 2xx is sent again under the same id, and the nex
   assert.deepEqual(push, { url: receiver.url, secrets: 1, state: 'active', failing_since: null, last_failure: null }); // prettier-ignore
 });
 
-test('how it fails is told, and ends with the first attempt that goes well [HOOK-7]', async (t) => {
+test('its failure is shown until the first attempt that succeeds [HOOK-7]', async (t) => {
   const server = await serverWith(t, { retryMs: [100] });
   let isBroken = true;
   const receiver = await Receiver.start(t, () => (isBroken ? 503 : 200));
@@ -71,7 +71,7 @@ test('how it fails is told, and ends with the first attempt that goes well [HOOK
   assert.equal(pushOf(await group.view()).state, 'active');
 });
 
-test('a target that asks to be asked later is [HOOK-5]', async (t) => {
+test('a target that asks for a later retry gets one [HOOK-5]', async (t) => {
   const server = await serverWith(t, { retryMs: [1, 3_600_000] });
   let isFirst = true;
   const receiver = await Receiver.start(t, () => {
@@ -101,7 +101,7 @@ test('an event is dead after its deliveries, the next one is sent, and a replay 
   assert.deepEqual(receiver.offsets.slice(5), [1]);
 });
 
-test('after a day of failures it is paused, over a restart too, and goes on when it is resumed [HOOK-7]', async (t) => {
+test('after a day of failures it is paused, across a restart too, and continues when it is resumed [HOOK-7]', async (t) => {
   const server = await serverWith(t, { retryMs: [50], pauseAfterMs: 200 });
   let isBroken = true;
   const receiver = await Receiver.start(t, () => (isBroken ? 500 : 200));
@@ -142,7 +142,7 @@ test('a target that says that it is gone is paused at once, and resuming sends w
   assert.deepEqual(receiver.offsets, [1, 1, 1]);
 });
 
-test('a webhook is no group to pull from, and a group no webhook [HOOK-9]', async (t) => {
+test('a webhook cannot be pulled from, and a pull group is no webhook [HOOK-9]', async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t);
   const hook = await webhook(server, receiver.url);
@@ -157,7 +157,7 @@ test('a webhook is no group to pull from, and a group no webhook [HOOK-9]', asyn
   await problemIn(await new Group(server.url, 'nobody').post('resume'), 404, 'subscription_not_found');
 });
 
-test('its secrets are never told, whether it is pushed does not change, and bad ones are refused [HOOK-1, HOOK-2, HOOK-10]', async (t) => {
+test('its secrets are never shown, it cannot switch between push and pull, and bad secrets are refused [HOOK-1, HOOK-2, HOOK-10]', async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t);
   const definition = { topics: ['>'], push: { url: receiver.url, secret: SECRET } };

@@ -7,7 +7,7 @@ import { TestKeys, withKey } from '../../support/keys.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
 
-test('a group is made once, is found by its name and in the list, and differs by the field that is named [GRP-1]', async (t) => {
+test('a group is created once, is found by name and in the list, and a difference is reported by field [GRP-1]', async (t) => {
   const server = await TestServer.start(t);
   const group = new Group(server.url, 'billing.eu-1');
   const definition = { topics: ['orders.>', 'a'], start: 'earliest', lease_ms: 5000, max_deliveries: 3 };
@@ -57,7 +57,7 @@ test('a group without more than topics gets the defaults [GRP-1]', async (t) => 
   );
 });
 
-test('a definition that cannot be is refused by its field, and makes nothing [GRP-2, ERR-4]', async (t) => {
+test('an impossible definition is refused with its field, and creates nothing [GRP-2, ERR-4]', async (t) => {
   const server = await TestServer.start(t);
   const group = new Group(server.url);
   const bad: [unknown, string | null, number | null][] = [
@@ -101,7 +101,7 @@ test('a definition that cannot be is refused by its field, and makes nothing [GR
   assert.deepEqual(await server.get('/subscriptions'), { count: 0, subscriptions: [] });
 });
 
-test('what is not there is 404, and a method that is not taken 405 [GRP-1, SYS-5]', async (t) => {
+test('a missing group is 404, and an unsupported method 405 [GRP-1, SYS-5]', async (t) => {
   const server = await TestServer.start(t);
   const group = new Group(server.url, 'nobody');
   await problemIn(await fetch(`${server.url}/subscriptions/nobody`), 404, 'subscription_not_found');
@@ -121,7 +121,7 @@ test('what is not there is 404, and a method that is not taken 405 [GRP-1, SYS-5
   await problemIn(response, 405, 'method_not_allowed');
 });
 
-test('a group begins where it is asked to, and not beyond the end [GRP-3]', async (t) => {
+test('a group begins where requested, and not beyond the end [GRP-3]', async (t) => {
   const { server } = await groupWith(t, { events: 10 });
   const { events } = await server.events();
   const cases: [string | number, number][] = [
@@ -147,7 +147,7 @@ test('a group begins where it is asked to, and not beyond the end [GRP-3]', asyn
   }
 });
 
-test('the books of a group tell what became of its events [GRP-15]', async (t) => {
+test("a group's counts say what became of its events [GRP-15]", async (t) => {
   const { server, group } = await groupWith(t, { events: 8, max_deliveries: 1 });
   const events = await group.pull({ max: 6 });
   await group.giveBack(events.slice(0, 1));
@@ -178,7 +178,7 @@ test('the books of a group tell what became of its events [GRP-15]', async (t) =
   assert.deepEqual(await group.view(), view);
 });
 
-test('a group that is deleted is gone, and who waits for it is told so [GRP-16]', async (t) => {
+test('a deleted group is gone, and pulls waiting for it are refused [GRP-16]', async (t) => {
   const { server, group } = await groupWith(t, { events: 2 });
   const events = await group.pull();
   const waiting = group.post('pull', { wait_ms: 50_000 });
@@ -197,7 +197,7 @@ test('a group that is deleted is gone, and who waits for it is told so [GRP-16]'
   assert.equal((await group.view()).in_flight, 2);
 });
 
-test('a key makes and uses the groups whose topics lie within its own, and others are not there for it [GRP-19, KEY-4]', async (t) => {
+test('a key creates and uses the groups whose topics lie within its own; others do not exist for it [GRP-19, KEY-4]', async (t) => {
   const keys = new TestKeys(t, {
     all: { scopes: ['read', 'publish'] },
     eu: { scopes: ['read'], topics: ['orders.eu.>', 'audit'] },

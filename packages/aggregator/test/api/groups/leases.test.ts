@@ -6,7 +6,7 @@ import { Group, groupWith, leasesOf, offsetsOf } from '../../support/group.ts';
 import { problemIn } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
 
-test('what is acknowledged is not delivered again, whatever happens to the server [GRP-7, GRP-8]', async (t) => {
+test('an acknowledged event is not delivered again, whatever happens to the server [GRP-7, GRP-8]', async (t) => {
   const { server, group } = await groupWith(t, { events: 6, lease_ms: 200 });
   const events = await group.pull();
   await group.acknowledge(events.filter(({ offset }) => offset !== 3 && offset !== 5));
@@ -39,7 +39,7 @@ test('an acknowledgement may be sent again [GRP-7]', async (t) => {
   assert.equal((await group.view()).acknowledged, 5);
 });
 
-test('what is given back comes again at once or after its delay, before fresh events [GRP-6, GRP-9]', async (t) => {
+test('an event given back is redelivered at once or after its delay, before fresh events [GRP-6, GRP-9]', async (t) => {
   const { group } = await groupWith(t, { events: 6 });
   const events = await group.pull({ max: 4 });
   await group.giveBack(events.slice(0, 2));
@@ -66,7 +66,7 @@ test('a lease that is extended is held for longer [GRP-10]', async (t) => {
   await problemIn(await group.post('extend', leasesOf([two!])), 409, 'lease_expired');
 });
 
-test('leases that are not held are told, each with its place and code, and the others are done [GRP-11]', async (t) => {
+test('leases that do not hold are reported, each with its place and code, and the others are done [GRP-11]', async (t) => {
   const { server, group } = await groupWith(t, { events: 4, lease_ms: 300 });
   const events = await group.pull();
   const [one, two, three] = events;
@@ -103,7 +103,7 @@ test('leases that are not held are told, each with its place and code, and the o
   await problemIn(await group.post('nack', leasesOf([one!])), 409, 'lease_expired');
 });
 
-test('what is no lease id is refused with its place, and nothing is done [GRP-11]', async (t) => {
+test('anything but a lease id is refused with its place, and nothing is done [GRP-11]', async (t) => {
   const { group } = await groupWith(t);
   const events = await group.pull();
   const good = leasesOf(events).lease_ids;
@@ -136,7 +136,7 @@ test('what is no lease id is refused with its place, and nothing is done [GRP-11
   assert.equal((await group.view()).in_flight, 5);
 });
 
-test('an event is dead after its last delivery, is told with its text, and is replayed [GRP-12, GRP-13]', async (t) => {
+test('an event is dead after its last delivery, is listed with its text, and is replayed [GRP-12, GRP-13]', async (t) => {
   const { server, group } = await groupWith(t, { events: 4, max_deliveries: 2, lease_ms: 300 });
   for (let delivery = 1; delivery <= 2; delivery++) {
     const events = await group.pull({ wait_ms: 20_000 });
@@ -185,7 +185,7 @@ test('an event is dead after its last delivery, is told with its text, and is re
   assert.equal((await problemIn(bad, 422, 'invalid_parameter')).errors![0]!.field, 'offsets');
 });
 
-test('a seek goes on from an offset, a time or an end, and ends the leases [GRP-14]', async (t) => {
+test('a seek continues from an offset, a time or an end, and ends the leases [GRP-14]', async (t) => {
   const { server, group } = await groupWith(t, { events: 6 });
   const events = await group.pull();
   await group.acknowledge(events.slice(0, 3));

@@ -6,7 +6,7 @@ import { eventWith, manyEvents } from '../../support/events.ts';
 import { groupWith, offsetsOf } from '../../support/group.ts';
 import { problemIn } from '../../support/server.ts';
 
-test('a pull leases events as GET /events gives them, each to one, in order [GRP-4, GRP-5, GRP-6]', async (t) => {
+test('a pull leases events as GET /events gives them, each to one worker, in order [GRP-4, GRP-5, GRP-6]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0 });
   const payload = { message: 'é 😀 "', n: 1.5, deep: [{ lease_id: 'mine', delivery: 9 }] };
   await server.publish(
@@ -34,7 +34,7 @@ test('a pull leases events as GET /events gives them, each to one, in order [GRP
   );
 });
 
-test('a group gets the events of its topics alone, however few they are among the others [GRP-4]', async (t) => {
+test('a group gets only the events on its topics, however few they are among the others [GRP-4]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0, topics: ['rare.*', 'one'] });
   const topicOf = (i: number): string => (i % 400 === 7 ? 'rare.x' : i === 900 ? 'one' : 'rare.x.y');
   for (let batch = 0; batch < 3; batch++) {
@@ -52,7 +52,7 @@ test('a group gets the events of its topics alone, however few they are among th
   assert.deepEqual({ lag, cursor }, { lag: 0, cursor: 3000 });
 });
 
-test('a pull that waits is answered by the commit of an event of its topics, and not by another [GRP-4]', async (t) => {
+test('a waiting pull is answered by the commit of an event on its topics, and by no other [GRP-4]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0, topics: ['orders'] });
   const waiting = Array.from({ length: 3 }, () => group.pull({ max: 1, wait_ms: 50_000 }));
   for (let i = 0; i < 5; i++) await server.publish(eventWith({ event_id: `${i}`, topic: 'other' }));
@@ -85,7 +85,7 @@ test('a pull is answered with nothing when its time is up, and without a wait at
   }
 });
 
-test('a worker that leaves while it waits holds no lease, and no delivery is counted for it [GRP-17]', async (t) => {
+test('a worker that leaves while waiting holds no lease, and counts no delivery [GRP-17]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0, max_deliveries: 1 });
   for (let i = 0; i < 3; i++) {
     const left = new AbortController();
@@ -103,7 +103,7 @@ test('a worker that leaves while it waits holds no lease, and no delivery is cou
   assert.equal((await group.view()).dead, 0);
 });
 
-test('a server that stops answers who waits at once, with nothing [GRP-17]', async (t) => {
+test('a stopping server answers waiting pulls at once, with nothing [GRP-17]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0 });
   const waiting = Array.from({ length: 3 }, () => group.pull({ wait_ms: 50_000 }));
   await sleep(1000);
@@ -113,7 +113,7 @@ test('a server that stops answers who waits at once, with nothing [GRP-17]', asy
   assert.ok(performance.now() - startMs < 4000, 'it did not wait for the pulls to end by themselves');
 });
 
-test('an answer holds about a MiB of events, or one that is larger [GRP-4]', async (t) => {
+test('an answer holds about a MiB of events, or a single larger one [GRP-4]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0 });
   const large = (i: number): Partial<Event> => ({ event_id: `${i}`, payload: { x: 'x'.repeat(400_000) } });
   for (let i = 0; i < 2; i++) await server.publish(...manyEvents(3, (j) => large(i * 3 + j)));

@@ -6,7 +6,7 @@ import { openFile } from '../../../src/store/sqlite/open-file.ts';
 import { batchOf, eventWith } from '../../support/events.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
-test('a writer whose disk failed writes no more: what it holds in memory may not be what is in the file', (t) => {
+test('a writer whose disk failed stops writing: its memory may differ from the file', (t) => {
   const why: string[] = [];
   const file = openFile(join(tempFolder(t), 'events.db'), { stopped: ({ code }) => why.push(code) });
   t.after(() => file.close());

@@ -63,14 +63,14 @@ test('a log that a long read made large gives its space back when the read is ov
   assert.ok(kept <= 64 * 1024 * 1024, `it kept ${kept} bytes`);
 });
 
-test('an SQLite that can corrupt the file is refused, from the first good version on it is taken', () => {
+test('an SQLite that can corrupt the file is refused; versions from the first good one on are accepted', () => {
   for (const version of ['3.51.2', '3.50.9', '3.7.17', '2.8.0']) {
     assert.throws(() => refuseOldSqlite(version), unusable(/3\.51\.3 or later is needed/), version);
   }
   for (const version of ['3.51.3', '3.51.10', '3.53.4', '4.0.0']) refuseOldSqlite(version);
 });
 
-test('a file that is not ours is refused, told what to do, and left as it was', async (t) => {
+test('a file that is not ours is refused, with what to do, and left as it was', async (t) => {
   const folder = tempFolder(t);
   const text = join(folder, 'notes.txt');
   writeFileSync(text, 'these are my notes, and not a database\n'.repeat(100));
@@ -113,7 +113,7 @@ test('a file is the same file by whatever link it is named, so it has one writer
   );
 });
 
-test('a link to a file works as the file, and one that leads nowhere is refused', async (t) => {
+test('a link to a file works like the file, and one that leads nowhere is refused', async (t) => {
   const folder = tempFolder(t);
   const link = join(folder, 'link.db');
   symlinkSync(join(folder, 'events.db'), link);
@@ -146,7 +146,7 @@ function leaveKilled(folder: string): string {
   return path;
 }
 
-test('a file that held events and is empty or gone is not begun anew without a word', async (t) => {
+test('a file that held events and is empty or gone is not silently started over', async (t) => {
   const path = leaveKilled(tempFolder(t));
   const bytes = readFileSync(path);
   for (const ruin of [() => writeFileSync(path, ''), () => unlinkSync(path)]) {
@@ -166,7 +166,7 @@ test('a file that held events and is empty or gone is not begun anew without a w
   await (await SqliteStore.open(path)).close();
 });
 
-test('a file whose log was taken away is refused, and taken again with it [P-1]', async (t) => {
+test('a file whose log was taken away is refused, and accepted again with it [P-1]', async (t) => {
   const path = leaveKilled(tempFolder(t));
   const log = readFileSync(`${path}-wal`);
   unlinkSync(`${path}-wal`);
@@ -194,7 +194,7 @@ test('a file that is opened without a lock is marked at once, so that it is miss
   await assert.rejects(SqliteStore.open(path), unusable(/held events up to offset 1/));
 });
 
-test('a mark never goes back, but where the file is another one', (t) => {
+test('a mark never goes back, unless the file is a different one', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const lock = FileLock.take(path);
   lock.raise(2 ** 33);
@@ -242,7 +242,7 @@ test('a copy that a backup put in the place of a longer file is taken', async (t
   }
 });
 
-test('a lock file that a loss of power left half written is made anew', async (t) => {
+test('a lock file that a loss of power left half written is recreated', async (t) => {
   const path = leaveKilled(tempFolder(t));
   for (const bytes of [Buffer.alloc(4096), Buffer.alloc(1), readFileSync(`${path}-lock`).subarray(0, 512)]) {
     writeFileSync(`${path}-lock`, bytes);
@@ -252,7 +252,7 @@ test('a lock file that a loss of power left half written is made anew', async (t
   }
 });
 
-test('an empty file is taken as a new one', async (t) => {
+test('an empty file is treated as a new one', async (t) => {
   const path = join(tempFolder(t), 'empty.db');
   writeFileSync(path, '');
   const store = await SqliteStore.open(path);

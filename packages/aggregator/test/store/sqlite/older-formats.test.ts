@@ -11,7 +11,7 @@ import { batchOf, eventWith } from '../../support/events.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { SMALL, Model, logOf, assertSame, copyAsKilled } from '../../support/block-log.ts';
 
-test('a file of the plain store is moved over, also when it is killed in the middle, and nothing changes', (t) => {
+test('a file of the plain store is migrated, even if killed in the middle, and nothing changes', (t) => {
   const folder = tempFolder(t);
   const path = join(folder, 'plain.db');
   const model = new Model(3, 4);

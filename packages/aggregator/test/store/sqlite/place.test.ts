@@ -36,7 +36,7 @@ function complaintTwice(path: string): string {
   return first!;
 }
 
-test('a path that no file can have is refused at every start alike, and makes nothing', (t) => {
+test('a path that no file can have is refused the same way at every start, and creates nothing', (t) => {
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'is-folder'));
   writeFileSync(join(folder, 'is-file'), '');
@@ -71,7 +71,7 @@ test('a path that no file can have is refused at every start alike, and makes no
   assert.match(complaintTwice(deep), /is too long/);
 });
 
-test('a path that is only odd is taken at every start', (t) => {
+test('a path that is merely odd is accepted at every start', (t) => {
   const folder = tempFolder(t);
   for (const name of [
     'with blanks.db',
@@ -88,7 +88,7 @@ test('a path that is only odd is taken at every start', (t) => {
   }
 });
 
-test('a folder or file without the rights that it takes is refused at every start alike', (t) => {
+test('a folder or file without the necessary rights is refused the same way at every start', (t) => {
   // Not in TMPDIR, which may be closed to others.
   const folder = mkdtempSync('/tmp/chronicleweaver-');
   t.after(() => rmSync(folder, { recursive: true, force: true }));
