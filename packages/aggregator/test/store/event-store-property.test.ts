@@ -21,7 +21,7 @@ const anEvent = fc
   .map(eventWith);
 const anAppend = fc.array(fc.array(anEvent, { maxLength: 12 }), { minLength: 1, maxLength: 4 });
 const aStep = fc.oneof(
-  { weight: 4, arbitrary: anAppend },
+  { weight: 9, arbitrary: anAppend },
   { weight: 1, arbitrary: fc.constant('restart' as const) },
 );
 
