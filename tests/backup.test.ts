@@ -18,7 +18,7 @@ interface Acknowledged {
   readonly offset: number;
 }
 
-/** Runs what `npm run backup -- …` runs, in the site's folder. */
+/** Runs the program of `npm run backup -- …` in the site's folder. */
 function startBackup(site: Site, args: readonly string[], env: Settings = {}): Program {
   return site.run([process.execPath, MAIN, ...args], env);
 }
@@ -43,7 +43,7 @@ function eventOf(name: string): Event {
   };
 }
 
-/** Publishers that go on until they are stopped, and what was acknowledged so far. */
+/** Publishers that continue until they are stopped, and the events acknowledged so far. */
 class Load {
   readonly acknowledged: Acknowledged[] = [];
   readonly #aggregator: AggregatorProcess;
@@ -53,7 +53,7 @@ class Load {
   constructor(aggregator: AggregatorProcess, publishers: number) {
     this.#aggregator = aggregator;
     this.#publishers = Promise.all(Array.from({ length: publishers }, (_, i) => this.#publish(i)));
-    // Told by `stop`.
+    // Reported by `stop`.
     this.#publishers.catch(() => {});
   }
 
@@ -114,7 +114,7 @@ test(
     )!;
     assert.equal(events, lastOffset);
 
-    // The service went on as if nothing had been.
+    // The service continued as if nothing had happened.
     const all = load.acknowledged;
     assert.equal(await assertStored(service, all), all.length);
     await service.stop();
@@ -136,7 +136,7 @@ test(
   },
 );
 
-/** A file with so many events, closed, such as a service leaves. */
+/** A closed file with this many events, as a service leaves it. */
 function writeFile(path: string, events: number): void {
   const file = openFile(path);
   file.appender.append(batchOf(...Array.from({ length: events }, (_, i) => eventOf(`${i}`))));
@@ -191,7 +191,7 @@ test('backup says what it cannot do in one line, with exit code 2', TIMEOUT, asy
 
 const WITH_MOUNTS = ['unshare', '--mount', '--map-root-user'];
 
-/** Why no file system can be mounted here, or null where one can. */
+/** Why no file system can be mounted here, or null if one can. */
 function mountsMissing(): string | null {
   const { error, status, stderr } = spawnSync(WITH_MOUNTS[0]!, [...WITH_MOUNTS.slice(1), 'true'], {
     encoding: 'utf8',
@@ -239,7 +239,7 @@ test('a backup that is interrupted leaves nothing of the copy', TIMEOUT, async (
     );
     copying.signal('SIGTERM');
     const { code, signal } = await copying.exit(15_000);
-    // Where it was done already, once more.
+    // Once more if it had already finished.
     if (code === 0 && attempt < 5) continue;
     assert.equal(signal, null, copying.printed());
     assert.equal(code, 143, copying.printed());

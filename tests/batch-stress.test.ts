@@ -3,11 +3,11 @@ import { type TestContext, test } from 'node:test';
 import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { OriginalClient, type OriginalEvent, asOriginal, originalEvents } from './support/original-client.ts';
 
-/** A bound of the test against a hang; the benchmarks say how fast it is. */
+/** Bounds the test in case it hangs; the benchmarks measure the speed. */
 const WITHIN_MS = 10_000;
 const TIMEOUT = { timeout: 3 * WITHIN_MS };
 
-/** Of a service in this process: a process of its own costs five times as much, and proves nothing more here. */
+/** For a service in this process: a separate one costs five times as much, and proves nothing more here. */
 async function client(t: TestContext): Promise<OriginalClient> {
   return new OriginalClient((await TestServer.start(t)).url);
 }
@@ -18,7 +18,7 @@ function batches(events: readonly OriginalEvent[], size: number): OriginalEvent[
   );
 }
 
-/** 4000 events, and 1000 of them once more, spread among the others: the original's stress. */
+/** 4000 events, and 1000 of them repeated, spread among the others: the original's stress. */
 function stressEvents(): { unique: OriginalEvent[]; sent: OriginalEvent[] } {
   const unique = originalEvents(4000, (i) => ({ topic: `topic-${i % 5}`, source: `publisher-${i % 3}` }));
   const sent = unique.flatMap((event, i) => (i % 4 === 3 ? [event, unique[i >> 1]!] : [event]));

@@ -59,7 +59,7 @@ test('a text to find that is missing, or occurs twice, is named with its file', 
   assert.throws(() => changed('x = 1; x = 1;', change), /a\.ts holds more than once: x = 1/);
 });
 
-/** A repository of one source and two tests, of which one never looks. */
+/** A repository of one source and two tests, one of which never checks anything. */
 function smallRepository(t: TestContext): string {
   const root = tempFolder(t);
   for (const folder of ['packages', 'node_modules/@chronicleweaver'])

@@ -10,9 +10,9 @@ import { type SeededRandom, withSeedOf } from '../lab/random.ts';
 
 const PUBLISHER = fileURLToPath(new URL('../packages/publisher/src/main.ts', import.meta.url));
 
-/** What a publisher sends in a run. CRASH_EVENTS=600000 crashes the service where keys were sealed and merged, too. */
+/** The events of a run. CRASH_EVENTS=600000 also crashes the service once keys were sealed and merged. */
 const COUNT = Number(process.env['CRASH_EVENTS'] || 4_000);
-/** 400 requests: long enough to be met in the middle. */
+/** 400 requests: long enough for a crash to hit the middle. */
 const BATCH_EVENTS = Math.ceil(COUNT / 400);
 const RUN_MS = 60_000 + COUNT;
 const TIMEOUT = { timeout: 3 * RUN_MS };
@@ -45,7 +45,7 @@ async function reportOf(publisher: Program): Promise<PublisherReport> {
   return JSON.parse(publisher.stdout) as PublisherReport;
 }
 
-/** Returns when some of the run is stored, and not yet all. */
+/** Returns when some of the run is stored, but not yet all. */
 async function inTheMiddle(aggregator: AggregatorProcess, publisher: Program): Promise<void> {
   await until(
     () => `the middle of the run\n${publisher.printed()}`,
@@ -57,7 +57,7 @@ async function inTheMiddle(aggregator: AggregatorProcess, publisher: Program): P
   );
 }
 
-/** All events by key, each checked to be there once and in order. */
+/** All events by key, each checked to occur once and in order. */
 async function eventsOnce(aggregator: AggregatorProcess): Promise<Map<string, StoredEvent>> {
   const { count, events } = await aggregator.events();
   assert.equal(events.length, count);
@@ -72,7 +72,7 @@ async function eventsOnce(aggregator: AggregatorProcess): Promise<Map<string, St
   return byKey;
 }
 
-/** The same, and the books agree; only where nothing is on its way. */
+/** The same, and checks that the books agree; only while nothing is under way. */
 async function storedOnce(aggregator: AggregatorProcess): Promise<Map<string, StoredEvent>> {
   const byKey = await eventsOnce(aggregator);
   const stats = await aggregator.stats();
@@ -127,7 +127,7 @@ test(
     const killed = startPublisher(site, aggregator.port);
     await inTheMiddle(aggregator, killed);
     await killed.kill();
-    // What it had sent may still be on its way to the disk.
+    // Its last publishes may still be on their way to the disk.
     const { commits } = await settled(aggregator);
     const seen = await storedOnce(aggregator);
 
@@ -141,7 +141,7 @@ test(
   },
 );
 
-/** The books after they have stood still for a while. */
+/** The books once they have not changed for a while. */
 async function settled(aggregator: AggregatorProcess) {
   let stats = await aggregator.stats();
   await until(
@@ -156,7 +156,7 @@ async function settled(aggregator: AggregatorProcess) {
   return stats;
 }
 
-/** As assert's own, which is slow and so is left to tell the difference. */
+/** Like assert's deepEqual, which is slow and only used to show the difference. */
 function assertSame(actual: unknown, expected: unknown): void {
   if (!isDeepStrictEqual(actual, expected)) assert.deepEqual(actual, expected);
 }
@@ -202,7 +202,7 @@ test(
             try {
               answer = await aggregator.publish(...events);
             } catch (error) {
-              // An answer that is not a 200 is no crash.
+              // An answer other than 200 is no crash.
               if (error instanceof assert.AssertionError) throw error;
               unanswered.push(events);
               return;

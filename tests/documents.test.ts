@@ -25,7 +25,7 @@ async function variablesReadBy(
   return names;
 }
 
-/** The settings that the README lists: name and default, where that is a value. */
+/** The settings that the README lists: name, and default if that is a value. */
 function listed(needle: string): { name: string; fallback: string | undefined }[] {
   const rows = tableRows(textOf('README.md'), `\`${needle}\``);
   assert.ok(rows.length > 0, `README.md has no table with ${needle} in it`);
@@ -73,7 +73,7 @@ test("the README's table of the publisher's settings names what it reads, with i
   }
 });
 
-/** What the service says in its log, but for what is for debugging; of a message that varies, what comes first. */
+/** The service's log messages, except for debug ones; of a message that varies, its beginning. */
 function loggedMessages(): { file: string; message: string }[] {
   return filesOf('packages/aggregator/src/**/*.ts').flatMap((file) =>
     [...textOf(file).matchAll(LOG_CALL)].map(([, quoted, templated]) => ({
@@ -95,7 +95,7 @@ test('every message of the log stands in docs/operations.md with what to do', ()
     /^- (`[^`]+`(?:, `[^`]+`)*) \((?:info|warn|error)\):/gm,
   );
   const told = [...items].flatMap(([, names]) => [...names!.matchAll(/`([^`]+)`/g)].map(([, text]) => text!));
-  // A message may be told by its beginning.
+  // A message may be listed by its beginning.
   const tells = (text: string, message: string): boolean =>
     text.endsWith('…') ? message.startsWith(text.slice(0, -1).trim()) : message.trim() === text;
   const untold = logged.filter(({ message }) => !told.some((text) => tells(text, message)));
@@ -104,7 +104,7 @@ test('every message of the log stands in docs/operations.md with what to do', ()
   assert.deepEqual(unsaid, [], 'docs/operations.md explains what nothing says any more');
 });
 
-/** Where the links of a Markdown text lead, but for those to other hosts and within the page. */
+/** The targets of a Markdown text's links, except for those to other hosts and within the page. */
 function linksIn(markdown: string): string[] {
   const prose = markdown.replaceAll(/^(```|~~~)[\s\S]*?^\1/gm, '').replaceAll(/`[^`\n]*`/g, '');
   const targets = [

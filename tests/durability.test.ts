@@ -27,7 +27,7 @@ function testsUnderStrace(): void {
     let from = 0;
     for (const answer of answers) {
       assertSyncedBefore(answer, calls);
-      // And it is the sync of this publish, not one of an earlier.
+      // And it is this publish's sync, not an earlier one's.
       const own = calls.filter(({ begin, end }) => begin >= from && end < answer.begin);
       assert.ok(own.some(isLogSync), 'the answer had no sync of its own');
       from = answer.begin;
@@ -61,7 +61,7 @@ function testsUnderStrace(): void {
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
-      // A clean stop leaves no log; the first publish after it makes one.
+      // A clean stop leaves no log; the first publish after it creates one.
       await (await site.start()).stop();
       const trace = join(site.folder, 'trace');
       const aggregator = await site.start({ under: straceCommand(trace) });
@@ -104,7 +104,7 @@ function testsUnderStrace(): void {
     const site = new Site(t);
     const trace = join(site.folder, 'trace');
     const publishers = 64;
-    // A disk on which a sync takes 20 ms: on one that is fast enough there is nothing to share.
+    // A disk on which a sync takes 20 ms: on a fast one there is nothing to share.
     const slow = ['-e', 'inject=fsync,fdatasync:delay_exit=20000'];
     const aggregator = await site.start({ under: straceCommand(trace, ...slow) });
     const { commits: before } = await aggregator.stats();
@@ -149,7 +149,7 @@ function testsUnderStrace(): void {
         const after = await site.start();
         const { results } = await after.publish(eventOf(1), eventOf(2));
         assert.equal(results![0]!.verdict, 'duplicate');
-        // The refused one may be in the file all the same: its bytes were written, only their sync failed.
+        // The refused one may still be in the file: its bytes were written, only their sync failed.
         assert.notEqual(results![1]!.verdict, 'conflict');
         assert.equal((await after.events()).count, 2);
         assertBalanced(await after.stats());
@@ -184,7 +184,7 @@ function isSync(name: string): boolean {
   return name === 'fsync' || name === 'fdatasync';
 }
 
-/** That everything written to the log before the answer was synced before it, too. */
+/** Asserts that everything written to the log before the answer was also synced before it. */
 function assertSyncedBefore(answer: SystemCall, calls: readonly SystemCall[]): void {
   const before = calls.filter(({ end }) => end < answer.begin);
   const write = before.findLast(isLogWrite);

@@ -6,7 +6,7 @@ import { OriginalClient, originalEvent, originalEvents } from './support/origina
 
 const TIMEOUT = { timeout: 30_000 };
 
-/** Of a service in this process: a process of its own costs five times as much, and proves nothing more here. */
+/** For a service in this process: a separate one costs five times as much, and proves nothing more here. */
 async function client(t: TestContext): Promise<OriginalClient> {
   return new OriginalClient((await TestServer.start(t)).url);
 }

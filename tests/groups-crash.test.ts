@@ -113,7 +113,7 @@ test(
           const before = all[i - 1];
           if (before === undefined) continue;
           assert.ok(delivery > before.delivery, `${where} was given twice`);
-          // The clock of the leases is another than the workers'.
+          // The leases' clock is not the workers'.
           const hasRunOut = atMs > before.askedMs + LEASE_MS - 20;
           assert.ok(hasRunOut || gaveBackMs.has(offset), `${where}: the lease before it had not run out`);
         }

@@ -24,7 +24,7 @@ async function status(server: AggregatorProcess, secret: string, path = '/topics
   return response.status;
 }
 
-/** Sends SIGHUP and waits until the log says at this level what came of it. */
+/** Sends SIGHUP and waits for the log to report the outcome at this level. */
 async function hangUp(server: AggregatorProcess, level: number, said: RegExp): Promise<void> {
   const before = server.logs.length;
   server.program.signal('SIGHUP');

@@ -8,10 +8,10 @@ import { type AggregatorProcess, Site } from '../lab/aggregator-process.ts';
 
 const MIB = 1024 * 1024;
 
-/** LONG_READ_EVENTS=1000000 is the full measure; this part of it is still more than the bound below. */
+/** LONG_READ_EVENTS=1000000 is the full measure; this part is still more than the bound below. */
 const EVENTS = Number(process.env['LONG_READ_EVENTS'] || 60_000);
 const BATCH_EVENTS = 1000;
-/** What the service may hold more while it answers with everything, which is longer. */
+/** How much the service's memory may grow during the whole answer, which is larger. */
 const GROWTH_BYTES_MAX = 100 * MIB;
 
 const OPTIONS = {
@@ -46,7 +46,7 @@ test('everything is read from one snapshot in bounded memory [READ-2, P-4]', OPT
   t.diagnostic(`${EVENTS} events published in ${Math.round(fillMs)} ms`);
   await filling.stop();
 
-  // A new process: what publishing took does not hide what reading takes.
+  // A new process, so that the memory of publishing does not hide that of reading.
   const aggregator = await site.start();
   await aggregator.publish(...batch(0, BATCH_EVENTS, 'warm-up'));
   const stored = EVENTS + BATCH_EVENTS;
@@ -76,7 +76,7 @@ test('everything is read from one snapshot in bounded memory [READ-2, P-4]', OPT
     });
     const published = await publishing;
     t.diagnostic(`${MiB(read.bytes)} in ${Math.round(read.tookMs)} ms, memory grew by ${MiB(grewBytes)}`);
-    // What was published behind its beginning is in the log and not in the answer.
+    // Events published after it began are in the log, but not in the answer.
     assertWhole(read, stored);
     assert.ok(published > 0, 'nothing was published meanwhile');
     assert.equal((await aggregator.stats()).unique_processed, stored + published);
@@ -170,7 +170,7 @@ function readAll(
   });
 }
 
-/** Does the work and tells by how much the service's memory grew at the most meanwhile. */
+/** Does the work and returns how much the service's memory grew at most meanwhile. */
 async function watchingMemory<T>(
   aggregator: AggregatorProcess,
   work: () => Promise<T>,

@@ -28,7 +28,7 @@ test(
     await publish('before');
     const strangers = Array.from({ length: STRANGERS }, () => {
       const socket = connect(aggregator.port, '127.0.0.1');
-      // Most of them are closed by the service.
+      // The service closes most of them.
       socket.on('error', () => undefined);
       return socket;
     });

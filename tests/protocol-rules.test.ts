@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PROBLEMS } from '@chronicleweaver/protocol';
 import { filesOf, tableRows, textOf } from '../lab/repository.ts';
 
-/** This file cites ids that no protocol has. */
+/** This file cites ids that are in no protocol. */
 const THIS_FILE = 'tests/protocol-rules.test.ts';
 
 /** The ids that a text gives to rules, in order. */
@@ -11,7 +11,7 @@ function definedIn(protocol: string): string[] {
   return [...protocol.matchAll(/^- \*\*\[([A-Z]+-\d+)\]/gm)].map(([, id]) => id!);
 }
 
-/** What stands in brackets like a citation, of whatever prefix, `[P-1, PUB-3]`. */
+/** Anything in brackets that looks like a citation, with any prefix: `[P-1, PUB-3]`. */
 function citedIn(text: string): string[] {
   return [...text.matchAll(/\[([A-Z]+-\d+(?:,\s*[A-Z]+-\d+)*)\]/g)].flatMap(([, ids]) => ids!.split(/,\s*/));
 }

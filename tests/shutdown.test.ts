@@ -11,7 +11,7 @@ import { until } from '../lab/program.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 
-/** What the service promises to whoever stops it. */
+/** What the service promises to operators who stop it. */
 const EXIT_WITHIN_MS = 10_000;
 
 function eventsOf(prefix: string, count: number, messageChars = 100): Event[] {
@@ -30,7 +30,7 @@ interface Answered {
   readonly body: string;
 }
 
-/** Settles with the answer, or with the code of the error where none came. */
+/** Settles with the answer, or with the code of the error if there is none. */
 function answerTo(sent: ClientRequest): Promise<Answered | string> {
   return new Promise((resolve) => {
     sent.once('error', (error) => resolve('code' in error ? String(error.code) : error.message));
@@ -59,7 +59,7 @@ function assertShuttingDown(answer: Answered): void {
   assert.ok(Number(answer.headers['retry-after']) > 0);
 }
 
-/** Waits for a clean end in time, and that the log was folded back into the file. */
+/** Waits for a clean end in time, and checks that the log was checkpointed into the file. */
 async function assertCleanExit(site: Site, aggregator: AggregatorProcess, withinMs: number): Promise<void> {
   const { code, signal } = await aggregator.program.exit(withinMs);
   assert.equal(code, 0, `${signal} ${aggregator.program.printed()}`);
@@ -98,7 +98,7 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) {
           if (outcome === '200') {
             for (const { event_id } of events) acknowledged.add(event_id);
           } else if (typeof answer === 'string') {
-            // Not taken in any more: refused, or dropped by the kernel from the queue of those that wait to be.
+            // No longer accepted: refused, or dropped by the kernel from the queue of waiting connections.
             assert.match(answer, /^(ECONNREFUSED|ECONNRESET|EPIPE)$/);
             return;
           } else assertShuttingDown(answer);
@@ -147,7 +147,7 @@ test(
     sent.flushHeaders();
     await taken;
     sent.write(body.slice(0, 1000));
-    // Half a head: the request begins before the stop and is there after it.
+    // Half a request head: the request begins before the stop and completes after it.
     const late = await openSocket(t, aggregator, 'POST /publish HTTP/1.1\r\nhost: localhost\r\n');
 
     await signal(aggregator, 'SIGTERM');
@@ -204,7 +204,7 @@ test(
   async (t) => {
     const site = new Site(t);
     const aggregator = await site.start();
-    // More than the buffers of two sockets hold.
+    // More than two sockets' buffers hold.
     for (let i = 0; i < 30; i++) await aggregator.publish(...eventsOf(`long-${i}`, 1000, 1000));
 
     const reader = await openSocket(t, aggregator);
@@ -235,7 +235,7 @@ test(
   },
 );
 
-/** A connection on which the service has seen what was sent: one that was opened behind it was answered. */
+/** A connection whose bytes the service has seen, because one opened after it was answered. */
 async function openSocket(t: TestContext, aggregator: AggregatorProcess, sent = ''): Promise<Socket> {
   const socket = connect(aggregator.port, '127.0.0.1');
   t.after(() => socket.destroy());

@@ -18,7 +18,7 @@ const EVENTS: Event[] = ['a', 'b', 'c'].map((event_id) => ({
   timestamp: '2025-10-28T10:00:00Z',
 }));
 
-/** Starts the service where it cannot come up, and returns the one line that it leaves. */
+/** Starts the service where it cannot run, and returns the one line that it prints. */
 async function complaint(site: Site, settings: Settings): Promise<string> {
   const program = await site.fail({ settings });
   const { code } = await program.exited;
@@ -115,7 +115,7 @@ test('a file of a newer format is refused in one line and left as it was', TIMEO
   assert.match(line, /is of format 1000/);
   assert.ok(line.includes(site.databasePath), line);
   assert.deepEqual(readFileSync(site.databasePath), bytes);
-  // The lock file is that of the first start.
+  // The lock file is the first start's.
   assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
 });
 
@@ -142,7 +142,7 @@ test(
     const first = await site.start();
     await first.publish(EVENTS[0]!);
     assert.ok((await complaint(site, {})).includes(`another process has ${site.databasePath} open`));
-    // A process that stands still holds it, too.
+    // A stopped process still holds it.
     first.program.signal('SIGSTOP');
     assert.ok((await complaint(site, {})).includes(`another process has ${site.databasePath} open`));
     first.program.signal('SIGCONT');

@@ -33,7 +33,7 @@ function run(
   return program;
 }
 
-/** As a terminal does it: to npm and to all that it has started. */
+/** As a terminal does: to npm and everything it has started. */
 function signalAll(program: Program, name: NodeJS.Signals): void {
   try {
     process.kill(-program.pid, name);
@@ -45,7 +45,7 @@ function signalAll(program: Program, name: NodeJS.Signals): void {
 async function serve(t: TestContext, site: Site, ...command: string[]): Promise<AggregatorProcess> {
   const env = { APP_PORT: '0', DEDUPLICATION_DB_PATH: site.databasePath };
   const service = new AggregatorProcess((onLine) =>
-    // npm's own lines stand before those of the log.
+    // npm's own lines come before the log's.
     run(t, site, command, env, (line) => line.startsWith('{') && onLine(line)),
   );
   await service.listening();
@@ -58,7 +58,7 @@ function assertStoppedOnce({ program, logs }: AggregatorProcess): void {
   assert.equal(logs.at(-1)?.msg, 'stopped', program.printed());
 }
 
-/** That another service can have port and file, with the one event in it. */
+/** Asserts that another service can use port and file, with the one event in it. */
 async function assertFree(site: Site, { port }: AggregatorProcess): Promise<void> {
   const next = await site.start({ settings: { APP_PORT: String(port) } });
   assert.equal((await next.stats()).unique_processed, 1);

@@ -9,7 +9,7 @@ import { type AggregatorProcess, Site } from '../lab/aggregator-process.ts';
 import { type Program, until } from '../lab/program.ts';
 import { type SeededRandom, withSeedOf } from '../lab/random.ts';
 
-/** What is published while followers come and go. STREAM_EVENTS=200000 makes it a long run. */
+/** Events published while followers come and go. STREAM_EVENTS=200000 makes it a long run. */
 const COUNT = Number(process.env['STREAM_EVENTS'] || 2_000);
 const FOLLOWERS = 8;
 const TIMEOUT = { timeout: 60_000 + COUNT };
@@ -34,7 +34,7 @@ function eventOf(random: SeededRandom, id: number): Event {
   };
 }
 
-/** Publishes in batches of any size, as fast as they are answered, and again where no answer came. */
+/** Publishes in batches of any size, as fast as they are answered, and retries those without an answer. */
 async function publishAll(aggregator: () => AggregatorProcess, random: SeededRandom): Promise<void> {
   let sent = 0;
   while (sent < COUNT) {
@@ -62,7 +62,7 @@ async function storedTexts(aggregator: AggregatorProcess, topics: readonly strin
     .filter((line) => topics.includes((JSON.parse(line) as StoredEvent).topic));
 }
 
-/** Follows until it has the last event, and on the way is cut off again and again. Returns what it got. */
+/** Follows until it has the last event, cut off again and again on the way. Returns what it got. */
 async function followWithCuts(
   url: string,
   query: string,

@@ -31,7 +31,7 @@ const LOCKFILES = filesOf('package-lock.json', 'packages/*/package-lock.json', '
 const manifestOf = (file: string) => JSON.parse(textOf(file)) as Manifest;
 const lockfileOf = (file: string) => JSON.parse(textOf(file)) as Lockfile;
 
-/** What each package.json asks for, but for our own packages. */
+/** The dependencies of each package.json, except for our own packages. */
 const ASKED = MANIFESTS.flatMap((file) => {
   const { dependencies, devDependencies, optionalDependencies, peerDependencies } = manifestOf(file);
   return Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies, ...peerDependencies })

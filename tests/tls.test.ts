@@ -25,7 +25,7 @@ function siteWith(
   return { site, certFile, keyFile, tls: { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile } };
 }
 
-/** What a client that trusts this certificate alone is answered. */
+/** The answer to a client that trusts only this certificate. */
 function get(url: string, ca: string): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const request = getByHttps(url, { ca, agent: false, timeout: 15_000 }, (response) => {

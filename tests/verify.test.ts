@@ -19,7 +19,7 @@ interface Ended {
   stderr: string;
 }
 
-/** Runs `npm run verify -- ...` as a process of its own. */
+/** Runs `npm run verify -- ...` as a separate process. */
 async function verify(...args: string[]): Promise<Ended> {
   try {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [MAIN, ...args], {

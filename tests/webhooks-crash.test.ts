@@ -35,7 +35,7 @@ test(
         await until(
           () => 'messages',
           async () => {
-            // An attempt that failed waits for seconds; a restart or this lets it go on.
+            // After a failed attempt it waits for seconds; a restart or this makes it continue.
             await group.post('resume');
             return receiver.offsets.length > before;
           },

@@ -22,13 +22,13 @@ assert.ok(
   `there is no Chromium at ${CHROMIUM}, and REQUIRE_BROWSER=1 asks for it`,
 );
 
-/** Options of a test that needs a browser: where there is none it is skipped, and says so. */
+/** Options of a test that needs a browser: without one it is skipped, and says so. */
 export const IN_BROWSER = {
   timeout: 60_000,
   skip: isMissing && `there is no Chromium at ${CHROMIUM}; CHROMIUM_PATH names another`,
 };
 
-/** Opens the page in a browser of its own; `faults` tells what it did that a page of ours must not. */
+/** Opens the page in a fresh browser; `faults` lists what it did that our pages must not do. */
 export async function openPage(
   t: TestContext,
   aggregator: AggregatorProcess,

@@ -37,7 +37,7 @@ test(
   },
 );
 
-/** What became of the client's exercise with the service, in a page of the other. */
+/** The outcome of the client's exercise with the service, in a page of the other origin. */
 async function exercised(
   t: TestContext,
   pages: AggregatorProcess,

@@ -14,7 +14,7 @@ const eventsOf = (prefix: string, count: number, topic = 'orders'): Event[] =>
     timestamp: '2025-10-28T10:00:00Z',
   }));
 
-/** What the page has noted: the data of each event, and how often the stream was opened. */
+/** The page's record: the data of each event, and how often the stream was opened. */
 interface Noted {
   texts: string[];
   ids: string[];
@@ -30,7 +30,7 @@ test(
     let aggregator: AggregatorProcess = await site.startOnFixedPort();
     const { page } = await openPage(t, aggregator, '/health');
     await aggregator.publish(...eventsOf('before', 5), ...eventsOf('other', 5, 'payments'));
-    // From the end of the log on: where the first event comes after the break, only the cursor tells what was missed.
+    // From the end of the log on: if the first event comes after the break, only the cursor shows what was missed.
     await page.evaluate(`
     window.noted = { texts: [], ids: [], opened: 0 };
     window.source = new EventSource('/events/stream?topic=orders');
@@ -52,7 +52,7 @@ test(
       await aggregator.kill();
       await untilNoted('the browser to see the break', ({ state }) => state === 0);
       aggregator = await site.start({ settings: { APP_PORT: String(aggregator.port) } });
-      // Most likely before the browser is back.
+      // Most likely before the browser reconnects.
       await aggregator.publish(
         ...eventsOf(`missed-${round}`, 5),
         ...eventsOf(`other-${round}`, 5, 'payments'),

@@ -6,8 +6,8 @@ import { SeededRandom } from '../../lab/random.ts';
 
 /**
  * A worker of a group in a process of its own, to be killed at any moment: `node group-worker.ts URL NAME SEED`. It
- * pulls, leaves some events to their leases, gives some back and acknowledges the others, for ever. What it prints is
- * written before it goes on, so what was answered to it is known whenever it dies.
+ * pulls, leaves some events to their leases, gives some back and acknowledges the others, for ever. Its output is
+ * written before it continues, so the answers it got are known whenever it dies.
  */
 export type WorkerLine =
   | {
@@ -32,7 +32,10 @@ function now(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** Asks until there is an answer: an acknowledgement may be sent again, and what a crash left of the others is seen. */
+/**
+ * Retries until there is an answer: an acknowledgement may be repeated, and the state after a crash shows for the
+ * others.
+ */
 async function settle(resource: 'ack' | 'nack', ids: { lease_ids: string[] }): Promise<ReadonlySet<number>> {
   for (;;) {
     let response: Response;

@@ -73,7 +73,7 @@ export interface OriginalStats {
   uptime: number;
 }
 
-/** The event of the README; what is given replaces what it has. */
+/** The event of the README; the given members replace its own. */
 export function originalEvent(change: Partial<OriginalEvent> = {}): OriginalEvent {
   return {
     event_id: 'event-001',
@@ -93,7 +93,7 @@ export function originalEvents(
   return Array.from({ length: count }, (_, i) => originalEvent({ event_id: `event-${i + 1}`, ...change(i) }));
 }
 
-/** The fields that the original gave back, as it gave them; what else an event has now is left out. */
+/** The fields that the original returned, as it returned them, without those that events have now. */
 export function asOriginal({ event_id, topic, source, payload, timestamp }: OriginalEvent): OriginalEvent {
   return { event_id, topic, source, payload, timestamp };
 }

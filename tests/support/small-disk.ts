@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 const BALLAST = 'ballast-';
 const PAGE_BYTES = 4096;
 
-/** Why no disk of a test's own can be mounted here, or null where one can. */
+/** Why a test cannot mount its own disk here, or null if it can. */
 export function mountMissing(): string | null {
   const folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-mount-'));
   try {
@@ -19,12 +19,15 @@ export function mountMissing(): string | null {
   }
 }
 
-/** A disk of so many MiB in memory (tmpfs), which a test can fill to the last page. It goes away with the test. */
+/**
+ * A disk in memory (tmpfs) of a given size in MiB, which a test can fill to the last page. It is removed with the
+ * test.
+ */
 export class SmallDisk {
   readonly folder: string;
   #ballast = 0;
 
-  /** To be made after the test's Site: the disk can go when nothing on it is open any more. */
+  /** Create it after the test's Site: the disk can be removed only when nothing on it is open. */
   constructor(t: TestContext, mib: number) {
     this.folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-disk-'));
     const missing = mount(this.folder, mib);
@@ -38,14 +41,14 @@ export class SmallDisk {
     return bavail * bsize;
   }
 
-  /** Leaves no more than these bytes, in whole pages. */
+  /** Leaves at most this many bytes free, in whole pages. */
   fill(leaveBytes = 0): void {
     const bytes = this.freeBytes - leaveBytes;
     if (bytes < PAGE_BYTES) return;
     writeFileSync(join(this.folder, `${BALLAST}${this.#ballast++}`), Buffer.alloc(bytes));
   }
 
-  /** Takes away what `fill` put there. */
+  /** Removes what `fill` wrote. */
   free(): void {
     for (const name of readdirSync(this.folder))
       if (name.startsWith(BALLAST)) rmSync(join(this.folder, name));

@@ -55,7 +55,7 @@ const ODD_NUMBERS = [
   '9'.repeat(400),
 ];
 
-/** Odd but plausible values, and what their settings say that they take instead. */
+/** Odd but plausible values, and what their settings say they take instead. */
 const REFUSED: [names: string[], values: string[], takes: string][] = [
   [['APP_PORT'], [...ODD_NUMBERS, '65536'], 'a whole number from 0 to 65535'],
   [['BODY_BYTES_MAX'], [...ODD_NUMBERS, '0', '268435457'], 'a whole number from 1048576 to 268435456'],
@@ -102,7 +102,7 @@ test('an odd value is refused in one line with its variable, what it got and wha
   }
 });
 
-/** A value in quotes, with escapes for what the table has and nobody sees. */
+/** A value in quotes, with escapes for the table's invisible characters. */
 function visible(value: string): string {
   return JSON.stringify(value).replaceAll('\u00a0', '\\u00a0').replaceAll('\u200b', '\\u200b').replaceAll('\ufeff', '\\ufeff'); // prettier-ignore
 }

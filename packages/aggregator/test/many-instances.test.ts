@@ -8,8 +8,8 @@ import { Receiver, SECRET } from './support/receiver.ts';
 import { TestServer, problemIn } from './support/server.ts';
 import { StreamReader } from './support/stream-reader.ts';
 
-// Several services on one truth, as a load balancer has them behind it. Each is the whole service; only the store between
-// them is the reference's.
+// Several services on one truth, as behind a load balancer. Each is the whole service; only the store that they share
+// is the reference's.
 
 const PRIVATE = { WEBHOOK_ALLOW_PRIVATE: 'true' };
 
@@ -37,7 +37,7 @@ test('an event published on any instance is stored once, and followers of all se
     ),
   );
   const EVENTS = 60;
-  // Everybody publishes the same events, in an order of their own.
+  // Everybody publishes the same events, each in a different order.
   const verdicts = await Promise.all(
     all.map(async (server, place) => {
       let accepted = 0;
@@ -68,7 +68,7 @@ test('an event published on any instance is stored once, and followers of all se
   );
   for (const server of all) assert.equal((await server.stats()).unique_processed, EVENTS);
   for (const server of all) {
-    // A cursor that another instance gave is one here, whether or not its news has come.
+    // A cursor from another instance is valid here, whether or not its news has arrived.
     const [last] = (await server.publish(eventWith({ event_id: `last of ${server.url}` }))).results!;
     const next = await StreamReader.open(`${all[0]!.url}/events/stream?after=${last!.offset}`);
     await next.cut();
@@ -115,7 +115,7 @@ test('a lease given on one instance is settled on another, and an event given ba
   await there!.group.giveBack(held.slice(1, 2));
   const [returned] = await waiting;
   assert.deepEqual([returned!.offset, returned!.delivery], [2, 2]);
-  // Whoever has the third is gone; its lease runs out by the store's clock.
+  // The worker with the third event is gone; its lease runs out by the store's clock.
   const [last] = await there!.group.pull({ max: 1, wait_ms: 15_000 });
   assert.deepEqual([last!.offset, last!.delivery], [3, 2]);
 });
@@ -131,7 +131,7 @@ test('a group deleted on one instance is gone on all, and a new group with its n
   await problemIn(await waiting, 404, 'subscription_not_found');
   await problemIn(await here!.group.post('pull', {}), 404, 'subscription_not_found');
   await here!.group.make({ topics: ['a'] });
-  // Its news may not have come: what is known there of the old one is not believed.
+  // The news may not have arrived: that instance must not trust what it knows of the old group.
   const [again] = await there!.group.pull({ wait_ms: 5000 });
   assert.deepEqual([again!.offset, again!.delivery], [1, 1]);
   const late = await there!.group.post('ack', { lease_ids: [old!.lease_id] });
@@ -152,7 +152,7 @@ test("one instance at a time sends a webhook's events, and another continues whe
   );
   assert.equal(new Set(receiver.received.map(({ id }) => id)).size, EVENTS);
 
-  // Whichever sends them, it is one of these two, or the third goes on at once.
+  // Either one of these two sends them, or the third continues at once.
   await all[0]!.close();
   await all[1]!.restart();
   for (let i = 0; i < EVENTS; i++) await all[2]!.publish(eventWith({ event_id: `f-${i}` }));

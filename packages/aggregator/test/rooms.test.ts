@@ -6,8 +6,8 @@ import { test } from 'node:test';
 const AGGREGATOR = 'packages/aggregator/src/';
 
 /**
- * What a room may not import. Paths begin in the service's sources, or are names of packages; types count like all else.
- * `but` says what of the forbidden room may be imported all the same.
+ * What a room may not import. Paths are relative to the service's sources, or are names of packages; importing types
+ * counts, too. `but` lists exceptions within the forbidden room.
  */
 const NEVER: readonly [what: string, from: RegExp, to: RegExp, but?: RegExp][] = [
   ['followers know nothing of groups', /^followers\//, /^groups\//],
@@ -31,7 +31,7 @@ const SOURCES = globSync('packages/*/{src,test}/**/*.ts', { cwd: ROOT }).map((fi
 );
 const IMPORTS = new Map(SOURCES.map((file) => [file, importsOf(file)]));
 
-/** What a file imports, types too: files as paths from the root, packages by their names. */
+/** What a file imports, including types: files as paths from the root, packages by name. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(ROOT, file), 'utf8');
   const found = text.matchAll(/^(?:import|export)\s(?:[^'";]*\sfrom\s+)?'([^']+)'|\bimport\(\s*'([^']+)'/gm);
@@ -47,7 +47,7 @@ function importsThat(isForbidden: (from: string, to: string) => boolean): string
   );
 }
 
-/** A path within the service, or the name of a package, as the rules above are written. */
+/** A path within the service, or the name of a package, in the form of the rules above. */
 function inService(path: string): string {
   return path.startsWith(AGGREGATOR) ? path.slice(AGGREGATOR.length) : path;
 }

@@ -11,11 +11,11 @@ import { TestServer } from '../../aggregator/test/support/server.ts';
 import { sharedServer } from '../../client/test/support/shared-server.ts';
 import { type Circumstances, commandLine, eventText } from './support/command-line.ts';
 
-// Each exit code that the help of a command names is brought about here. A last test holds the two against each other.
+// Each exit code that a command's help names is produced here. The last test compares the two.
 
 const TIMEOUT = { timeout: 60_000 };
 
-/** What was brought about, as "events 130". */
+/** The outcomes produced, such as "events 130". */
 const proved = new Set<string>();
 
 const { url } = await sharedServer();
@@ -26,14 +26,14 @@ const keyed = await TestServer.start(
   },
 );
 
-/** Takes connections and never answers. */
+/** Accepts connections and never answers. */
 const silent = createServer().listen(0, '127.0.0.1');
 after(() => silent.close());
 const silentUrl = () => `http://127.0.0.1:${(silent.address() as AddressInfo).port}`;
 
 const NOBODY = 'http://127.0.0.1:9';
 
-/** Every command that speaks with a service, in an order in which each finds what it needs. */
+/** Every command that talks to a service, in an order in which each finds what it needs. */
 const SERVICE_COMMANDS = {
   publish: ['--retry=0'],
   events: [],
@@ -196,7 +196,7 @@ test('separate programs exit with the codes that their help names', TIMEOUT, asy
       program.signal(signal);
     }
     const end = await program.exit(30_000);
-    // What a shell says of a program that a signal ended.
+    // The exit code that a shell reports for a program ended by a signal.
     const seen = end.code ?? { SIGINT: 130, SIGTERM: 143 }[String(end.signal)];
     assert.equal(seen, code, `${line}\n${program.printed()}`);
     proved.add(`${args[0]} ${code}`);

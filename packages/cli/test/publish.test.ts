@@ -177,7 +177,7 @@ test('publish whose results nobody reads any more fails if lines are left', asyn
   assert.deepEqual([done.code, done.stderr], [0, '']);
 });
 
-/** An input of which more never comes. */
+/** An input that never continues. */
 function neverEnding(text: string): PassThrough {
   const input = new PassThrough();
   input.write(`${text}\n`);

@@ -76,7 +76,7 @@ test('a pattern covers another if it matches everything that the other matches',
     .filter((text) => topicPatternFault(text) === undefined);
   fc.assert(
     fc.property(pattern, pattern, (wide, narrow) => {
-      // A word that stands in neither tells a wildcard from what is spelled.
+      // A word that is in neither distinguishes a wildcard from a literal word.
       const some = narrow.replaceAll('*', 'z');
       const topics = some.endsWith('>') ? [some.replace(/>$/, 'z'), some.replace(/>$/, 'z.z')] : [some];
       assert.equal(topicPatternCovers(wide, narrow), topics.every(compileTopicPatterns([wide])));

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 
-/** Keeps what is written to it as text. */
+/** Collects everything written to it, as text. */
 export class Collector extends Writable {
   text = '';
 

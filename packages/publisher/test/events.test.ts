@@ -21,7 +21,7 @@ test('5000 events with 20 % duplicates are 4000 unique and 1000 that repeat an e
   let duplicates = 0;
   for (const index of plan.order) {
     if (seen.has(index)) duplicates++;
-    // An index comes up for the first time right after those below it, so every later one repeats an earlier event.
+    // An index first appears right after all lower ones, so any later appearance repeats an earlier event.
     else assert.equal(index, seen.size);
     seen.add(index);
   }

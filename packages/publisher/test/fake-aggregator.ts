@@ -7,23 +7,23 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Event, EventResult, StoredEvent } from '@chronicleweaver/protocol';
 import type { Stats } from '../src/aggregator.ts';
 
-/** What a fake aggregator does wrong. Publish requests are numbered from 1, in the order they arrive. */
+/** The faults of a fake aggregator. Publish requests are numbered from 1, in order of arrival. */
 export interface Faults {
   /** `GET /ready` answers 503 this many times. */
   notReady?: number;
-  /** Answers a publish with this instead of taking it. */
+  /** Answers a publish with this instead of accepting it. */
   refuse?: (request: number) => Refusal | undefined;
   /** Breaks the connection after the events are stored and before the answer. */
   loseAnswer?: (request: number) => boolean;
-  /** Takes the publish and never answers. */
+  /** Accepts the publish and never answers. */
   hang?: (request: number) => boolean;
-  /** What is kept of a new event: none, two or a changed one. */
+  /** What to store for a new event: nothing, two events or a changed one. */
   keep?: (event: Event) => Event[];
   verdict?: (result: EventResult) => EventResult;
   results?: (results: EventResult[]) => EventResult[];
   counts?: (counts: { accepted: number; duplicates: number }) => { accepted: number; duplicates: number };
   stats?: (stats: Stats) => Stats;
-  /** Takes the place of a page's events. */
+  /** Replaces a page's events. */
   page?: (events: StoredEvent[]) => StoredEvent[];
   next?: (next: number | null) => number | null;
 }
@@ -36,11 +36,11 @@ interface Refusal {
 
 export interface FakeAggregator {
   port: number;
-  /** `topic/event_id` of every event of every publish that was taken, in the order they came. */
+  /** `topic/event_id` of every event of every accepted publish, in order of arrival. */
   taken: string[];
   /** Publish requests that arrived, whatever became of them. */
   publishCount: number;
-  /** Takes an event outside the run that is tested. */
+  /** Stores an event from outside the run under test. */
   publish(event: Event): EventResult;
 }
 

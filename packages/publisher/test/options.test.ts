@@ -5,7 +5,7 @@ import { type Options, publisherCommand } from '../src/options.ts';
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-/** What the command line and the environment come to, and what is said where they are wrong. */
+/** The options from a command line and an environment, or the complaint if they are wrong. */
 async function read(args: readonly string[], env: Env): Promise<{ options: Options | null; said: string }> {
   let options: Options | null = null;
   let said = '';

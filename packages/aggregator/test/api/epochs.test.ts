@@ -12,7 +12,7 @@ const named = (name: string, count: number) => manyEvents(count, (i) => ({ event
 const epochOf = async (server: TestServer): Promise<string> =>
   (await server.get<{ epoch: string }>('/stats')).epoch;
 
-/** A service that lost its events 4 to 6 to a restore, and a seventh, 4 to 8, that came after. */
+/** A service that lost its events 4 to 6 in a restore, and then stored other events, 4 to 8. */
 async function restored(t: TestContext): Promise<{ lost: string; server: TestServer }> {
   const before = await TestServer.start(t);
   await before.publish(...named('kept', 3));

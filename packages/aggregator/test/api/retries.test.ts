@@ -55,7 +55,7 @@ test('publishes whose answer was never read may be sent again, and each event st
     );
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname, () => {
-        // Cut in the body, right behind it, or a little later.
+        // Cut within the body, right after it, or a little later.
         const sent = i % 3 === 0 ? text.slice(0, -10) : text;
         socket.write(sent, () => setTimeout(() => socket.destroy(), i % 5));
       });
@@ -79,7 +79,7 @@ test('of 32 clients that publish the same events at once, one is heard for each 
   const events = manyEvents(40);
   const answers = await Promise.all(
     Array.from({ length: 32 }, (_, client) => {
-      // Each its own order and its own source, so that the kept one can be told.
+      // Each has its own order and source, which shows which event was kept.
       const turned = [...events.slice(client), ...events.slice(0, client)];
       return server.publish(...turned.map((event) => ({ ...event, source: `client-${client}` })));
     }),

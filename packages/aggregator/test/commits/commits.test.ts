@@ -11,7 +11,7 @@ async function append(store: MemoryStore, ...ids: string[][]): Promise<void> {
   await store.append(ids.map((some) => batchOf(...some.map((event_id) => eventWith({ event_id })))));
 }
 
-/** The offsets of the commit's own events, or null where it has none at hand. */
+/** The offsets of the commit's own events, or null if it carries none. */
 function offsetsOf({ after, events }: Commit): number[] | null {
   if (events === null) return null;
   const offsets: number[] = [];
@@ -68,7 +68,7 @@ test('it begins where the log ends, and hears of what was committed while it beg
   assert.equal(new Commits(store, 1).lastOffset, 2, 'what came between the look and the watch is told');
 });
 
-/** News as many instances may tell it: in any order, again and again, with holes, with and without the events. */
+/** News as many instances may tell it: in any order, repeatedly, with holes, with and without events. */
 const someNews = fc.array(
   fc.record({ after: fc.nat(20), events: fc.nat(5), isAtHand: fc.boolean() }),
   { minLength: 1, maxLength: 40 }, // prettier-ignore
@@ -89,7 +89,7 @@ test('whatever the news, it becomes one sequence without gap or overlap, and not
         assert.equal(commit.after, end);
         assert.ok(commit.lastOffset > end);
         const offsets = offsetsOf(commit);
-        // Where the events are told, they are all that lie between.
+        // If events are told, none in between is missing.
         if (offsets !== null) {
           assert.deepEqual(
             offsets,

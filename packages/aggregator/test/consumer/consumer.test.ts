@@ -8,7 +8,7 @@ import { type AppendResult, StoreError } from '../../src/store/event-store.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
 import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 
-/** A store whose appends wait until the test lets them go, or fail as it says. */
+/** A store whose appends wait until the test releases them, or fail as it says. */
 class HeldStore extends MemoryStore {
   appends = 0;
   failNext: StoreError | null = null;
@@ -59,7 +59,7 @@ test('publishers that come back with their answers share one commit instead of t
   const { store, queue, consumer } = build();
   const publishers = 16;
   const rounds = 10;
-  // A commit takes a while, in which half of them wait already.
+  // A commit takes a while, during which half of them are already waiting.
   const append = store.append.bind(store);
   store.append = async (batches) => {
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -86,7 +86,7 @@ test('publishers that come back with their answers share one commit instead of t
 test('the consumer waits ever more rarely for publishers that do not come back', async (t) => {
   const { store, queue, consumer } = build();
   const commits = 60;
-  // While the consumer waits it asks for turns of the loop, hundreds of them; where it does not, for one.
+  // While the consumer waits it takes hundreds of turns of the loop; otherwise it takes one.
   let turns = 0;
   const { setImmediate: immediate } = globalThis;
   t.mock.method(globalThis, 'setImmediate', (work: () => void) => {
@@ -98,7 +98,7 @@ test('the consumer waits ever more rarely for publishers that do not come back',
   store.append = async (batches) => {
     turnsBefore.push(turns);
     const isLast = turnsBefore.length === commits;
-    // There is always another who waits, and each publishes once.
+    // There is always another one waiting, and each publishes once.
     if (!isLast) void queue.publish(single(`${turnsBefore.length}`));
     await new Promise((resolve) => setTimeout(resolve, 3));
     turns = 0;

@@ -63,7 +63,7 @@ for (const suite of storeSuites()) {
       [{ topic: 'orders', topicPatterns: [['orders.>']] }, []],
       [{ topic: 'orders', topicPatterns: [['orders'], ['>']] }, ['orders']],
     ];
-    // Twice, the second time with more events and one more topic: what was found out about topics must not be stale.
+    // Twice, the second time with more events and one more topic: cached knowledge of topics must not be stale.
     for (const appended of [events.slice(0, 40), [...events, eventWith({ topic: 'orders.new' })]]) {
       await store.append([batchOf(...appended)]);
       for (const [filter, topics] of cases) {

@@ -54,7 +54,7 @@ test('whatever is appended, with restarts between, SQLite says and keeps what th
   );
 });
 
-/** What became of each batch, but for the time of the commit. */
+/** What became of each batch, except for the time of the commit. */
 async function verdictsOf(store: EventStore, batches: EventBatch[]): Promise<unknown> {
   return (await store.append(batches)).map((result) => ({ ...result, receivedMs: 0 }));
 }
@@ -65,7 +65,7 @@ async function booksOf(store: EventStore): Promise<unknown> {
   return { stats, topics: await store.topics() };
 }
 
-/** All events, but for the time of their commit. */
+/** All events, except for the time of their commit. */
 async function logOf(store: EventStore): Promise<string[]> {
   const page = await store.read({
     order: 'asc',

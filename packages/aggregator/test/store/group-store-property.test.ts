@@ -34,7 +34,7 @@ const anAction = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('restart' as const) }) },
 );
 
-/** What must hold of any group, told in the plainest way: what was seen of each event, and what may be seen next. */
+/** What must hold for any group, in the simplest terms: what was seen of each event, and what may be seen next. */
 class Witness {
   readonly #seen = new Map<
     number,
@@ -88,7 +88,7 @@ class Witness {
     for (const seen of this.#seen.values()) seen.heldUntilMs = 0;
   }
 
-  /** Events that must be delivered still, or be dead. */
+  /** Events that must still be delivered, or be dead. */
   owed(): number[] {
     return [...this.#seen].flatMap(([offset, { acknowledged }]) => (acknowledged ? [] : [offset]));
   }
@@ -120,7 +120,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
         const given: Lease[] = [];
         let position = 0;
 
-        /** What is offered begins at the position, or where another process may have moved it from. */
+        /** The offer begins at the position, or where another process may have moved it from. */
         const take = async (demands: number[], upTo: number, behind = 0): Promise<void> => {
           const after = Math.max(0, position - behind);
           const offsets = Float64Array.from({ length: upTo - after }, (_, i) => after + 1 + i);
@@ -208,7 +208,8 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
           await both(['state', id]);
         }
 
-        // Workers that do all they are given: everything is acknowledged or dead in the end, and all that is owed came.
+        // Workers that process everything: in the end all events are acknowledged or dead, and all that were owed
+        // arrived.
         const dead = new Set(await deadOffsets());
         const owed = new Set(witness.owed().filter((offset) => !dead.has(offset)));
         for (let round = 0; round < 30; round++) {
@@ -233,7 +234,7 @@ test('whatever workers do, in any order, with restarts between, SQLite does as t
   );
 });
 
-/** A secret is drawn at random by each store. */
+/** Each store draws its secret at random. */
 function withoutSecret(outcome: unknown): unknown {
   if (typeof outcome !== 'object' || outcome === null || ArrayBuffer.isView(outcome)) return outcome;
   if ('state' in outcome) return { ...outcome, state: withoutSecret(outcome.state) };

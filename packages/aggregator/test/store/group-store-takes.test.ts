@@ -43,7 +43,7 @@ suite('the store finds only events on its topics, within the same bounds', async
   const one = await group.take(null, 1);
   assert.deepEqual(handsOf(one), [[[11, 1]]]);
   assert.equal(one.position, 11);
-  // 1000 bytes are some six of these events, as GET /events gives them.
+  // 1000 bytes hold about six of these events, as GET /events gives them.
   const page = await setting.store.readAt(Float64Array.of(13, 14, 16, 18, 19, 21, 23, 24, 26));
   const bytes = Array.from(page.ends, (end, i) => end - (page.ends[i - 1] ?? 0) - 1);
   let sum = 0;

@@ -5,7 +5,7 @@ import { type Framing, StoredEventWriter, framedEvent } from '../../src/store/st
 
 const FRAMINGS: readonly Framing[] = ['array', 'lines', 'stream'];
 
-/** What one page holds: offsets that go on, leave some out, turn back, and gain a digit; commits that change. */
+/** The contents of a page: offsets that continue, skip some, go back and gain a digit; commits that change. */
 const page = fc.record({
   framing: fc.constantFrom(...FRAMINGS),
   isTaken: fc.boolean(),
@@ -38,7 +38,7 @@ test('events are written as the same bytes that the splicing of strings gives, p
         assert.equal(writer.length, Buffer.byteLength(expected));
         if (isTaken) taken.push([writer.take(), expected]);
       }
-      // What was taken stays as it is, whatever was written after it.
+      // What was taken stays unchanged, whatever is written after it.
       for (const [bytes, expected] of taken) assert.equal(Buffer.from(bytes).toString(), expected);
     }),
   );

@@ -3,7 +3,7 @@ import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { TestServer } from './server.ts';
 
-/** The parts of the document that are looked at here. */
+/** The parts of the document that the tests use. */
 interface OpenApi {
   openapi: string;
   info: { version: string };
@@ -16,7 +16,7 @@ interface Operation {
   responses: Record<string, { content: Record<string, unknown> }>;
 }
 
-/** What the document says, as checks. */
+/** The document's schemas, as checks. */
 export class Document {
   readonly json: OpenApi;
   readonly #ajv = new Ajv2020({
@@ -43,7 +43,7 @@ export class Document {
     return this.#ajv.compile({ $ref: `document#${encodeURI(pointer)}` });
   }
 
-  /** Every answer that it names for addresses that are meant. */
+  /** Every answer that the document names for the meant addresses. */
   answers(isMeant: (path: string) => boolean): { method: string; path: string; status: string }[] {
     return Object.entries(this.json.paths).flatMap(([path, methods]) =>
       Object.entries(isMeant(path) ? methods : {}).flatMap(([method, { responses }]) =>

@@ -7,7 +7,7 @@ import { type FileShape, type OpenFile, openFile } from '../../src/store/sqlite/
 import { Reader } from '../../src/store/sqlite/read.ts';
 import { batchOf, eventWith } from './events.ts';
 
-/** So small that some thousand events see every step of sealing and merging, three levels high. */
+/** So small that a few thousand events go through every step of sealing and merging, three levels deep. */
 export const SMALL: FileShape = {
   index: { hotKeysMax: 16, baseBits: 1 },
   log: { eventsMax: 40, bytesMax: 5000, mergedAtOnceBytesMin: 4000, freshBlocksMax: 12 },
@@ -32,7 +32,7 @@ export class Model {
     };
   }
 
-  /** Some events: new ones, repeats of recent ones, of any in history, some with another payload. */
+  /** Some events: new ones, and repeats of recent or any earlier ones, some with another payload. */
   batch(count: number): Event[] {
     return Array.from({ length: count }, () => {
       const choice = this.#random(10);
@@ -73,7 +73,7 @@ export class Model {
   }
 }
 
-/** Reads on from where it is, on one connection as long as the file is the same, and keeps what it has read. */
+/** Continues reading from its position, on one connection while the file stays the same, and keeps what it has read. */
 export class Follower {
   readonly events: Record<string, unknown>[] = [];
   readonly #filter: TopicFilter;
@@ -130,7 +130,7 @@ export function assertSame(events: readonly Record<string, unknown>[], model: Mo
   assert.deepEqual(stored, topic === undefined ? log : log.filter((event) => event.topic === topic));
 }
 
-/** Without syncs: what is copied as killed does not depend on them, and most of the test's time would be theirs. */
+/** Without syncs: the copies of a killed file do not depend on them, and they would take most of the test's time. */
 export function openSmall(path: string): OpenFile {
   const file = openFile(path, { shape: SMALL });
   file.db.exec('PRAGMA synchronous = OFF');

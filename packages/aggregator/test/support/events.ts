@@ -3,7 +3,7 @@ import type { Event } from '@chronicleweaver/protocol';
 import { readEvents } from '../../src/event/event-reader.ts';
 import type { EventBatch } from '../../src/event/event-batch.ts';
 
-/** A valid event; what is given replaces what it has. */
+/** A valid event; the given members replace its own. */
 export function eventWith(change: Partial<Event> = {}): Event {
   return {
     event_id: 'e-1',
@@ -20,7 +20,7 @@ export function manyEvents(count: number, change: (index: number) => Partial<Eve
   return Array.from({ length: count }, (_, i) => eventWith({ event_id: `e-${i + 1}`, ...change(i) }));
 }
 
-/** The batch that the api makes of these events. */
+/** The batch that the api makes from these events. */
 export function batchOf(...events: Event[]): EventBatch {
   const read = readEvents(Buffer.from(JSON.stringify({ events })));
   assert.ok(read.kind === 'batch', JSON.stringify(read));

@@ -39,9 +39,9 @@ export interface GroupView {
   };
 }
 
-/** A durable group, spoken to over HTTP. */
+/** A durable group, used over HTTP. */
 export class Group {
-  /** Where its server is; a test that starts another sets it anew. */
+  /** The address of its server; a test that starts another server changes it. */
   url: string;
   readonly name: string;
   readonly #headers: Record<string, string>;
@@ -52,7 +52,7 @@ export class Group {
     this.#headers = headers;
   }
 
-  /** Makes it, from the earliest event on unless told otherwise. */
+  /** Creates the group, starting at the earliest event unless told otherwise. */
   async make(definition: Record<string, unknown> = {}): Promise<GroupView> {
     const response = await this.put({ topics: ['>'], start: 'earliest', ...definition });
     assert.equal(response.status, 201, await response.clone().text());

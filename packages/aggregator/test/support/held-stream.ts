@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 
-/** The writing end of a stream whose reader takes what comes, or nothing, as the test says. */
+/** The writing end of a stream whose reader takes everything or nothing, as the test says. */
 export class HeldStream extends Writable {
   /** All that the reader has taken. */
   taken = '';
@@ -22,7 +22,7 @@ export class HeldStream extends Writable {
     this.#waiting?.();
   }
 
-  /** Takes one piece more. */
+  /** Takes one more piece. */
   takeOne(): void {
     this.#waiting?.();
   }
@@ -41,7 +41,7 @@ export class HeldStream extends Writable {
   }
 }
 
-/** The whole blocks of what a reader got: their ids, and those of events among them. */
+/** The complete blocks that a reader got: their ids, and the ids of those that are events. */
 export function blocksIn(text: string): { lastId: number | null; offsets: number[] } {
   const blocks = text.split('\n\n').slice(0, -1);
   const idOf = (block: string): number | null => {

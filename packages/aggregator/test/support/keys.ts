@@ -6,7 +6,7 @@ import { type Scope, tempFolder } from './temp-folder.ts';
 
 type Rights = Omit<KeyRecord, 'name' | 'secret_sha256'>;
 
-/** A file of keys in a folder of its own. The secret of a key is `secret-of-` and its name. */
+/** A file of keys in its own folder. A key's secret is `secret-of-` and its name. */
 export class TestKeys {
   readonly path: string;
 

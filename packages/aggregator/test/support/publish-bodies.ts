@@ -131,7 +131,7 @@ const mutations: fc.Arbitrary<Mutation> = fc.oneof(
 );
 
 const events: fc.Arbitrary<unknown> = fc.oneof(
-  // Built from pairs: a member "__proto__" is then one as any other.
+  // Built from pairs, so that a member "__proto__" is like any other.
   {
     weight: 20,
     arbitrary: fc

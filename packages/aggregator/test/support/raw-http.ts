@@ -4,14 +4,14 @@ import { type Socket, connect } from 'node:net';
 import type { TestContext } from 'node:test';
 
 /**
- * Sends these bytes as they are, and returns the responses after the server closed the connection: for what fetch
- * would not send. The last request must ask for the close; the answers must have a Content-Length.
+ * Sends these bytes as they are, and returns the responses once the server has closed the connection: for requests
+ * that fetch would not send. The last request must ask for the close; the answers must have a Content-Length.
  */
 export async function exchange(url: string, ...sent: (string | Uint8Array)[]): Promise<Response[]> {
   return responsesIn(await bytesAnswered(url, sent));
 }
 
-/** A connection that is written and read piece by piece. It is closed with the test. */
+/** A connection to write and read piece by piece. It is closed with the test. */
 export class RawConnection {
   readonly #socket: Socket;
   #pieces: Buffer[] = [];
@@ -25,7 +25,7 @@ export class RawConnection {
       this.#pieces.push(piece);
       this.#changed();
     });
-    // How a connection ends is up to the server; that it ended is what `closed` tells.
+    // The server decides how a connection ends; `closed` says that it ended.
     socket.on('error', () => undefined);
     socket.on('close', () => {
       this.#closed = true;
@@ -44,9 +44,9 @@ export class RawConnection {
     this.#socket.write(bytes);
   }
 
-  /** Waits until all that was to be sent is with the kernel, or the connection is closed. */
+  /** Waits until the kernel has everything that was sent, or the connection is closed. */
   async sent(): Promise<void> {
-    // At least one turn: a connection that broke has nothing to send, and its end is told in the next one.
+    // At least one turn: a broken connection has nothing to send, and reports its end in the next turn.
     do await new Promise(setImmediate);
     while (this.#socket.writableLength > 0 && !this.#closed);
   }
@@ -64,14 +64,14 @@ export class RawConnection {
     return this.#closed;
   }
 
-  /** Waits until this is what came next, and passes over it. */
+  /** Waits until this arrives next, and skips it. */
   async received(text: string): Promise<void> {
     while (this.#received().length < text.length && !this.#closed) await this.#change();
     assert.equal(this.#received().toString('latin1', 0, text.length), text);
     this.#passOver(text.length);
   }
 
-  /** Leaves with a reset, as one who does not wait for anything. */
+  /** Leaves with a reset, without waiting for anything. */
   reset(): void {
     this.#socket.resetAndDestroy();
   }
@@ -93,13 +93,13 @@ export class RawConnection {
     }
   }
 
-  /** Waits until the server has closed the connection; returns what it sent that no response was made of. */
+  /** Waits until the server has closed the connection; returns any bytes that are not part of a response. */
   async closed(): Promise<string> {
     while (!this.#closed) await this.#change();
     return this.#received().toString('latin1');
   }
 
-  /** What was received and not yet taken. */
+  /** Bytes received and not yet taken. */
   #received(): Buffer {
     const [first, ...more] = this.#pieces;
     if (first === undefined || more.length > 0) this.#pieces = [Buffer.concat(this.#pieces)];
@@ -151,7 +151,7 @@ function responsesIn(bytes: Buffer): Response[] {
   return responses;
 }
 
-/** The response that begins at this byte and where it ends, or null where it is not whole. */
+/** The response that begins at this byte and where it ends, or null if it is incomplete. */
 function responseAt(bytes: Buffer, start: number): { response: Response; end: number } | null {
   const headEnd = bytes.indexOf('\r\n\r\n', start);
   if (headEnd < 0) return null;

@@ -9,12 +9,12 @@ import { Webhook } from 'standardwebhooks';
 /** `whsec_` and 32 bytes. */
 export const SECRET = `whsec_${Buffer.from('0123456789abcdef0123456789abcdef').toString('base64')}`;
 
-/** Another one for each number, up to 255. */
+/** A different secret for each number up to 255. */
 export function secretOf(n: number): string {
   return `whsec_${Buffer.alloc(32, n).toString('base64')}`;
 }
 
-/** A message as it came, verified. */
+/** A message as it arrived, verified. */
 export interface Received {
   readonly id: string;
   readonly event: StoredEvent;
@@ -25,8 +25,8 @@ export interface Received {
 type Answer = number | ((response: ServerResponse) => void);
 
 /**
- * The target of a webhook: it checks each message with a library that is not ours, notes it, and answers what the test
- * says, 200 where it says nothing.
+ * The target of a webhook: it verifies each message with a third-party library, records it, and answers as the test
+ * says, by default with 200.
  */
 export class Receiver {
   readonly received: Received[] = [];
@@ -75,12 +75,12 @@ export class Receiver {
     return `${this.#scheme}://127.0.0.1:${this.port}/hook?of=test`;
   }
 
-  /** From now on only what this secret has signed is accepted. */
+  /** Accepts only messages signed by this secret from now on. */
   trust(secret: string): void {
     this.#webhook = new Webhook(secret);
   }
 
-  /** The offsets in the order in which they came, attempts and all. */
+  /** The offsets in order of arrival, including repeated attempts. */
   get offsets(): number[] {
     return this.received.map(({ event }) => event.offset);
   }

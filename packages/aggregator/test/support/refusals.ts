@@ -15,7 +15,7 @@ export const FIELDS = {
 
 export type Change = Partial<Record<keyof typeof FIELDS, string | null>>;
 
-/** The text of an event with these texts for its fields (null: without it), and members behind them. */
+/** The text of an event with these texts as its fields (null leaves a field out), followed by extra members. */
 export function eventText(change: Change = {}, ...more: string[]): string {
   const fields = Object.entries({ ...FIELDS, ...change }).filter(([, text]) => text !== null);
   return `{${[...fields.map(([name, text]) => `"${name}":${text}`), ...more].join(',')}}`;
@@ -32,12 +32,12 @@ export const VALID = eventText();
 /** What is wrong with one event: field and message. */
 export type Fault = [field: string | null, message: string];
 
-/** A service that refuses: an event is put into its store at first, and nothing of it may change from then on. */
+/** A service that refuses: its store gets one event first, and nothing may change from then on. */
 export class Refusals {
   readonly #service: () => TestServer;
   #before: Record<string, unknown> | undefined;
 
-  /** Of a service that the tests of a file share. */
+  /** For a service shared by the tests of a file. */
   constructor(service: () => TestServer) {
     this.#service = service;
   }
@@ -47,7 +47,7 @@ export class Refusals {
     return booksOf(server);
   }
 
-  /** Posts the body, which must be refused like this and must change nothing [P-6]. */
+  /** Posts the body, which must be refused with this problem and change nothing [P-6]. */
   async body(body: string | Uint8Array, status: number, code: string): Promise<Problem> {
     const server = this.#service();
     this.#before ??= await this.#keep(server);
@@ -56,7 +56,7 @@ export class Refusals {
     return problem;
   }
 
-  /** The body is JSON, and these are all its faults. */
+  /** Asserts that the body is JSON, with exactly these faults. */
   async errors(body: string, errors: [index: number | null, ...Fault][]): Promise<void> {
     const problem = await this.body(body, 422, 'invalid_event');
     const expected = errors.map(([index, field, message]): FieldError => ({ index, field, message }));
@@ -67,10 +67,10 @@ export class Refusals {
     assert.equal(problem.detail, `${place}: ${message}${more}; nothing was stored`);
   }
 
-  /** The event has these faults, whether it comes alone or behind good ones, which are not stored either [P-3]. */
+  /** Asserts that the event has these faults, alone or after good events, which are not stored either [P-3]. */
   async event(event: string, ...faults: Fault[]): Promise<void> {
     await this.errors(`{"events":[${VALID},${eventText({ event_id: '"e-2"' })},${event}]}`, at(2));
-    // What stands first in a bare event decides whether it is one.
+    // The first member of a body decides whether it is a bare event.
     if (event.startsWith('{') && !event.startsWith('{"events"')) await this.errors(event, at(0));
 
     function at(index: number): [number, ...Fault][] {

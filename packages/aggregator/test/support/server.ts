@@ -26,7 +26,7 @@ export interface StatsAnswer {
   last_offset: number;
 }
 
-/** A service that listens on a port of its own, with a file of its own, and is closed with the test. */
+/** A service with its own port and file, closed with the test. */
 export class TestServer {
   readonly databasePath: string;
   readonly #launch: () => Promise<Aggregator>;
@@ -45,7 +45,7 @@ export class TestServer {
     pushTiming: Partial<PushTiming> = {},
   ): Promise<TestServer> {
     let server: TestServer | undefined;
-    // Before the folder's own, so that the file is closed when it goes away.
+    // Runs before the folder's hook, so that the file is closed when the folder is removed.
     t.after(() => server?.close());
     const databasePath = join(tempFolder(t), 'events.db');
     const start = () =>
@@ -54,7 +54,7 @@ export class TestServer {
     return server;
   }
 
-  /** One of several services on a store that they share; a restart opens it anew. */
+  /** One of several services on a shared store; a restart reopens it. */
   static async startOn(
     t: Scope,
     open: () => EventStore,
@@ -119,8 +119,8 @@ export class TestServer {
 }
 
 /**
- * One service for all tests of a file that look only at what is theirs. To be called outside of them; what it returns is
- * for use within.
+ * One service for all tests of a file, each of which looks only at its own data. Call it outside the tests, and use
+ * its result within them.
  */
 export function sharedServer(env: Record<string, string> = {}): () => TestServer {
   const closing: (() => unknown)[] = [];

@@ -6,7 +6,7 @@ import { STORES, TestClock } from './stores.ts';
 
 type Suite = (behaviour: string, run: (store: EventStore, clock: TestClock) => Promise<void>) => void;
 
-/** For each store a function that tests a behaviour on it, with a store and a clock of the test's own. */
+/** For each store, a function that tests a behaviour on it, with a fresh store and clock. */
 export function storeSuites(): Suite[] {
   return Object.entries(STORES).map(([name, open]) => (behaviour, run) => {
     test(`${name}: ${behaviour}`, async (t) => {

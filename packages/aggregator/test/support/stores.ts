@@ -8,7 +8,7 @@ import { SqliteStore } from '../../src/store/sqlite/store.ts';
 import { SeededRandom } from '../../../../lab/random.ts';
 import { tempFolder } from './temp-folder.ts';
 
-/** The clock of a store under test. Every store reads it, in whatever thread. */
+/** The clock of a store under test. Every store reads it, from any thread. */
 export class TestClock {
   readonly shared = new Float64Array(new SharedArrayBuffer(Float64Array.BYTES_PER_ELEMENT));
 
@@ -27,7 +27,7 @@ export class TestClock {
   readonly now = (): number => this.ms;
 }
 
-/** Every store there is, by its folder, and the reference as many processes see it. All of them pass the same suites. */
+/** Every store, by its folder, and the reference as many processes see it. All of them pass the same suites. */
 export const STORES: Readonly<Record<string, (t: TestContext, clock: TestClock) => Promise<EventStore>>> = {
   memory: async (_t, clock) => new MemoryStore(clock.now),
   'memory, many instances': async (_t, clock) => takingTurns(clock),
@@ -41,7 +41,7 @@ export function storeFolders(): string[] {
   return readdirSync(source).filter((name) => existsSync(new URL(`${name}/store.ts`, source)));
 }
 
-/** Three instances on one truth as one store: each call is for the next of them, as behind a load balancer. */
+/** Three instances on one truth as one store: each call goes to the next one, as behind a load balancer. */
 function takingTurns(clock: TestClock): EventStore {
   const random = new SeededRandom(1);
   const truth = new ManyInstances(() => random.between(0, 1), clock.now);

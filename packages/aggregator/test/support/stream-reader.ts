@@ -7,16 +7,16 @@ export type Block = Readonly<Record<string, string>>;
 
 const WITHIN_MS = 15_000;
 
-/** A live stream that is read as it comes, by the letter of what we write and not by what a browser forgives. */
+/** Reads a live stream as it arrives, strictly by our format, without the leniency of a browser. */
 export class StreamReader {
   readonly response: Response;
   readonly blocks: Block[] = [];
-  /** What came as `data`, as text and parsed. */
+  /** The `data` received, as text and parsed. */
   readonly texts: string[] = [];
   readonly events: StoredEvent[] = [];
-  /** What would be sent as Last-Event-ID. */
+  /** The value to send as Last-Event-ID. */
   lastEventId = '';
-  /** Resolves when the stream has ended, however it did. */
+  /** Resolves when the stream has ended in any way. */
   readonly ended: Promise<void>;
   hasEnded = false;
   readonly #abort: AbortController;
@@ -38,7 +38,7 @@ export class StreamReader {
     return this.events.map(({ offset }) => offset);
   }
 
-  /** Waits until so many events have come in all. */
+  /** Waits until this many events have arrived in total. */
   async until(events: number): Promise<StoredEvent[]> {
     const giveUpAt = performance.now() + WITHIN_MS;
     while (this.events.length < events) {
@@ -49,7 +49,7 @@ export class StreamReader {
     return this.events;
   }
 
-  /** Leaves, as a reader does whose connection breaks. */
+  /** Leaves like a reader whose connection breaks. */
   async cut(): Promise<void> {
     this.#abort.abort();
     await this.ended;
@@ -64,7 +64,7 @@ export class StreamReader {
         for (const block of blocks) this.#take(block);
       }
     } catch (error) {
-      // It was cut, here or there: an unfinished block is none.
+      // Either end cut it off: an unfinished block does not count.
       assert.ok(error instanceof Error);
     } finally {
       this.hasEnded = true;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Asks again until the probe says true; rejects with what was waited for. */
+/** Repeats the probe until it returns true; rejects with what it was waiting for. */
 export async function until(what: () => string, probe: () => boolean | Promise<boolean>): Promise<void> {
   const giveUpAt = Date.now() + 15_000;
   while (!(await probe())) {

@@ -20,7 +20,7 @@ async function restart(server: TestServer, group: Group): Promise<void> {
   group.url = server.url;
 }
 
-/** Sets where its events are sent, and returns what the service says of it. */
+/** Sets the target of its events, and returns the service's answer. */
 async function change(group: Group, push: Record<string, unknown>, definition = {}) {
   const put = await group.put({ topics: ['>'], start: 'earliest', push, ...definition });
   assert.equal(put.status, 200, await put.clone().text());
@@ -39,7 +39,7 @@ test('a secret is replaced without an event that is lost or sent under two ids, 
     await settled(group, published);
   };
   await sendMore();
-  // Both sign: the target may go over to the new one at any time.
+  // Both sign: the target may switch to the new one at any time.
   assert.equal((await change(group, { url, secrets: [second, first] })).secrets, 2);
   await sendMore();
   await restart(server, group);
@@ -77,7 +77,7 @@ test('a waiting event is sent to a changed url at once, as the same message, eve
   await change(group, { url: gone.url, secret: SECRET });
   await until(() => 'the pause', async () => pushOf(await group.view()).state === 'paused'); // prettier-ignore
   await restart(server, group);
-  // Another secret for a target that is gone changes that as well.
+  // Changing the secret of a target that is gone resumes it as well.
   await change(group, { url: gone.url, secrets: [SECRET, secretOf(1)] });
   await until(() => 'the second message', () => gone.received.length === 2); // prettier-ignore
   await until(() => 'the pause', async () => pushOf(await group.view()).state === 'paused'); // prettier-ignore
@@ -154,7 +154,7 @@ test('a failure that comes while the change is being stored is the old target’
   store.groups.apply = async (steps) => (await stored.promise, apply(steps));
   const put = groups.put(pushTo(next));
   held[0]!.writeHead(410).end();
-  // The answer has reached the service when this later one, over the same loop and sockets, has been seen.
+  // The answer has reached the service once this later one, over the same loop and sockets, has been seen.
   await fetch(next.url, { method: 'POST', body: '{}' });
   await new Promise((resolve) => setTimeout(resolve, 50));
   stored.resolve();

@@ -179,7 +179,7 @@ test('its secrets are never shown, it cannot switch between push and pull, and b
     assert.ok(!JSON.stringify(problem).includes(key));
   }
   const other = secretOf(1);
-  // 32 bytes leave bits of the last letter over: A and B stand for the same.
+  // 32 bytes leave spare bits in the last letter: A and B encode the same.
   const [zeros, zerosAgain] = ['A=', 'B='].map((end) => `whsec_${'A'.repeat(42)}${end}`);
   const bad: [Record<string, unknown>, string][] = [
     [{ push: { url: 'not an address', secret: SECRET } }, 'push.url'],

@@ -13,13 +13,13 @@ export interface Ran {
 }
 
 export interface Circumstances {
-  /** The exit code with which the user interrupts it, a moment after it can be interrupted. */
+  /** If set, the user interrupts it with this exit code, a moment after it can be interrupted. */
   readonly interrupt?: number | undefined;
-  /** Whoever reads stdout leaves after the first that is written. */
+  /** The reader of stdout leaves after the first write. */
   readonly readerLeaves?: boolean | undefined;
 }
 
-/** Runs a command line in this process; `input` is what it reads. */
+/** Runs a command line in this process, with `input` as its stdin. */
 export async function commandLine(
   args: readonly string[],
   input: string | Uint8Array | Readable = '',
@@ -34,7 +34,7 @@ export async function commandLine(
   return { code, stdout: stdout.text, stderr: stderr.text, lines: stdout.text.split('\n').slice(0, -1) };
 }
 
-/** That it did what it was asked for. */
+/** Asserts that it succeeded. */
 export async function ok(ran: Promise<Ran>): Promise<Ran> {
   const result = await ran;
   assert.equal(result.code, 0, result.stderr);

@@ -62,7 +62,7 @@ test('every answer about groups is what its schema in the document says [SYS-4]'
     await post(resource, good, nobody);
   }
 
-  // What is refused before it is known whom it is about.
+  // Requests refused before their group is known.
   const bodied = document.answers((path) => path.startsWith(BASE)).filter(({ status }) => status === '415');
   for (const { method, path } of bodied) {
     const target = path.replace('{name}', group.name);

@@ -93,7 +93,7 @@ test('a worker that leaves while waiting holds no lease, and counts no delivery 
     await sleep(300);
     left.abort();
     await assert.rejects(waiting, { name: 'AbortError' });
-    // An answer that is under way when the worker leaves is a delivery; here the server has noticed before.
+    // An answer under way when the worker leaves is a delivery; here the server has noticed earlier.
     await sleep(500);
     await server.publish(eventWith({ event_id: `${i}` }));
     const got = await group.pull({ wait_ms: 20_000 });

@@ -26,7 +26,7 @@ test('topics that begin alike are counted apart, however many there are [READ-9]
   const file = openFile(join(tempFolder(t), 'events.db'));
   t.after(() => file.close());
   file.db.exec('PRAGMA synchronous = OFF');
-  // So many that some are remembered in the place of the short one, in turn with it.
+  // So many that some share the slot of the short one, and alternate with it.
   const others = 8192;
   const events = Array.from({ length: 2 * others }, (_, i) =>
     eventWith({ event_id: `${i}`, topic: i % 2 === 0 ? 'orders' : `orders.${i}` }),

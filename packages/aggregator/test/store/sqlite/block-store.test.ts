@@ -32,7 +32,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
         const model = new Model(seed, topics);
         let path = join(folder, `${files++}.db`);
         let file = openSmall(path);
-        // They read while blocks are merged under them, a page now and then.
+        // They read a page now and then, while blocks are merged beneath them.
         const followers = [new Follower(path), new Follower(path, { topic: 't0' })];
         while (model.log.length < 600) {
           model.append(file, model.batch(1 + model.random(batchMax)));
@@ -78,7 +78,7 @@ test('a transaction that fails leaves file and memory as before, whatever it had
   let file = openFile(path, { shape: SMALL });
   while (model.log.length < 700) {
     const lost = model.batch(1 + model.random(30));
-    // A full disk, as SQLite tells it, at the end of an append: its keys, rows and steps are all undone.
+    // A full disk, as SQLite reports it, at the end of an append: its keys, rows and steps are all undone.
     const full = Object.assign(new Error('database or disk is full'), { errcode: 13 });
     assert.throws(
       () =>
@@ -92,7 +92,7 @@ test('a transaction that fails leaves file and memory as before, whatever it had
     model.append(file, lost);
     if (model.random(4) === 0) mergeOnce(file);
   }
-  // Nothing is forgotten in memory that is still there in the file.
+  // Memory still knows everything that is in the file.
   for (let merge = 0; merge < 40; merge++) mergeOnce(file);
   assert.equal(file.db.prepare('SELECT 1 FROM fresh_block').get(), undefined);
   file.close();
@@ -133,7 +133,7 @@ test('an append that finds no space is undone in file and memory, and goes throu
       payload: { ...event.payload, filler: `${event.event_id} `.repeat(100) },
     }));
     const pages = Number(file.db.prepare('PRAGMA page_count').get()!['page_count']);
-    // SQLite's own limit on the file: what needs a page more fails as on a full disk.
+    // SQLite's own limit on the file: anything that needs another page fails as on a full disk.
     file.db.exec(`PRAGMA max_page_count = ${pages}`);
     try {
       model.append(file, events);
@@ -142,7 +142,7 @@ test('an append that finds no space is undone in file and memory, and goes throu
       refused += 1;
     }
     file.db.exec('PRAGMA max_page_count = 1000000');
-    // What was lost is sent again, or only what is stored already is, while sealing goes on.
+    // Lost events are sent again, or only stored ones are, while sealing continues.
     if (round % 2 === 0) model.append(file, events);
     else for (let i = 0; i < 3; i++) model.append(file, model.log.slice(0, 1));
     if (round % 3 === 0) {

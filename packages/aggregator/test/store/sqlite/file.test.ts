@@ -56,7 +56,7 @@ test('a log that a long read made large gives its space back when the read is ov
   for (let i = 0; i < 9; i++) commit(8 * 1024 * 1024);
   const grown = statSync(`${path}-wal`).size;
   reader.exec('COMMIT');
-  // The first finds the log folded back, the second begins it anew.
+  // The first finds the log checkpointed, the second starts a new one.
   for (let i = 0; i < 3; i++) commit(16);
   const kept = statSync(`${path}-wal`).size;
   assert.ok(grown > 70e6, `it grew to ${grown} bytes only`);
@@ -134,7 +134,7 @@ test('a file with a second name is refused, since no lock could be found by both
   await (await SqliteStore.open(path)).close();
 });
 
-/** A file that holds one event, as a killed service leaves it, with its lock. */
+/** A file with one event and its lock, as a killed service leaves them. */
 function leaveKilled(folder: string): string {
   const path = join(folder, 'events.db');
   const file = openFile(join(folder, 'running.db'));
@@ -263,7 +263,7 @@ test('an empty file is treated as a new one', async (t) => {
 test('a step of the format that fails leaves the file before it', (t) => {
   const path = join(tempFolder(t), 'half.db');
   const half = new DatabaseSync(path);
-  // The application's mark, but no table: what a crash between marking and making would leave if it could.
+  // The application's mark, but no tables, as a crash between the two would leave it if that could happen.
   half.exec('PRAGMA application_id = 0x43685776; CREATE TABLE event (x)');
   half.close();
   assert.throws(() => openForWriting(path), unusable(/already exists/));

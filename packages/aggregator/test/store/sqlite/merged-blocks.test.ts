@@ -49,7 +49,7 @@ test('topics meant by patterns are read out of the merged blocks that hold them,
   while (file.log.isMergeable) mergeOnce(file);
   file.appender.transaction(() => {
     const held = `SELECT first_offset FROM block_topic JOIN topic USING (topic_id) WHERE name GLOB 'rare.*'`;
-    // What is read of these blocks does not fit them, so that looking into one of them throws.
+    // Reads of these blocks get the wrong bytes, so that looking into one of them throws.
     const { changes } = file.db
       .prepare(`UPDATE merged_block SET directory = zeroblob(1) WHERE first_offset NOT IN (${held})`)
       .run();

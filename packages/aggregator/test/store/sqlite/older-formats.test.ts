@@ -21,7 +21,7 @@ test('a file of the plain store is migrated, even if killed in the middle, and n
   makePlainFile(path, events);
   model.log.push(...events);
 
-  // Killed after each transaction: what is there then, opened anew, goes on.
+  // Killed after each transaction: reopened, the migration continues from there.
   const copies: string[] = [];
   openFile(path, {
     progress: (moved, total) => {

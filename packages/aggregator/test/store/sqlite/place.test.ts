@@ -15,7 +15,7 @@ import { StoreError } from '../../../src/store/event-store.ts';
 import { openForWriting } from '../../../src/store/sqlite/file/database.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
-/** What a start says of the path; undefined where it opens the file. */
+/** What a start says of the path; undefined if it opens the file. */
 function complaint(path: string): string | undefined {
   try {
     const { db, lock } = openForWriting(path);
@@ -117,7 +117,7 @@ test('a folder or file without the necessary rights is refused the same way at e
   chmodSync(closed, 0o700);
 });
 
-/** Root may do everything, so it is somebody else meanwhile. */
+/** Root may do everything, so the process becomes another user meanwhile. */
 function withoutRights(act: () => void): void {
   const isRoot = process.geteuid!() === 0;
   if (isRoot) process.seteuid!(NOBODY);
