@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { StoredEvent } from '@chronicleweaver/protocol';
 import type { Aggregator, Stats } from './aggregator.ts';
 import type { Plan } from './events.ts';
 import type { Tally } from './publish.ts';
@@ -70,63 +71,88 @@ export async function checkStored(
   aggregator: Aggregator,
   signal: AbortSignal,
 ): Promise<Check> {
-  const indexes = new Map<string, number>();
-  for (let index = 0; index < plan.uniqueCount; index++) indexes.set(plan.eventAt(index).event_id, index);
-  const seen = new Uint8Array(plan.uniqueCount);
-  const findings = new Map<string, { count: number; first: string }>();
-  const find = (what: string, which: string): void => {
-    const finding = findings.get(what);
-    if (finding === undefined) findings.set(what, { count: 1, first: which });
-    else finding.count++;
-  };
-  let strangers = 0;
+  const stored = new StoredEvents(plan, tally);
+  for (const topic of plan.topicNames) await stored.readTopic(topic, aggregator, signal);
+  return stored.judge();
+}
 
-  for (const topic of plan.topicNames) {
+/** The stored events of a run, compared one by one with what was sent. */
+class StoredEvents {
+  readonly #plan: Plan;
+  readonly #tally: Tally;
+  readonly #indexes = new Map<string, number>();
+  readonly #seen: Uint8Array;
+  readonly #findings = new Map<string, { count: number; first: string }>();
+  #strangers = 0;
+
+  constructor(plan: Plan, tally: Tally) {
+    this.#plan = plan;
+    this.#tally = tally;
+    this.#seen = new Uint8Array(plan.uniqueCount);
+    for (let index = 0; index < plan.uniqueCount; index++) {
+      this.#indexes.set(plan.eventAt(index).event_id, index);
+    }
+  }
+
+  async readTopic(topic: string, aggregator: Aggregator, signal: AbortSignal): Promise<void> {
     let after: number | null = null;
     let lastOffset = -1;
     do {
-      const page = await aggregator.page(topic, plan.source, after, signal);
+      const page = await aggregator.page(topic, this.#plan.source, after, signal);
       for (const event of page.events) {
-        const which = `${topic}/${event.event_id}`;
-        if (event.offset <= lastOffset) find('out of order', which);
+        if (event.offset <= lastOffset) this.#find('out of order', `${topic}/${event.event_id}`);
         lastOffset = event.offset;
-
-        const index = indexes.get(event.event_id);
-        const sent = index === undefined ? undefined : plan.eventAt(index);
-        if (index === undefined || sent?.topic !== topic) {
-          strangers++;
-          continue;
-        }
-        const { offset, received_at: _, ...fields } = event;
-        if (seen[index] === 1) find('stored twice', which);
-        seen[index] = 1;
-        if (!isDeepStrictEqual(fields, sent)) find('changed', `${which}, ${changedFields(fields, sent)}`);
-        const promised = tally.offsets[index]!;
-        if (!Number.isNaN(promised) && promised !== offset) {
-          find('not at the offset of its verdict', `${which}, ${offset} instead of ${promised}`);
-        }
+        this.#compare(topic, event);
       }
       if (page.next !== null && page.next <= (after ?? -1)) {
-        find('page without end', `${topic}, next ${page.next} after ${after}`);
-        break;
+        this.#find('page without end', `${topic}, next ${page.next} after ${after}`);
+        return;
       }
       after = page.next;
     } while (after !== null);
   }
 
-  for (const [index, times] of seen.entries()) {
-    if (times > 0) continue;
-    const { topic, event_id: eventId } = plan.eventAt(index);
-    find('missing', `${topic}/${eventId}`);
+  /** Call it once all topics are read. */
+  judge(): Check {
+    const { source, uniqueCount } = this.#plan;
+    for (const [index, times] of this.#seen.entries()) {
+      if (times > 0) continue;
+      const { topic, event_id: eventId } = this.#plan.eventAt(index);
+      this.#find('missing', `${topic}/${eventId}`);
+    }
+    return verdict(
+      'stored',
+      Array.from(this.#findings, ([what, { count, first }]) => `${count} ${what} (first: ${first})`),
+      `each of ${uniqueCount} unique events is stored once, as it was sent, in order`,
+      this.#strangers === 0
+        ? []
+        : [`${this.#strangers} more events of ${source} are stored: this run id ran before with other flags`],
+    );
   }
-  return verdict(
-    'stored',
-    Array.from(findings, ([what, { count, first }]) => `${count} ${what} (first: ${first})`),
-    `each of ${plan.uniqueCount} unique events is stored once, as it was sent, in order`,
-    strangers === 0
-      ? []
-      : [`${strangers} more events of ${plan.source} are stored: this run id ran before with other flags`],
-  );
+
+  #compare(topic: string, event: StoredEvent): void {
+    const which = `${topic}/${event.event_id}`;
+    const index = this.#indexes.get(event.event_id);
+    const sent = index === undefined ? undefined : this.#plan.eventAt(index);
+    if (index === undefined || sent?.topic !== topic) {
+      this.#strangers++;
+      return;
+    }
+    const { offset, received_at: _, ...fields } = event;
+    if (this.#seen[index] === 1) this.#find('stored twice', which);
+    this.#seen[index] = 1;
+    if (!isDeepStrictEqual(fields, sent)) this.#find('changed', `${which}, ${changedFields(fields, sent)}`);
+    const promised = this.#tally.offsets[index]!;
+    if (!Number.isNaN(promised) && promised !== offset) {
+      this.#find('not at the offset of its verdict', `${which}, ${offset} instead of ${promised}`);
+    }
+  }
+
+  #find(what: string, which: string): void {
+    const finding = this.#findings.get(what);
+    if (finding === undefined) this.#findings.set(what, { count: 1, first: which });
+    else finding.count++;
+  }
 }
 
 function changedFields(stored: object, sent: object): string {

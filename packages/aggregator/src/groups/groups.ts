@@ -173,9 +173,9 @@ export class Groups {
     const outcome = await work(known);
     if (outcome !== null) return outcome;
     this.#known.forget(known);
-    const anew = await this.#known.lookUp(name);
-    const isSame = anew !== undefined && anew.topics.join('\0') === known.topics.join('\0');
-    const again = isSame ? await work(anew) : null;
+    const current = await this.#known.lookUp(name);
+    const isSame = current !== undefined && current.topics.join('\0') === known.topics.join('\0');
+    const again = isSame ? await work(current) : null;
     if (again === null) throw new GroupGone('there is no such group');
     return again;
   }

@@ -203,9 +203,9 @@ interface BeyondEnd {
 }
 
 export interface TakeRequest {
-  /** At most this many events, for each who asks. */
+  /** At most this many events, for each demand. */
   readonly demands: readonly number[];
-  /** At most this many bytes of events for each, except that a single event may be larger. */
+  /** At most this many bytes of events per demand, except that a single event may be larger. */
   readonly bytesMax: number;
   /** What the caller has read ahead. If it begins at the group's position, the store need not look for fresh events. */
   readonly readAhead: FreshEvents | null;

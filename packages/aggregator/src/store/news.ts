@@ -7,7 +7,7 @@
 export interface News {
   readonly after: number;
   readonly lastOffset: number;
-  /** The events, if the store has them at hand; null if they must be read from the store. */
+  /** The events, if they are in memory; null if they must be read from the store. */
   readonly events: CommittedEvents | null;
 }
 
