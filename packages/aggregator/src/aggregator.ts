@@ -46,6 +46,9 @@ const BACKLOG = 4096;
 /** How long requests may continue after a close begins, before their connections are cut, milliseconds. */
 const CLOSE_GRACE_MS = 5_000;
 
+/** How often, during the close, connections are sought that wait for a next request, milliseconds. */
+const IDLE_LOOK_MS = 100;
+
 /** Options for tests. */
 export interface AggregatorOptions {
   readonly timeouts?: Timeouts;
@@ -85,11 +88,14 @@ export async function startAggregator(
   const close = async (): Promise<void> => {
     // A reader of a long answer may be slow; pending publishes are committed well before this.
     const cut = setTimeout(() => api.server.closeAllConnections(), CLOSE_GRACE_MS);
+    // Connections whose last answer comes during the close would stay open for another request.
+    const idle = setInterval(() => api.server.closeIdleConnections(), IDLE_LOOK_MS);
     followers.close();
     const pullsAnswered = groups.close();
     await api.close();
     await pullsAnswered;
     clearTimeout(cut);
+    clearInterval(idle);
     await consumer.close();
     commits.close();
     await store.close();

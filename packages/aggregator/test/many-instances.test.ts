@@ -71,6 +71,8 @@ test('an event published on any instance is stored once, and followers of all se
     // A cursor from another instance is valid here, whether or not its news has arrived.
     const [last] = (await server.publish(eventWith({ event_id: `last of ${server.url}` }))).results!;
     const next = await StreamReader.open(`${all[0]!.url}/events/stream?after=${last!.offset}`);
+    await server.publish(eventWith({ event_id: `behind it, of ${server.url}` }));
+    await next.until(1);
     await next.cut();
   }
   for (const reader of readers) await reader.cut();

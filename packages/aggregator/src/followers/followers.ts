@@ -210,8 +210,10 @@ export class Followers {
     // A hole: everybody reads its events, and those heard before it, from the store.
     window.skip(lastOffset);
     for (const channel of this.#channels.all()) {
-      for (const follower of channel.live) this.#own(follower);
+      // Cleared first: a follower that is ahead of the news is live again at once.
+      const live = [...channel.live];
       channel.live.clear();
+      for (const follower of live) this.#own(follower);
     }
   }
 

@@ -24,6 +24,9 @@ const PULL_BYTES_MAX = 1024 * 1024;
 /** How long events that were read ahead are kept for the next pull, milliseconds. */
 const KEPT_MS = 1000;
 
+/** How long past its time a pull may search the log, milliseconds: commits may come faster than they are searched. */
+const SEARCH_MS_MAX = 250;
+
 /**
  * How long a due time that a step reported is trusted while pulls wait, milliseconds: news of what other processes
  * did may be lost.
@@ -70,9 +73,9 @@ export class Dispatcher {
     this.#ahead = new ReadAhead(parts.store, parts.commits, state.definition.topics, state.position);
   }
 
-  /** Nothing above the position and up to here belongs to the group. */
-  get lookedTo(): number {
-    return this.#ahead.lookedTo;
+  /** Above this position of the store's and up to here nothing belongs to the group, as far as was searched. */
+  lookedTo(position: number): number {
+    return this.#ahead.lookedTo(position);
   }
 
   /**
@@ -113,8 +116,9 @@ export class Dispatcher {
   /** The group continues from another place. */
   sought(position: number): void {
     this.#ahead.restart(position);
-    this.#nextDueMs = performance.now() + this.#believedMs;
+    this.#nextDueMs = 0;
     this.#isFull = false;
+    this.#roomCame = true;
     this.#wake();
   }
 
@@ -146,10 +150,10 @@ export class Dispatcher {
         if (this.#ahead.isEmpty) await this.#ahead.reading;
         const isFresh = !this.#ahead.isEmpty;
         if (this.#nextDueMs <= performance.now() || (isFresh && !this.#isFull)) await this.#take();
-        else if (isFresh || !this.#ahead.isBehind) {
-          // Everything was tried: there is nothing to lease.
-          this.#pulls.dropLate();
-          break;
+        else {
+          const isSearched = isFresh || !this.#ahead.isBehind;
+          this.#pulls.dropLate(isSearched ? 0 : SEARCH_MS_MAX);
+          if (isSearched) break;
         }
       }
     } catch (error) {
@@ -195,6 +199,8 @@ export class Dispatcher {
       return;
     }
     const { hands, position } = taken;
+    // A seek that was reported meanwhile may have come after this step, which makes the position an old one: the next take
+    // finds that out, since `sought` asks for one at once.
     this.#ahead.movedTo(position);
 
     const served = new Set(pulls.filter((_, i) => hands[i]!.offsets.length > 0));

@@ -32,17 +32,11 @@ export interface DeadEvent extends DeadLetter {
   readonly json: Uint8Array;
 }
 
-/** What is known of a group before anything else is looked up. */
-export type GroupSketch = Pick<KnownGroup, 'topics'> & {
-  /** Whether its events are pushed, not pulled. */
-  readonly isPushed: boolean;
-};
-
 /**
- * What can be done with groups, by name. In: requests from the api. Out: answers, once what they say is durable. A
+ * What can be done with groups. In: requests from the api, each about a group that it found by name and may use. Out: answers, once what they say is durable. A
  * group's progress is in the store alone; known-groups.ts knows who is waiting for its events.
  *
- * Every method rejects with GroupGone if no group has the name, and with the StoreError of its step.
+ * Every method rejects with GroupGone if the group is gone, and with the StoreError of its step.
  */
 export class Groups {
   readonly #store: EventStore;
@@ -63,9 +57,8 @@ export class Groups {
   }
 
   /** The group with this name, if there is one. */
-  async find(name: string): Promise<GroupSketch | undefined> {
-    const group = await this.#known.lookUp(name);
-    return group && { topics: group.topics, isPushed: group.pusher !== null };
+  find(name: string): Promise<KnownGroup | undefined> {
+    return this.#known.lookUp(name);
   }
 
   /** Creates the group if there is none, or changes its push target and secrets. */
@@ -75,22 +68,22 @@ export class Groups {
     return created;
   }
 
-  async view(name: string): Promise<GroupView> {
-    return this.#viewOf(await this.#on(name, ({ id }) => this.#steps.do('state', id)));
+  async view(group: KnownGroup): Promise<GroupView> {
+    return this.viewOf(await this.#on(group, ({ id }) => this.#steps.do('state', id)));
   }
 
   /** The groups that `isMeant` accepts. */
   async list(isMeant: (definition: Definition) => boolean): Promise<GroupView[]> {
     const views: GroupView[] = [];
     for (const state of await this.#steps.do('list')) {
-      if (isMeant(state.definition)) views.push(await this.#viewOf(state));
+      if (isMeant(state.definition)) views.push(await this.viewOf(state));
     }
     return views;
   }
 
   /** Deletes the group and refuses those waiting for its events. Resolves when none of its events is being sent. */
-  async remove(name: string): Promise<void> {
-    await this.#on(name, async ({ id, pusher }) => {
+  async remove(group: KnownGroup): Promise<void> {
+    await this.#on(group, async ({ id, pusher }) => {
       const isRemoved = await this.#steps.do('remove', id);
       if (isRemoved) await pusher?.close();
       return isRemoved || null;
@@ -98,44 +91,44 @@ export class Groups {
   }
 
   /** See Dispatcher.pull. */
-  pull(name: string, eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
-    return this.#on(name, ({ dispatcher }) => dispatcher.pull(eventsMax, waitMs, signal));
+  pull(group: KnownGroup, eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
+    return this.#on(group, ({ dispatcher }) => dispatcher.pull(eventsMax, waitMs, signal));
   }
 
   /** One state for each lease, in order. */
-  acknowledge(name: string, leaseIds: readonly string[]): Promise<LeaseStates> {
-    return this.#on(name, ({ id, secret }) => this.#steps.do('acknowledge', id, leasesOf(secret, leaseIds)));
+  acknowledge(group: KnownGroup, leaseIds: readonly string[]): Promise<LeaseStates> {
+    return this.#on(group, ({ id, secret }) => this.#steps.do('acknowledge', id, leasesOf(secret, leaseIds)));
   }
 
-  giveBack(name: string, leaseIds: readonly string[], delayMs: number): Promise<LeaseStates> {
-    return this.#on(name, ({ id, secret }) =>
+  giveBack(group: KnownGroup, leaseIds: readonly string[], delayMs: number): Promise<LeaseStates> {
+    return this.#on(group, ({ id, secret }) =>
       this.#steps.do('giveBack', id, leasesOf(secret, leaseIds), delayMs),
     );
   }
 
   /** Without `leaseMs` the group's own lease time applies. */
-  extend(name: string, leaseIds: readonly string[], leaseMs: number | null): Promise<LeaseStates> {
-    return this.#on(name, ({ id, secret, leaseMs: usualMs }) =>
+  extend(group: KnownGroup, leaseIds: readonly string[], leaseMs: number | null): Promise<LeaseStates> {
+    return this.#on(group, ({ id, secret, leaseMs: usualMs }) =>
       this.#steps.do('extend', id, leasesOf(secret, leaseIds), leaseMs ?? usualMs),
     );
   }
 
-  seek(name: string, to: Start): Promise<Sought> {
-    return this.#on(name, ({ id }) => this.#steps.do('seek', id, to));
+  seek(group: KnownGroup, to: Start): Promise<Sought> {
+    return this.#on(group, ({ id }) => this.#steps.do('seek', id, to));
   }
 
   /** Resumes its webhook at once. */
-  async resume(name: string): Promise<void> {
-    await this.#on(name, ({ id }) => this.#steps.do('resume', id));
+  async resume(group: KnownGroup): Promise<void> {
+    await this.#on(group, ({ id }) => this.#steps.do('resume', id));
   }
 
   /** Some dead events above the offset, and the offset above which there are more, or null. */
   async dead(
-    name: string,
+    group: KnownGroup,
     after: number,
     eventsMax: number,
   ): Promise<{ events: DeadEvent[]; next: number | null }> {
-    const letters = await this.#on(name, ({ id }) => this.#steps.do('dead', id, after, eventsMax + 1));
+    const letters = await this.#on(group, ({ id }) => this.#steps.do('dead', id, after, eventsMax + 1));
     let bytes = 0;
     const cut = letters.findIndex((letter, i) => {
       bytes += letter.bytes;
@@ -148,11 +141,14 @@ export class Groups {
   }
 
   /** Returns dead events for redelivery, lowest offsets first. Says how many, and how many are left. */
-  async replay(name: string, offsets: readonly number[] | null): Promise<{ replayed: number; dead: number }> {
-    const replayed = await this.#on(name, ({ id }) =>
+  async replay(
+    group: KnownGroup,
+    offsets: readonly number[] | null,
+  ): Promise<{ replayed: number; dead: number }> {
+    const replayed = await this.#on(group, ({ id }) =>
       this.#steps.do('replay', id, offsets, REPLAY_EVENTS_MAX),
     );
-    const { dead } = await this.#on(name, ({ id }) => this.#steps.do('state', id));
+    const { dead } = await this.#on(group, ({ id }) => this.#steps.do('state', id));
     return { replayed, dead };
   }
 
@@ -164,26 +160,25 @@ export class Groups {
 
   /**
    * Applies `work` to the group; null from it means that the group is gone. Another process may have deleted and
-   * recreated a known group, so the name is looked up once more. That is not done if the new group has other topics,
-   * to which the caller may have no right.
+   * recreated it, so its name is looked up once more. That is not done if the new group has other topics, to which the
+   * caller may have no right.
    */
-  async #on<T>(name: string, work: (group: KnownGroup) => Promise<T | null>): Promise<T> {
-    const known = await this.#known.lookUp(name);
-    if (known === undefined) throw new GroupGone('there is no such group');
-    const outcome = await work(known);
+  async #on<T>(group: KnownGroup, work: (group: KnownGroup) => Promise<T | null>): Promise<T> {
+    const outcome = await work(group);
     if (outcome !== null) return outcome;
-    this.#known.forget(known);
-    const current = await this.#known.lookUp(name);
-    const isSame = current !== undefined && current.topics.join('\0') === known.topics.join('\0');
+    this.#known.forget(group);
+    const current = await this.#known.lookUp(group.name);
+    const isSame = current !== undefined && current.topics.join('\0') === group.topics.join('\0');
     const again = isSame ? await work(current) : null;
     if (again === null) throw new GroupGone('there is no such group');
     return again;
   }
 
-  async #viewOf(state: GroupState): Promise<GroupView> {
+  /** What the API shows of this state. */
+  async viewOf(state: GroupState): Promise<GroupView> {
     const { leased, returned, position, definition } = state;
     // The store does not know what was searched in vain since the last step.
-    const lookedTo = Math.max(position, this.#known.withId(state.id)?.dispatcher.lookedTo ?? 0);
+    const lookedTo = this.#known.withId(state.id)?.dispatcher.lookedTo(position) ?? position;
     const { count } = await this.#store.snapshot({
       topicPatterns: [definition.topics],
       order: 'asc',

@@ -52,7 +52,7 @@ export class KnownGroups {
   readonly #sender: WebhookSender;
   readonly #byName = new Map<string, KnownGroup>();
   readonly #byId = new Map<number, KnownGroup>();
-  /** Pushers of deleted groups that still have a request under way. */
+  /** What closes by itself: pushers of deleted groups, and dispatchers looked up during the close. */
   readonly #ending = new Set<Promise<void>>();
   readonly #stopListening: readonly (() => void)[];
   #isClosed = false;
@@ -98,10 +98,12 @@ export class KnownGroups {
     const dispatcher = new Dispatcher(parts, state, isPushed ? PUSHED_AT_ONCE : OUTSTANDING_MAX);
     const sending = { dispatcher, steps: this.#steps, timing: push.timing, sender: this.#sender, log };
     const { name, topics, leaseMs } = definition;
-    const pusher = isPushed ? new Pusher(sending, state) : null;
+    const pusher = isPushed && !this.#isClosed ? new Pusher(sending, state) : null;
     const group = { id, name, secret, topics, leaseMs, dispatcher, pusher };
     this.#byName.set(name, group);
     this.#byId.set(id, group);
+    // Looked up during the close: nobody else closes it.
+    if (this.#isClosed) this.#end(dispatcher.close());
     return group;
   }
 
@@ -111,8 +113,7 @@ export class KnownGroups {
     this.#byId.delete(id);
     dispatcher.gone();
     if (pusher === null) return;
-    const ended = pusher.close().finally(() => this.#ending.delete(ended));
-    this.#ending.add(ended);
+    this.#end(pusher.close());
   }
 
   /** Stops sending, and answers waiting pulls with nothing. Resolves when nothing is under way. */
@@ -125,6 +126,11 @@ export class KnownGroups {
     this.#sender.close();
     await Promise.all(groups.map(({ dispatcher }) => dispatcher.close()));
     for (const stop of this.#stopListening) stop();
+  }
+
+  #end(closing: Promise<void>): void {
+    const ended = closing.finally(() => this.#ending.delete(ended));
+    this.#ending.add(ended);
   }
 
   #heard(news: GroupNews): void {

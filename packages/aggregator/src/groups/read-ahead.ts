@@ -55,8 +55,9 @@ export class ReadAhead {
     return this.#scannedTo < this.#commits.lastOffset;
   }
 
-  /** Nothing above the position and up to here belongs to the group. */
-  get lookedTo(): number {
+  /** Nothing above this position and up to here belongs to the group; the position itself if another one is known here. */
+  lookedTo(position: number): number {
+    if (position !== this.#position) return position;
     return this.#events[0] === undefined ? this.#scannedTo : this.#events[0].offset - 1;
   }
 

@@ -57,10 +57,10 @@ export class WaitingPulls {
     this.#answer(({ hasLeft }) => hasLeft);
   }
 
-  /** Answers the pulls whose time is up with nothing. */
-  dropLate(): void {
+  /** Answers the pulls whose time has been up for this long with nothing. */
+  dropLate(lateMs: number): void {
     const nowMs = performance.now();
-    this.#answer(({ deadlineMs }) => deadlineMs <= nowMs);
+    this.#answer(({ deadlineMs }) => deadlineMs + lateMs <= nowMs);
   }
 
   /** Answers all pulls with nothing. */

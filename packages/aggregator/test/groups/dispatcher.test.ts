@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { GroupGone } from '../../src/groups/dispatcher.ts';
 import type { Delivered } from '../../src/groups/waiting-pulls.ts';
@@ -224,4 +225,45 @@ test('a dispatcher that is closed or whose group is gone answers all waiting and
   await deleted.publish(1);
   await deleted.steps.do('remove', deleted.dispatcher.id);
   await assert.rejects(deleted.pull(1, WAIT_MS), GroupGone, 'also where nobody told it');
+});
+
+test('a seek that comes with a take is not undone by what the take tells [GRP-14]', async () => {
+  const desk = await Desk.open();
+  await desk.publish(3);
+  const { groups } = desk.store;
+  const apply = groups.apply.bind(groups);
+  const { id } = desk.dispatcher;
+  let hasSought = false;
+  // Both are steps of one transaction, the seek behind the take.
+  groups.apply = async (steps) => {
+    if (hasSought || steps[0]?.[0] !== 'take') return apply(steps);
+    hasSought = true;
+    const outcomes = await apply([...steps, ['seek', id, 'earliest'] as const]);
+    return outcomes.slice(0, -1) as never;
+  };
+  assert.deepEqual(offsetsOf(await desk.pull(5, SOON_MS)), [1, 2, 3]);
+  assert.deepEqual(offsetsOf(await desk.pull(5, SOON_MS)), [1, 2, 3]);
+  assert.equal(desk.dispatcher.lookedTo(99), 99, 'of another place nothing is known');
+  await desk.dispatcher.close();
+});
+
+test('a pull is answered when its time is up, though commits come faster than they are searched [GRP-4]', async () => {
+  const desk = await Desk.open({ definition: { topics: ['rare'] } });
+  await desk.publish(1, 'other');
+  const read = desk.store.read.bind(desk.store);
+  let isBusy = true;
+  desk.store.read = async (query) => {
+    if (isBusy) await desk.publish(1, 'other');
+    await sleep(5);
+    return read(query);
+  };
+  const startMs = performance.now();
+  const stop = setTimeout(() => (isBusy = false), SOON_MS);
+  assert.deepEqual(await desk.pull(1), []);
+  clearTimeout(stop);
+  assert.ok(performance.now() - startMs < SOON_MS, 'only when nothing was committed any more');
+  isBusy = false;
+  await desk.publish(1, 'rare');
+  assert.equal((await desk.pull(1, SOON_MS)).length, 1);
+  await desk.dispatcher.close();
 });

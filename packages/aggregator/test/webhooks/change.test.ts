@@ -159,9 +159,10 @@ test('a failure that comes while the change is being stored is the old target’
   await new Promise((resolve) => setTimeout(resolve, 50));
   stored.resolve();
   assert.equal((await put).kind, 'changed');
-  await until(() => 'the event', async () => (await groups.view('hook')).acknowledged === 1); // prettier-ignore
+  const hook = (await groups.find('hook'))!;
+  await until(() => 'the event', async () => (await groups.view(hook)).acknowledged === 1); // prettier-ignore
   assert.deepEqual(next.offsets, [1]);
-  assert.equal((await groups.view('hook')).push!.isPaused, false);
+  assert.equal((await groups.view(hook)).push!.isPaused, false);
 });
 
 test('of concurrent changes one takes effect as a whole, and messages are sent by it [HOOK-10]', async (t) => {

@@ -29,7 +29,7 @@ function registerSeek(api: Api, groups: Groups): void {
     async (request) => {
       const { offset, time } = request.body;
       const to = offset === undefined ? timeOf('time', time!) : placeOf('offset', offset);
-      const sought = await groups.seek(request.params.name, to);
+      const sought = await groups.seek(request.group, to);
       if (sought.kind === 'beyond_end') {
         throw beyondEnd(offset === undefined ? 'time' : 'offset', sought.lastOffset);
       }
@@ -53,9 +53,8 @@ function registerResume(api: Api, groups: Groups): void {
       },
     },
     async (request) => {
-      const { name } = request.params;
-      await groups.resume(name);
-      return viewJson(await groups.view(name));
+      await groups.resume(request.group);
+      return viewJson(await groups.view(request.group));
     },
   );
 }

@@ -37,7 +37,7 @@ function registerDead(api: Api, groups: Groups): void {
     },
     async (request, reply) => {
       const { after = 0, limit = DEAD_EVENTS } = request.query;
-      const { events, next } = await groups.dead(request.params.name, after, limit);
+      const { events, next } = await groups.dead(request.group, after, limit);
       const answer = joinedEvents(
         events,
         ({ deliveries, deadMs, reason }) =>
@@ -63,6 +63,6 @@ function registerReplay(api: Api, groups: Groups): void {
         response: { 200: replayAnswer, ...REFUSALS },
       },
     },
-    async (request) => groups.replay(request.params.name, request.body.offsets ?? null),
+    async (request) => groups.replay(request.group, request.body.offsets ?? null),
   );
 }

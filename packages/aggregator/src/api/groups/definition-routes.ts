@@ -47,7 +47,7 @@ function registerPut(api: Api, groups: Groups, webhookAllowPrivate: boolean): vo
         case 'same':
         case 'changed':
           reply.code(created.kind === 'created' ? 201 : 200);
-          return viewJson(await groups.view(definition.name));
+          return viewJson(await groups.viewOf(created.state));
         case 'differs':
           throw differs(definition.name, created.field);
         case 'full':
@@ -93,7 +93,7 @@ function registerGet(api: Api, groups: Groups): void {
         response: { 200: groupAnswer, ...problems(404, 422, 503) },
       },
     },
-    async (request) => viewJson(await groups.view(request.params.name)),
+    async (request) => viewJson(await groups.view(request.group)),
   );
 }
 
@@ -110,7 +110,7 @@ function registerDelete(api: Api, groups: Groups): void {
       },
     },
     async (request, reply) => {
-      await groups.remove(request.params.name);
+      await groups.remove(request.group);
       return reply.code(204).send(null);
     },
   );

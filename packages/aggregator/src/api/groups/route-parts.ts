@@ -1,4 +1,15 @@
+import type { KnownGroup } from '../../groups/known-groups.ts';
 import { problems } from '../schemas.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /**
+     * The group that the address names, once the key was found to have a right to it. Whatever the request does, it does to
+     * this group: by then its name may belong to another one.
+     */
+    group: KnownGroup;
+  }
+}
 
 /** Shared by the routes of groups. */
 

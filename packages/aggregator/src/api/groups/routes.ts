@@ -27,6 +27,8 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
   const { groups, budget, body, webhookAllowPrivate } = parts;
   takeJsonBodies(api, budget, body);
 
+  api.decorateRequest('group');
+
   // A group with topics outside a key's own does not exist for that key.
   api.addHook<{ Params: { name?: string } }>('preHandler', async (request) => {
     const { name } = request.params;
@@ -36,12 +38,14 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
       throw new GroupGone('there is no such group');
     }
     const resource = request.routeOptions.url?.split('/').at(-1) ?? '';
-    if (group.isPushed && PULLED.has(resource)) {
+    const isPushed = group.pusher !== null;
+    if (isPushed && PULLED.has(resource)) {
       throw new ProblemError('subscription_pushes', `the events of ${name} are sent to its webhook`);
     }
-    if (!group.isPushed && resource === 'resume') {
+    if (!isPushed && resource === 'resume') {
       throw new ProblemError('subscription_pulls', `${name} sends nothing: its workers pull`);
     }
+    request.group = group;
   });
 
   definitionRoutes(api, groups, webhookAllowPrivate);

@@ -49,9 +49,11 @@ function registerPull(api: Api, groups: Groups): void {
     },
     async (request, reply) => {
       const left = new AbortController();
-      reply.raw.once('close', () => left.abort());
+      // It may have left while the group was looked up, and then no event says so any more.
+      if (reply.raw.destroyed) left.abort();
+      else reply.raw.once('close', () => left.abort());
       const { max, wait_ms: waitMs } = request.body;
-      const events = await groups.pull(request.params.name, max, waitMs, left.signal);
+      const events = await groups.pull(request.group, max, waitMs, left.signal);
       return reply.type(JSON_TYPE).send(joinedEvents(events, deliveryMembers, ''));
     },
   );
@@ -75,7 +77,7 @@ function registerAcknowledge(api: Api, groups: Groups): void {
     },
     async (request) => {
       const ids = leaseIdsOf(request.body.lease_ids);
-      return doneJson(await groups.acknowledge(request.params.name, ids), [DONE, SETTLED]);
+      return doneJson(await groups.acknowledge(request.group, ids), [DONE, SETTLED]);
     },
   );
 }
@@ -96,7 +98,7 @@ function registerGiveBack(api: Api, groups: Groups): void {
     },
     async (request) => {
       const { lease_ids: leaseIds, delay_ms: delayMs } = request.body;
-      return doneJson(await groups.giveBack(request.params.name, leaseIdsOf(leaseIds), delayMs), [DONE]);
+      return doneJson(await groups.giveBack(request.group, leaseIdsOf(leaseIds), delayMs), [DONE]);
     },
   );
 }
@@ -116,7 +118,7 @@ function registerExtend(api: Api, groups: Groups): void {
     },
     async (request) => {
       const { lease_ids: leaseIds, lease_ms: leaseMs = null } = request.body;
-      return doneJson(await groups.extend(request.params.name, leaseIdsOf(leaseIds), leaseMs), [DONE]);
+      return doneJson(await groups.extend(request.group, leaseIdsOf(leaseIds), leaseMs), [DONE]);
     },
   );
 }

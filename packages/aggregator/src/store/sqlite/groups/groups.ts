@@ -80,6 +80,7 @@ export class SqliteGroups implements GroupSteps {
   }
 
   remove(_nowMs: number, id: number): boolean {
+    this.#push.forget(id);
     this.#rows.run('DELETE FROM hand WHERE group_id = ?', id);
     this.#rows.run('DELETE FROM dead_letter WHERE group_id = ?', id);
     return this.#rows.run('DELETE FROM event_group WHERE group_id = ?', id).changes === 1;

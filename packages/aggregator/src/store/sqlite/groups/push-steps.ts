@@ -40,6 +40,11 @@ export class PushSteps {
     return { isHeld: othersForMs === 0, othersForMs, push, state: pushStateOf(row) };
   }
 
+  /** The group is gone. */
+  forget(id: number): void {
+    this.#claims.delete(id);
+  }
+
   release(_nowMs: number, id: number, sender: string): null {
     // The sender's name is kept: it may have left an event under way.
     if (this.#claims.get(id)?.sender === sender) this.#claims.set(id, { sender, untilMs: 0 });
