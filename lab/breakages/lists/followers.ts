@@ -40,7 +40,7 @@ export const followers: Area = {
     {
       file: 'followers.ts',
       breaks: 'After a hole in the news nobody is served any more.',
-      find: 'for (const follower of channel.live) this.#own(follower);',
+      find: 'for (const follower of live) this.#own(follower);',
       replace: '',
       tests: FOLLOWERS,
     },

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
 import { type Aggregator, startAggregator } from './aggregator.ts';
 import { KeyFileError } from './access/key-file.ts';
 import { type Config, ConfigError, readConfig, readEnvFile } from './config.ts';
@@ -9,6 +9,7 @@ import {
   onStopSignal,
   stopWithNpm,
 } from '@chronicleweaver/terminal/stop-signals';
+import { createLog } from './log.ts';
 import { StoreError } from './store/event-store.ts';
 
 /**
@@ -22,7 +23,7 @@ const START_GRACE_MS = 500;
 
 async function main(): Promise<void> {
   const config = configOrExit();
-  const log = pino({ level: config.logLevel });
+  const log = createLog(config.logLevel);
   // Before the start: somebody may stop the service the moment the log says that it is running.
   const signalled = new Promise<StopSignal>((resolve) => onStopSignal(resolve));
   stopWithNpm(() => log.info('npm, which started this, has ended'));

@@ -1,4 +1,13 @@
-import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, realpathSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  realpathSync,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { StoreError } from '../../event-store.ts';
 import { messageOf, openErrorOf } from './errors.ts';
@@ -80,11 +89,19 @@ export function longNameFault(place: string): string | undefined {
 
 /** SQLite syncs the folder of the file, so that a power loss leaves the file there. A new folder is for us to sync. */
 function makeFolder(folder: string): void {
-  const first = mkdirSync(folder, { recursive: true });
-  // Windows syncs no folders.
-  if (first === undefined || process.platform === 'win32') return;
-  const top = dirname(resolve(first));
-  for (let made = resolve(folder); made !== top; made = dirname(made)) sync(dirname(made));
+  const missing: string[] = [];
+  for (let place = resolve(folder); !existsSync(place); place = dirname(place)) missing.unshift(place);
+  // One by one: under /proc Node's own recursive mkdir never returns.
+  for (const place of missing) {
+    try {
+      mkdirSync(place);
+    } catch (error) {
+      // Another process was as quick.
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    // Windows syncs no folders.
+    if (process.platform !== 'win32') sync(dirname(place));
+  }
 }
 
 function sync(folder: string): void {
