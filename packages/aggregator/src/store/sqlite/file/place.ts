@@ -90,7 +90,7 @@ export function longNameFault(place: string): string | undefined {
 /** SQLite syncs the folder of the file, so that a power loss leaves the file there. A new folder is for us to sync. */
 function makeFolder(folder: string): void {
   const missing: string[] = [];
-  for (let place = resolve(folder); !existsSync(place); place = dirname(place)) missing.unshift(place);
+  for (let place = folder; !existsSync(place); place = dirname(place)) missing.unshift(place);
   // One by one: under /proc Node's own recursive mkdir never returns.
   for (const place of missing) {
     try {
@@ -102,6 +102,8 @@ function makeFolder(folder: string): void {
     // Windows syncs no folders.
     if (process.platform !== 'win32') sync(dirname(place));
   }
+  // Throws if what is there is no folder.
+  mkdirSync(folder, { recursive: true });
 }
 
 function sync(folder: string): void {
