@@ -19,7 +19,7 @@ export const blocks: Area = {
       find: `writer.put(receivedMs - ms);
       ms = receivedMs;`,
       replace: 'writer.put(receivedMs - ms);',
-      tests: STORES,
+      tests: ['store/sqlite/older-formats.test.ts'],
     },
     {
       file: 'block-encoder.ts',

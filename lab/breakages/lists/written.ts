@@ -60,7 +60,7 @@ export const written: Area = {
       breaks: 'A byte order mark makes a line of the command something else than JSON.',
       find: 'return isMarked ? text.slice(BYTE_ORDER_MARK.length) : text;',
       replace: 'return isMarked ? text : text;',
-      tests: ['cli/test/commands.test.ts'],
+      tests: ['cli/test/publish.test.ts'],
     },
     {
       file: 'aggregator/src/access/key-file.ts',

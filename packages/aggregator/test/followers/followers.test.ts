@@ -210,3 +210,18 @@ test('followers are accepted up to the limit; a close ends all of them and accep
   assert.throws(() => setting.follow({}, 0), refusal('closed'));
   assert.deepEqual(setting.logged, []);
 });
+
+test('a follower whose cursor is ahead of the news gets nothing below it, and what is above it once [STR-1, STR-4]', async (t) => {
+  withMockedTimers(t);
+  const setting = new Following();
+  const other = setting.follow(A, 0, 1e6);
+  // Another process told its client of offset 5 before this one heard of any of it.
+  const ahead = setting.follow(A, 5, 1e6);
+  for (let i = 0; i < 2; i++) {
+    await setting.commit('a', 'a', 'a');
+    await settle();
+  }
+  assert.deepEqual(blocksIn(ahead.taken).offsets, [6]);
+  assert.deepEqual(blocksIn(other.taken).offsets, [1, 2, 3, 4, 5, 6]);
+  setting.followers.close();
+});
