@@ -6,7 +6,6 @@ const BLOCK_STORE = [
   'store/sqlite/upkeep/verify.test.ts',
 ];
 const BLOCK_LOG = ['store/sqlite/blocks/block-log.test.ts'];
-const STORES = ['store/event-store.test.ts', 'store/event-store-pages.test.ts', ...BLOCK_STORE];
 
 /** The log. */
 export const blocks: Area = {
