@@ -64,13 +64,19 @@ export function readWholeTrace(file: string): SystemCall[] {
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest);
     if (resumed !== null) {
       const call = unfinished.get(pid);
-      if (call !== undefined) calls.push({ ...call, text: call.text + resumed[1]!, end: at });
+      if (call !== undefined) calls.push(endedAt(at, { ...call, text: call.text + resumed[1]! }));
       unfinished.delete(pid);
       continue;
     }
     const whole = /^(\w+)\(/.exec(rest);
-    if (whole !== null) calls.push({ name: whole[1]!, text: rest, begin: at, end: at });
+    if (whole !== null) calls.push(endedAt(at, { name: whole[1]!, text: rest, begin: at }));
   }
   for (const call of unfinished.values()) calls.push({ ...call, end: Infinity });
   return calls.toSorted((a, b) => a.begin - b.begin);
+}
+
+/** A call that strace wrote the end of. A process that was killed amid it has no result: strace writes `= ?`. */
+function endedAt(at: number, call: Omit<SystemCall, 'end'>): SystemCall {
+  const hasReturned = !/= \?\s*$/.test(call.text);
+  return { ...call, end: hasReturned ? at : Infinity };
 }

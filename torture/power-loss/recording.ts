@@ -102,9 +102,10 @@ function answerIn(text: string): Deed | null {
 
 /**
  * What a call did that never returned, or null for nothing. A kill may interrupt a write between two pages of memory, so
- * the file tells how much of it was done.
+ * the file tells how much of it was done. An answer may have reached its client, so it counts as given.
  */
 function doneOf(deed: Deed): Deed | null {
+  if (deed.kind === 'answer') return deed;
   if (deed.kind !== 'write') return null;
   const now = readFileSync(deed.path).subarray(deed.at, deed.at + deed.bytes.length);
   const differs = deed.bytes.findIndex((byte, i) => byte !== now[i]);

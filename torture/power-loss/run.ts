@@ -68,46 +68,8 @@ export async function runPowerLoss(
   advanced: (report: PowerLossReport) => void = () => {},
   changes: readonly Change[] = [],
 ): Promise<PowerLossReport> {
-  let report = await runOnce(options, advanced, changes);
-  for (let retry = 1; report.isIncomplete && retry <= RETRIES_MAX; retry++) {
-    rmSync(report.failure!.folder, { recursive: true, force: true });
-    report = await runOnce({ ...options, seed: options.seed + retry }, advanced, changes);
-  }
-  return report;
-}
-
-/**
- * How often a recording that does not lead to the files is made anew. Such a recording says nothing about the service: a kill
- * now and then ends the process between what a call did and what strace wrote of it.
- */
-const RETRIES_MAX = 3;
-
-class IncompleteRecording extends Error {}
-
-async function runOnce(
-  options: PowerLossOptions,
-  advanced: (report: PowerLossReport) => void,
-  changes: readonly Change[],
-): Promise<PowerLossReport & { isIncomplete: boolean }> {
-  const report = { ...emptyReport(options.seed), isIncomplete: false };
-  using temp = tempFolder(options.folder, 'chronicleweaver-power-loss-');
-  const folder = temp.path;
-  try {
-    const source = changedSource(join(folder, 'source'), [shapeChange(SHAPE.index), ...changes]);
-    await loseOften(options, report, folder, source, () => advanced(report));
-    report.outcome = 'kept';
-  } catch (error) {
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    report.failure = { message, folder };
-    report.isIncomplete = error instanceof IncompleteRecording;
-    temp.keep();
-  }
-  return report;
-}
-
-function emptyReport(seed: number): PowerLossReport {
-  return {
-    seed,
+  const report: PowerLossReport = {
+    seed: options.seed,
     processes: 0,
     writes: 0,
     syncs: 0,
@@ -118,6 +80,18 @@ function emptyReport(seed: number): PowerLossReport {
     outcome: 'broken',
     failure: null,
   };
+  using temp = tempFolder(options.folder, 'chronicleweaver-power-loss-');
+  const folder = temp.path;
+  try {
+    const source = changedSource(join(folder, 'source'), [shapeChange(SHAPE.index), ...changes]);
+    await loseOften(options, report, folder, source, () => advanced(report));
+    report.outcome = 'kept';
+  } catch (error) {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    report.failure = { message, folder };
+    temp.keep();
+  }
+  return report;
 }
 
 async function loseOften(
@@ -233,14 +207,11 @@ function expectRecorded(
   promised: ReadonlyMap<number, number>,
 ): void {
   for (const [path, bytes] of files) {
-    if (!readFileSync(path).equals(bytes)) {
-      throw new IncompleteRecording(`the recording does not lead to ${path} as it is`);
-    }
+    if (!readFileSync(path).equals(bytes)) throw new Error(`the recording does not lead to ${path} as it is`);
   }
   for (let k = 0; k < account.count; k++) {
-    if (account.isAcknowledged(k) && promised.get(k) !== account.offsetOf(k)) {
-      throw new IncompleteRecording(`the answer about event ${k} was not recorded`);
-    }
+    if (account.isAcknowledged(k) && promised.get(k) !== account.offsetOf(k))
+      throw new Error(`the answer about event ${k} was not recorded`);
   }
 }
 
