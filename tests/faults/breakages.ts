@@ -80,7 +80,7 @@ function answersBeforeCommit(divisor: number): readonly Change[] {
     {
       file,
       find: 'this.#commit.run();',
-      replace: `if (this.#ledger.received % ${divisor} === 0) this.#commit.run();`,
+      replace: `if (this.#books.ledger.received % ${divisor} === 0) this.#commit.run();`,
     },
   ];
 }

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import type { Event } from '@chronicleweaver/protocol';
-import { ACCEPTED, CONFLICT, DUPLICATE, type TopicFilter } from '../../src/store/event-store.ts';
+import {
+  ACCEPTED,
+  CONFLICT,
+  DUPLICATE,
+  type TopicFilter,
+  type TopicSummary,
+} from '../../src/store/event-store.ts';
 import { type FileShape, type OpenFile, openFile } from '../../src/store/sqlite/open-file.ts';
 import { Reader } from '../../src/store/sqlite/read.ts';
 import { batchOf, eventWith } from './events.ts';
@@ -21,6 +27,8 @@ export class Model {
   readonly #random: (below: number) => number;
   readonly #topics: number;
   #made = 0;
+  #received = 0;
+  #conflicts = 0;
 
   constructor(seed: number, topics: number) {
     this.#topics = topics;
@@ -52,6 +60,8 @@ export class Model {
 
   append(file: OpenFile, events: Event[]): void {
     const { verdicts, offsets } = file.appender.append(batchOf(...events));
+    this.#received += events.length;
+    this.#conflicts += verdicts.filter((verdict) => verdict === CONFLICT).length;
     for (const [i, event] of events.entries()) {
       const key = JSON.stringify([event.topic, event.event_id]);
       const first = this.#offsets.get(key);
@@ -66,6 +76,32 @@ export class Model {
         assert.equal(offsets[i], first);
       }
     }
+  }
+
+  /** Whether a reader of the file is told the books and the counts of every topic. */
+  assertBooks({ db }: OpenFile): void {
+    const reader = new Reader(db);
+    const accepted = this.log.length;
+    assert.deepEqual(
+      { ...reader.stats(), topics: [] },
+      {
+        received: this.#received,
+        accepted,
+        duplicates: this.#received - accepted,
+        conflicts: this.#conflicts,
+        lastOffset: accepted,
+        topics: [],
+      },
+    );
+    const counts = new Map<string, TopicSummary>();
+    for (const [i, { topic }] of this.log.entries()) {
+      counts.set(topic, { topic, events: (counts.get(topic)?.events ?? 0) + 1, lastOffset: i + 1 });
+    }
+    const names = [...counts.keys()].toSorted();
+    assert.deepEqual(
+      reader.topics({}),
+      names.map((name) => counts.get(name)),
+    );
   }
 
   get random(): (below: number) => number {

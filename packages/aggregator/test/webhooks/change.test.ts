@@ -200,6 +200,7 @@ test('a webhook in a file of the previous version continues with its secret and 
   const db = new DatabaseSync(server.databasePath);
   db.exec(`
     BEGIN;
+    DROP VIEW books;
     ALTER TABLE event_group RENAME COLUMN push_secrets TO push_secret;
     UPDATE event_group SET push_secret = push_secret ->> 0;
     PRAGMA user_version = 8;

@@ -2,12 +2,11 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event-batch.ts';
 import { releasedYoung } from '../../released-memory.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
+import { Books } from './books.ts';
 import type { BlockLog } from './blocks/block-log.ts';
 import { freeBytes, noSpaceLeft, writeErrorOf } from './file/errors.ts';
-import { type Ledger, readLedger } from './file/ledger.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
-import { TopicRows } from './topic-rows.ts';
 
 /** The verdict and offset of each event of a group, in order, and when the accepted ones were committed. */
 export interface GroupResult {
@@ -21,8 +20,8 @@ const LACKING_BYTES_MIN = 1024 * 1024;
 
 /**
  * The only writer. In: the events of many publishes as one flat group. Out: a verdict and an offset for each, after
- * the commit. One transaction holds the block of accepted events, the books, the topics' counts, and the small share
- * of background work that the group owes.
+ * the commit. One transaction holds the block of accepted events, the books (books.ts), and the small share of background
+ * work that the group owes.
  *
  * States: *working* until a transaction fails in a way that casts doubt on the file or the disk, then *failed* for
  * good. A full disk is not such a failure: file and memory are as before, and the next transaction may succeed.
@@ -33,13 +32,11 @@ export class Appender {
   readonly #index: KeyIndex;
   readonly #log: BlockLog;
   readonly #now: () => number;
-  readonly #topics: TopicRows;
-  #ledger: Ledger;
+  readonly #books: Books;
   #failure: StoreError | null = null;
   /** Bytes that must be free before the disk counts as having space again; 0 if space never ran out. */
   #lackingBytes = 0;
   readonly #stopped: (why: StoreError) => void;
-  readonly #updateLedger: StatementSync;
   readonly #begin: StatementSync;
   readonly #commit: StatementSync;
 
@@ -61,17 +58,14 @@ export class Appender {
     this.#log = log;
     this.#now = now;
     this.#stopped = stopped;
-    this.#topics = new TopicRows(db);
-    this.#updateLedger = db.prepare(`
-      UPDATE ledger SET received = ?, accepted = ?, duplicates = ?, conflicts = ?, last_offset = ?, last_ms = ?`);
+    this.#books = new Books(db);
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
-    this.#ledger = readLedger(db);
   }
 
   /** The offset of the newest committed event. */
   get lastOffset(): number {
-    return this.#ledger.lastOffset;
+    return this.#books.ledger.lastOffset;
   }
 
   append(group: EventBatch): GroupResult {
@@ -93,11 +87,7 @@ export class Appender {
    */
   probe(): void {
     if (this.#lackingBytes > 0 && freeBytes(this.#db.location()!) < this.#lackingBytes) throw noSpaceLeft();
-    this.transaction((ledger) => {
-      // SQLite writes no page for an unchanged row, and without a write this would prove nothing.
-      ledger.lastMs = Math.max(this.#now(), ledger.lastMs + 1);
-      this.#writeLedger(ledger);
-    });
+    this.transaction(() => this.#books.touch(this.#now()));
     this.#lackingBytes = 0;
   }
 
@@ -116,24 +106,40 @@ export class Appender {
     }
   }
 
+  /** Whether the rows of the books tell everything (books.ts). */
+  get isSettled(): boolean {
+    return this.#books.isSettled;
+  }
+
+  /** Brings the rows of the books up to date. */
+  settle(): void {
+    if (this.isSettled) return;
+    // Only in a transaction is it known after a start or a failure.
+    this.transaction(() => {
+      if (!this.isSettled) this.#books.settle();
+    });
+  }
+
   /** Runs the work in one transaction. If it throws, file and memory are as before, and a StoreError says why. */
-  transaction<T>(work: (ledger: Ledger) => T): T {
+  transaction<T>(work: () => T): T {
     if (this.#failure !== null) throw this.#failure;
-    const ledgerBefore = { ...this.#ledger };
     try {
       // This comes first: a rollback undoes what came after it.
       this.#index.begin();
       this.#begin.run();
-      const result = work(this.#ledger);
+      this.#books.begin();
+      const result = work();
+      // The blocks that are gone may have been the only ones to tell the books.
+      if (this.#log.isExchanged && !this.#books.isSettled) this.#books.settle();
       this.#commit.run();
       this.#index.committed();
       this.#log.committed();
+      this.#books.committed();
       return result;
     } catch (cause) {
       this.#index.rolledBack();
       this.#log.rolledBack();
-      this.#topics.forget();
-      this.#ledger = ledgerBefore;
+      this.#books.rolledBack();
       const error = writeErrorOf(cause);
       const isAsBefore = this.#rolledBack();
       if (error.code === 'failed' || !isAsBefore) this.#fail(error);
@@ -150,16 +156,14 @@ export class Appender {
     const { count, spans, bytes } = group;
     const hasher = this.#hasher;
     const index = this.#index;
-    const ledger = this.#ledger;
+    const books = this.#books;
     // A single piece of memory, which moves to the other thread as a whole.
     const offsets = new Float64Array(new ArrayBuffer(count * (Float64Array.BYTES_PER_ELEMENT + 1)), 0, count);
     const verdicts = new Uint8Array(offsets.buffer, offsets.byteLength);
     const topicIds = new Int32Array(count);
     const starts = new Int32Array(count);
     const lengths = new Int32Array(count);
-    const firstOffset = ledger.lastOffset + 1;
-    // Only here: a topic dropped while its group is being counted would lose that count.
-    this.#topics.forgetMany();
+    const firstOffset = books.ledger.lastOffset + 1;
     let accepted = 0;
     let conflicts = 0;
     for (let i = 0; i < count; i++) {
@@ -179,14 +183,15 @@ export class Appender {
       offsets[i] = offset;
 
       const at = i * SPANS_PER_EVENT;
-      const topic = this.#topics.named(bytes, spans[at + TOPIC]!, spans[at + TOPIC + 1]!);
-      this.#topics.count(topic, offset);
+      const topic = books.topicNamed(bytes, spans[at + TOPIC]!, spans[at + TOPIC + 1]!);
+      books.count(topic, offset);
       topicIds[accepted] = topic.id;
       starts[accepted] = spans[at + TEXT]!;
       lengths[accepted] = spans[at + TEXT + 1]! - spans[at + TEXT]!;
       accepted += 1;
     }
-    this.#keepBooks(count, accepted, conflicts);
+    books.keep(count, accepted, conflicts, this.#now());
+    let isToldByBlock = false;
     if (accepted > 0) {
       const events = {
         topicIds: topicIds.subarray(0, accepted),
@@ -195,28 +200,13 @@ export class Appender {
         texts: bytes,
         commits: [],
       };
-      this.#log.append(firstOffset, events, ledger.lastMs);
-      this.#topics.writeCounts();
+      isToldByBlock = this.#log.append(firstOffset, events, books.ledger);
     }
-    this.#writeLedger(ledger);
+    if (isToldByBlock) books.leaveUntold(accepted);
+    else books.settle();
     index.step(accepted);
     this.#log.step();
-    return { receivedMs: ledger.lastMs, verdicts, offsets };
-  }
-
-  #keepBooks(received: number, accepted: number, conflicts: number): void {
-    const ledger = this.#ledger;
-    // Commit times never go back, whatever the clock does: readers seek by them.
-    ledger.lastMs = Math.max(this.#now(), ledger.lastMs);
-    ledger.received += received;
-    ledger.accepted += accepted;
-    ledger.duplicates += received - accepted;
-    ledger.conflicts += conflicts;
-    ledger.lastOffset += accepted;
-  }
-
-  #writeLedger({ received, accepted, duplicates, conflicts, lastOffset, lastMs }: Ledger): void {
-    this.#updateLedger.run(received, accepted, duplicates, conflicts, lastOffset, lastMs);
+    return { receivedMs: books.ledger.lastMs, verdicts, offsets };
   }
 
   #rolledBack(): boolean {

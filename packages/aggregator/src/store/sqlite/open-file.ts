@@ -1,11 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { Epoch, StoreError } from '../event-store.ts';
+import { type Epoch, StoreError } from '../event-store.ts';
 import { Appender } from './append.ts';
 import { eventsOf } from './blocks/block-events.ts';
 import { Block, type BlockRow } from './blocks/block-format.ts';
 import { BlockLog, LOG_SHAPE, type LogShape } from './blocks/block-log.ts';
 import { openForWriting } from './file/database.ts';
-import { openErrorOf } from './file/errors.ts';
+import { damaged, openErrorOf } from './file/errors.ts';
 import { beginEpoch, epochsOf } from './file/epochs.ts';
 import type { FileLock } from './file/lock.ts';
 import { KeyHasher } from './keys/key-hash.ts';
@@ -75,10 +75,21 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     migratePlain(db, { appender, hasher, index, log }, progress);
     if (begun !== undefined && beginEpoch(db)) begun(epochsOf(db).at(-1)!);
     isOpen = true;
-    return { db, lock, appender, hasher, index, log, close };
+    return { db, lock, appender, hasher, index, log, close: () => closeSettled(appender, close) };
   } catch (error) {
     close();
     throw openErrorOf(path, error);
+  }
+}
+
+/** The blocks tell whatever the rows lack, so a disk without room for the rows does not keep the file from being closed. */
+function closeSettled(appender: Appender, close: () => void): void {
+  try {
+    appender.settle();
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+  } finally {
+    close();
   }
 }
 
@@ -91,6 +102,7 @@ function reviveKeys(
   revived: (lastOffset: number) => void,
 ): void {
   const { sealedTo } = index;
+  let next: number | null = null;
   const rows = db.prepare(`
     SELECT first_offset, directory, body FROM block
     WHERE first_offset >= ifnull((SELECT first_offset FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1), 0)
@@ -99,6 +111,12 @@ function reviveKeys(
     BlockRow & { first_offset: number }
   >) {
     const block = new Block(row.first_offset, row);
+    if (next !== null && block.firstOffset !== next) {
+      throw damaged(
+        `the log has a block at offset ${block.firstOffset}, and the one before ends at ${next - 1}`,
+      );
+    }
+    next = block.lastOffset + 1;
     const first = Math.max(0, sealedTo + 1 - block.firstOffset);
     addKeys(eventsOf(block, first), block.firstOffset + first, hasher, index);
     if (index.mustSeal) appender.transaction(() => index.step(block.count + index.hotKeysMax));

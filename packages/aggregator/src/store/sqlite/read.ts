@@ -19,6 +19,7 @@ import { BlockReader, type RangeQuery } from './block-reader.ts';
 import type { Block } from './blocks/block-format.ts';
 import { readLedger } from './file/ledger.ts';
 import { TopicIds } from './topic-ids.ts';
+import { UntoldEvents } from './untold-events.ts';
 
 /** Bytes of a page: large enough for a cheap hand-over, small enough that a slow reader ties up little memory. */
 const PAGE_BYTES_MAX = 256 * 1024;
@@ -45,11 +46,13 @@ export class Reader {
   readonly #writer = new StoredEventWriter();
   readonly #topicIds: TopicIds;
   readonly #blocks: BlockReader;
+  readonly #untold: UntoldEvents;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#topicIds = new TopicIds(db);
     this.#blocks = new BlockReader(db);
+    this.#untold = new UntoldEvents(db);
   }
 
   /** The end of the log and the number of events on the filter's topics, from one state of the file. */
@@ -61,7 +64,9 @@ export class Reader {
       const { count } = this.#prepared(
         'SELECT ifnull(sum(events), 0) AS count FROM topic WHERE topic_id IN (SELECT value FROM json_each(?))',
       ).get(JSON.stringify([...topicIds]))!;
-      return { lastOffset, count: Number(count) };
+      let untold = 0;
+      for (const [id, { events }] of this.#untold.counts()) if (topicIds.has(id)) untold += events;
+      return { lastOffset, count: Number(count) + untold };
     });
   }
 
@@ -141,14 +146,22 @@ export class Reader {
   }
 
   topics(filter: TopicFilter): TopicSummary[] {
-    const isMeant = compileTopicFilter(filter);
-    const rows = this.#prepared('SELECT name, events, last_offset FROM topic ORDER BY name').all();
-    const meant = rows.filter((row) => isMeant(String(row['name'])));
-    return meant.map((row) => ({
-      topic: String(row['name']),
-      events: Number(row['events']),
-      lastOffset: Number(row['last_offset']),
-    }));
+    return this.#transaction(() => {
+      const isMeant = compileTopicFilter(filter);
+      const rows = this.#prepared(
+        'SELECT topic_id, name, events, last_offset FROM topic ORDER BY name',
+      ).all();
+      const meant = rows.filter((row) => isMeant(String(row['name'])));
+      const untold = this.#untold.counts();
+      return meant.map((row) => {
+        const more = untold.get(Number(row['topic_id']));
+        return {
+          topic: String(row['name']),
+          events: Number(row['events']) + (more?.events ?? 0),
+          lastOffset: more?.lastOffset ?? Number(row['last_offset']),
+        };
+      });
+    });
   }
 
   stats(): Omit<StoreStats, 'storedBytes'> {

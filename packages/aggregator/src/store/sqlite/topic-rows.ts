@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { damaged } from './file/errors.ts';
 
-/** A topic, with its counts as of the open transaction. */
+/** A topic, with its counts as of the open transaction; `isTouched` where its row in the file lacks some. */
 export interface TopicRow {
   readonly id: number;
   readonly nameBytes: Uint8Array;
@@ -17,20 +18,21 @@ const TOPICS_KEPT_MAX = 50_000;
 
 /**
  * The topics that the writer counts, with their rows in memory. In: the bytes of an event's topic. Out: its row, to be
- * counted and written in the same transaction. After a rollback the rows in memory are wrong and must be forgotten.
+ * counted now and written now or later (books.ts). After a rollback the rows in memory are wrong and must be forgotten.
  */
 export class TopicRows {
   readonly #topics = new Map<string, TopicRow>();
   /** Some of them, each in the slot that its name hashes to: finding one here takes no string. */
   readonly #recentTopics = Array.from<TopicRow | undefined>({ length: RECENT_TOPICS });
-  /** Counted and not yet written. */
   #touched: TopicRow[] = [];
   readonly #find: StatementSync;
+  readonly #findById: StatementSync;
   readonly #insert: StatementSync;
   readonly #update: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#find = db.prepare('SELECT topic_id, events, last_offset FROM topic WHERE name = ?');
+    this.#findById = db.prepare('SELECT name FROM topic WHERE topic_id = ?');
     this.#insert = db.prepare('INSERT INTO topic (name, events, last_offset) VALUES (?, 0, 0)');
     this.#update = db.prepare('UPDATE topic SET events = ?, last_offset = ? WHERE topic_id = ?');
   }
@@ -44,6 +46,24 @@ export class TopicRows {
     const topic = this.#withName(Buffer.from(nameBytes).toString(), nameBytes);
     this.#recentTopics[place] = topic;
     return topic;
+  }
+
+  /** The topic with this id, which the file must have. */
+  withId(id: number): TopicRow {
+    const row = this.#findById.get(id);
+    if (row === undefined) throw damaged(`there is no topic with the id ${id}, but events are on it`);
+    const name = String(row['name']);
+    return this.#withName(name, Buffer.from(name));
+  }
+
+  /** Topics that were counted and are not yet written. */
+  get touched(): number {
+    return this.#touched.length;
+  }
+
+  /** Whether their rows take so much memory that they should be forgotten. */
+  get areMany(): boolean {
+    return this.#topics.size >= TOPICS_KEPT_MAX;
   }
 
   #withName(name: string, nameBytes: Uint8Array): TopicRow {
@@ -80,11 +100,7 @@ export class TopicRows {
     this.#touched = [];
   }
 
-  /** Forgets all rows if they are too many. Not to be called between counting and writing. */
-  forgetMany(): void {
-    if (this.#topics.size >= TOPICS_KEPT_MAX) this.forget();
-  }
-
+  /** What was counted and not written is lost. */
   forget(): void {
     this.#topics.clear();
     this.#touched = [];

@@ -35,7 +35,12 @@ test('a store that cannot commit is 503 with Retry-After, for publishes and for 
   await server.publish(eventWith());
   const other = new DatabaseSync(server.databasePath);
   t.after(() => other.close());
-  other.exec("CREATE TRIGGER broken BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'broken'); END");
+  for (const [name, write] of [
+    ['ledger_broken', 'UPDATE ON ledger'],
+    ['block_broken', 'INSERT ON fresh_block'],
+  ]) {
+    other.exec(`CREATE TRIGGER ${name} BEFORE ${write} BEGIN SELECT RAISE(ABORT, 'broken'); END`);
+  }
   for (const response of [
     await server.post({ events: manyEvents(5) }),
     await fetch(`${server.url}/ready`),
@@ -49,7 +54,7 @@ test('a store that cannot commit is 503 with Retry-After, for publishes and for 
   assert.deepEqual([(await server.stats()).received, (await server.events()).count], [1, 1]);
 
   await server.restart();
-  other.exec('DROP TRIGGER broken');
+  other.exec('DROP TRIGGER ledger_broken; DROP TRIGGER block_broken');
   assert.deepEqual(await server.get('/ready'), { message: 'ready' });
   assert.deepEqual([(await server.stats()).received, (await server.events()).count], [1, 1]);
   assert.equal((await server.publish(...manyEvents(5))).accepted, 4);

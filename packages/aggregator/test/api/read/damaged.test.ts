@@ -7,6 +7,7 @@ import type { Event } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 import { StreamReader } from '../../support/stream-reader.ts';
+import { until } from '../../support/until.ts';
 
 /** Does something to the file behind the service's back, as a disk does. */
 function damage(server: TestServer, sql: string): void {
@@ -37,6 +38,13 @@ async function publishBlocks(server: TestServer, count: number): Promise<void> {
       ),
     );
   }
+  // For a moment the newest blocks alone tell the topics' counts; this is about blocks that only hold events.
+  using db = new DatabaseSync(server.databasePath, { readOnly: true });
+  const lag = db.prepare('SELECT books.last_offset - ledger.last_offset AS events FROM books, ledger');
+  await until(
+    () => 'the rows of the books are up to date',
+    () => lag.get()!['events'] === 0,
+  );
 }
 
 for (const [what, firstOffset, part] of [

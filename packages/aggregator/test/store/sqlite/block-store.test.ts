@@ -36,6 +36,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
         const followers = [new Follower(path), new Follower(path, { topic: 't0' })];
         while (model.log.length < 600) {
           model.append(file, model.batch(1 + model.random(batchMax)));
+          if (model.random(3) === 0) model.assertBooks(file);
           for (const follower of followers)
             if (model.random(3) === 0) follower.readPage(1 + model.random(60));
           const fate = model.random(12);
@@ -47,6 +48,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
             file.close();
             path = next;
             file = openSmall(path);
+            model.assertBooks(file);
             for (const follower of followers) follower.goOnIn(path);
           } else if (fate === 1) {
             file.appender.transaction(() => file.log.mergeSome(1 + model.random(10_000)));
@@ -90,6 +92,7 @@ test('a transaction that fails leaves file and memory as before, whatever it had
       { code: 'blocked' },
     );
     model.append(file, lost);
+    model.assertBooks(file);
     if (model.random(4) === 0) mergeOnce(file);
   }
   // Memory still knows everything that is in the file.

@@ -228,6 +228,17 @@ test('a file whose log and books end at different offsets is refused, whichever 
   }
 });
 
+test('a file whose log lacks a block in its newest part is refused: its keys are not known [P-2, P-4]', (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const file = openFile(path);
+  for (const id of ['a', 'b', 'c']) file.appender.append(batchOf(eventWith({ event_id: id })));
+  file.close();
+  const db = new DatabaseSync(path);
+  db.exec('DELETE FROM fresh_block WHERE first_offset = 2');
+  db.close();
+  assert.throws(() => openFile(path), unusable(/a block at offset 3, and the one before ends at 1/));
+});
+
 test('a copy that a backup put in the place of a longer file is taken', async (t) => {
   const folder = tempFolder(t);
   const empty = join(folder, 'empty.db');

@@ -73,11 +73,12 @@ test('a file in which fresh and merged blocks share a table is opened, and nothi
     ALTER TABLE subscription DROP COLUMN is_paused;
     ALTER TABLE subscription DROP COLUMN failing_since_ms;
     ALTER TABLE subscription DROP COLUMN last_failure;
+    DROP VIEW books;
     DROP VIEW block;
     ALTER TABLE merged_block RENAME TO block;
     ALTER TABLE log ADD COLUMN merged_to INTEGER NOT NULL DEFAULT 0;
     UPDATE log SET merged_to = (SELECT max(first_offset + events) - 1 FROM block);
-    INSERT INTO block SELECT * FROM fresh_block;
+    INSERT INTO block SELECT first_offset, events, directory, body FROM fresh_block;
     DROP TABLE fresh_block;
     PRAGMA user_version = 3;
     COMMIT`);

@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { Ledger } from '../file/ledger.ts';
 import { type MergedRow, encodeFresh, encodeMerged } from './block-encoder.ts';
 import { Block, type BlockEvents, type BlockRow } from './block-format.ts';
 import { BlockMerge, mergeWork } from './block-merge.ts';
@@ -46,7 +47,6 @@ export class BlockLog {
   #freshBytes = 0;
   #added: FreshBlock[] = [];
   #merge: BlockMerge | null = null;
-  /** Whether this transaction has exchanged the rows of `#merge`. */
   #isExchanged = false;
   /** Work that the transaction's events owe, in bytes of text. */
   #debt = 0;
@@ -58,9 +58,9 @@ export class BlockLog {
 
   constructor(db: DatabaseSync, shape: LogShape = LOG_SHAPE) {
     this.#shape = shape;
-    this.#insertFresh = db.prepare(
-      'INSERT INTO fresh_block (first_offset, events, directory, body) VALUES (?, ?, ?, ?)',
-    );
+    this.#insertFresh = db.prepare(`
+      INSERT INTO fresh_block (first_offset, events, received, conflicts, last_ms, directory, body)
+      VALUES (?, ?, ?, ?, ?, ?, ?)`);
     this.#getFresh = db.prepare('SELECT directory, body FROM fresh_block WHERE first_offset = ?');
     this.#deleteFresh = db.prepare('DELETE FROM fresh_block WHERE first_offset BETWEEN ? AND ?');
     this.#insertMerged = db.prepare(
@@ -79,14 +79,21 @@ export class BlockLog {
     }
   }
 
-  /** Appends the events of one commit, the first with this offset, as one block, or as some where one is too large. */
-  append(firstOffset: number, events: BlockEvents, receivedMs: number): void {
+  /**
+   * Appends the events of one commit, the first with this offset, as one block, or as some where one is too large. Returns
+   * whether it is a single fresh block, whose row tells the ledger as well.
+   */
+  append(firstOffset: number, events: BlockEvents, ledger: Readonly<Ledger>): boolean {
     const { topicIds, starts, lengths, texts } = events;
     const count = topicIds.length;
     const bytes = sumOf(lengths);
     // Of about the same size, so that no small rest is left.
     const { eventsMax, bytesMax } = this.#shape;
     const blocks = Math.ceil(Math.max(count / eventsMax, bytes / bytesMax));
+    const { lastMs: receivedMs } = ledger;
+    if (blocks === 1) {
+      return this.insert(firstOffset, { ...events, commits: [{ events: count, receivedMs }] }, ledger);
+    }
     let taken = 0;
     for (let from = 0, to = 0, block = 1; from < count; from = to, block += 1) {
       do taken += lengths[to++]!;
@@ -99,20 +106,23 @@ export class BlockLog {
         commits: [{ events: to - from, receivedMs }],
       });
     }
+    return false;
   }
 
-  /** Appends one block. */
-  insert(firstOffset: number, events: BlockEvents): void {
+  /** Appends one block. Returns whether it is fresh; then its row tells the ledger, where there is one. */
+  insert(firstOffset: number, events: BlockEvents, ledger?: Readonly<Ledger>): boolean {
     const count = events.topicIds.length;
     const textBytes = sumOf(events.lengths);
     if (textBytes >= this.#shape.mergedAtOnceBytesMin) {
       this.#putMerged(firstOffset, count, encodeMerged(events));
-      return;
+      return false;
     }
     const { directory, body } = encodeFresh(events);
-    this.#insertFresh.run(firstOffset, count, directory, body);
+    const { received = null, conflicts = null, lastMs = null } = ledger ?? {};
+    this.#insertFresh.run(firstOffset, count, received, conflicts, lastMs, directory, body);
     this.#added.push({ firstOffset, events: count, storedBytes: body.length });
     this.#debt += PACE * mergeWork(textBytes);
+    return true;
   }
 
   /** Does the share of merging that the transaction's events owe. To be called once in a transaction, as the last. */
@@ -124,6 +134,11 @@ export class BlockLog {
   /** Whether a merge was begun and is not done. */
   get isMerging(): boolean {
     return this.#merge !== null;
+  }
+
+  /** Whether this transaction has put a merged block in the place of fresh ones. */
+  get isExchanged(): boolean {
+    return this.#isExchanged;
   }
 
   /** Whether a merge goes on, or the fresh blocks fill a merged one. */

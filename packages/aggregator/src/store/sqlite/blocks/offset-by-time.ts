@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { damaged } from '../file/errors.ts';
+import { readLedger } from '../file/ledger.ts';
 import { Block, type BlockRow } from './block-format.ts';
 
 /**
@@ -12,7 +13,7 @@ export function lastOffsetBefore(db: DatabaseSync, timeMs: number): number {
   );
   // All at or below `before` were committed before the time, all above `last` were not.
   let before = 0;
-  let last = Number(db.prepare('SELECT last_offset FROM ledger').get()!['last_offset']);
+  let last = readLedger(db).lastOffset;
   while (before < last) {
     const row = blockAt.get(Math.ceil((before + last) / 2)) as
       (BlockRow & { first_offset: number }) | undefined;

@@ -20,7 +20,7 @@ export function beginEpoch(db: DatabaseSync): boolean {
   if (!isCopy(db)) return false;
   db.exec(`
     BEGIN IMMEDIATE;
-    INSERT INTO epoch (name, after_offset) SELECT lower(hex(randomblob(8))), last_offset FROM ledger;
+    INSERT INTO epoch (name, after_offset) SELECT lower(hex(randomblob(8))), last_offset FROM books;
     UPDATE event_group SET secret = randomblob(length(secret));
     UPDATE log SET is_copy = 0;
     COMMIT;

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { damaged } from './errors.ts';
 
-/** The books: one row, changed in the transaction of the events. `received = accepted + duplicates`. */
+/** The books, told by each commit: in the row of its block or in that of the ledger. `received = accepted + duplicates`. */
 export interface Ledger {
   received: number;
   accepted: number;
@@ -11,8 +11,18 @@ export interface Ledger {
   lastMs: number;
 }
 
+/** The books as of the newest commit. */
 export function readLedger(db: DatabaseSync): Ledger {
-  const row = db.prepare('SELECT * FROM ledger').get()!;
+  return ledgerIn(db.prepare('SELECT * FROM books').get()!);
+}
+
+/** The same of a file of any format, for what only reads. */
+export function readAnyLedger(db: DatabaseSync): Ledger {
+  const isTold = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'books'").get() !== undefined;
+  return isTold ? readLedger(db) : ledgerIn(db.prepare('SELECT * FROM ledger').get()!);
+}
+
+function ledgerIn(row: Record<string, unknown>): Ledger {
   return {
     received: Number(row['received']),
     accepted: Number(row['accepted']),

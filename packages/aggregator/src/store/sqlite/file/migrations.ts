@@ -186,4 +186,38 @@ export const MIGRATIONS: readonly string[] = [
   UPDATE event_group SET push_secret = json_array(push_secret) WHERE push_secret IS NOT NULL;
   ALTER TABLE event_group RENAME COLUMN push_secret TO push_secrets;
   `,
+
+  // 10: a small commit tells the books in its own row. The rows of ledger and topic are of an earlier commit then, the one
+  // of ledger.last_offset: the fresh blocks above it tell the rest (books.ts).
+  `
+  CREATE TABLE told_block (
+    first_offset INTEGER PRIMARY KEY,
+    events       INTEGER NOT NULL,
+    received     INTEGER,  -- as in ledger, after this commit; NULL where the commit wrote the ledger
+    conflicts    INTEGER,
+    last_ms      INTEGER,
+    directory    BLOB    NOT NULL,
+    body         BLOB    NOT NULL
+  ) STRICT;
+  INSERT INTO told_block (first_offset, events, directory, body)
+    SELECT first_offset, events, directory, body FROM fresh_block;
+  DROP VIEW block;
+  DROP TABLE fresh_block;
+  ALTER TABLE told_block RENAME TO fresh_block;
+  CREATE VIEW block AS
+    SELECT first_offset, events, directory, body FROM merged_block UNION ALL
+    SELECT first_offset, events, directory, body FROM fresh_block;
+
+  -- The books as of now. Each commit receives something, so the row with the most is the newest.
+  CREATE VIEW books AS
+    SELECT received, accepted, received - accepted AS duplicates, conflicts, last_offset, last_ms
+    FROM (
+      SELECT received, accepted, conflicts, last_offset, last_ms FROM ledger UNION ALL
+      SELECT * FROM (
+        SELECT received, first_offset + events - 1, conflicts, first_offset + events - 1, last_ms
+        FROM fresh_block ORDER BY first_offset DESC LIMIT 1
+      )
+    )
+    ORDER BY received DESC, last_ms DESC LIMIT 1;
+  `,
 ];

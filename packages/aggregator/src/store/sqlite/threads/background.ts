@@ -14,8 +14,8 @@ const BYTES_WORTH = 512 * 1024;
 const FOLD_EVERY_MS = 10_000;
 
 /**
- * The writer's work while nobody publishes: it merges the tail of the log and then continues with the index, one
- * small transaction at a time, so that an append that arrives meanwhile waits a few milliseconds at most. And,
+ * The writer's work while nobody publishes: it brings the rows of the books up to date, merges the tail of
+ * the log and then continues with the index, one small transaction at a time, so that an append that arrives meanwhile waits a few milliseconds at most. And,
  * whether or not anybody publishes, it checks now and then that the write-ahead log can still be checkpointed to the
  * disk.
  */
@@ -62,12 +62,11 @@ export class Background {
   #work(): void {
     const { appender, index, log } = this.#file;
     this.#rest();
-    if (!log.isMergeable && !index.isBusy) return;
+    if (!log.isMergeable && !index.isBusy && appender.isSettled) return;
     try {
-      appender.transaction(() => {
-        if (log.isMergeable) log.mergeSome(BYTES_WORTH);
-        else index.step(KEYS_WORTH);
-      });
+      if (!appender.isSettled) appender.settle();
+      else if (log.isMergeable) appender.transaction(() => log.mergeSome(BYTES_WORTH));
+      else appender.transaction(() => index.step(KEYS_WORTH));
     } catch (error) {
       // The next append reports the same error to its publisher; until then only the log shows it.
       if (!this.#isTold) this.#tell({ err: String(error) }, 'background work on the store failed', 'error');

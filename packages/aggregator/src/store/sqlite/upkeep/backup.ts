@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { StoreError } from '../../event-store.ts';
 import { openForCopying } from '../file/database.ts';
 import { longNameFault } from '../file/place.ts';
-import { readLedger } from '../file/ledger.ts';
+import { readAnyLedger } from '../file/ledger.ts';
 import { BackupError, copyError } from './backup-error.ts';
 import { BESIDE, nameCopy, placesOf, refuseTarget } from './backup-place.ts';
 import type { Findings } from './verify.ts';
@@ -85,7 +85,7 @@ async function copy(
   try {
     // The first read fixes the state.
     source.exec('BEGIN');
-    const { accepted, lastOffset } = readLedger(source);
+    const { accepted, lastOffset } = readAnyLedger(source);
     const takenMs = Date.now();
     const pageBytes = Number(source.prepare('PRAGMA page_size').get()!['page_size']);
     bytes = pageBytes * Number(source.prepare('PRAGMA page_count').get()!['page_count']);

@@ -4,7 +4,7 @@ import { NOBODY, decode } from '../groups/hands.ts';
 /** What must not be found of groups: each statement gives a line for every fault. */
 const FAULTS = [
   `SELECT 'group "' || name || '": position ' || position || ' is beyond the last offset ' || last_offset
-   FROM event_group, ledger WHERE position > last_offset`,
+   FROM event_group, books WHERE position > last_offset`,
 
   `SELECT 'group "' || name || '": the books say ' || outstanding || ' events are outstanding, there are ' || there
    FROM (SELECT name, outstanding,

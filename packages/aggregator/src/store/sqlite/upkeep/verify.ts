@@ -2,7 +2,9 @@ import type { DatabaseSync } from 'node:sqlite';
 import { EVENT_ID, TOPIC, partText } from '../../../event/event-batch.ts';
 import { eventsOf } from '../blocks/block-events.ts';
 import { Block, type BlockRow } from '../blocks/block-format.ts';
+import { messageOf } from '../file/errors.ts';
 import { epochsOf } from '../file/epochs.ts';
+import { readLedger } from '../file/ledger.ts';
 import { groupProblems } from './verify-groups.ts';
 import { type FileShape, type OpenFile, openFile } from '../open-file.ts';
 
@@ -33,10 +35,11 @@ export function verifyFile(path: string, walked: Walked = () => {}, shape?: File
   try {
     file = openFile(path, { shape });
   } catch (error) {
-    tell(findings, error instanceof Error ? error.message : String(error));
+    tell(findings, messageOf(error));
     return findings;
   }
   try {
+    settle(file, findings);
     for (const row of file.db.prepare('PRAGMA integrity_check').all()) {
       if (row['integrity_check'] !== 'ok') tell(findings, `SQLite: ${String(row['integrity_check'])}`);
     }
@@ -54,12 +57,21 @@ export function verifyFile(path: string, walked: Walked = () => {}, shape?: File
   return findings;
 }
 
+/** Writes the rows of the books, as the service does soon after its start, so that those of the topics tell every event. */
+function settle({ appender }: OpenFile, findings: Findings): void {
+  try {
+    appender.settle();
+  } catch (error) {
+    tell(findings, messageOf(error));
+  }
+}
+
 /** Makes the key index anew from the blocks. A kill in the middle leaves an index that the next start completes. */
 export function rebuildIndex(path: string, walked: Walked = () => {}, shape?: FileShape): void {
   let total = 0;
   const empty = (db: DatabaseSync): void => {
     db.exec('BEGIN IMMEDIATE; DELETE FROM key_run; DELETE FROM key_block; DELETE FROM key_filter; COMMIT');
-    total = Number(db.prepare('SELECT accepted FROM ledger').get()!['accepted']);
+    total = readLedger(db).accepted;
   };
   openFile(path, { shape, before: empty, revived: (lastOffset) => walked(lastOffset, total) }).close();
 }
@@ -81,7 +93,7 @@ function walkLog(
       .all()
       .map((row) => [Number(row['topic_id']), String(row['name'])]),
   );
-  const total = Number(db.prepare('SELECT accepted FROM ledger').get()!['accepted']);
+  const total = readLedger(db).accepted;
   const isListed = db.prepare('SELECT 1 FROM block_topic WHERE topic_id = ? AND first_offset = ?');
   let listed = 0;
   const rows = db
@@ -109,7 +121,7 @@ function walkLog(
       walkBlock(block);
       findings.events += block.count;
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       tell(findings, message.startsWith(where) ? message : `${where}: ${message}`);
     }
     next = row.first_offset + row.events;

@@ -1,0 +1,38 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { Block, type BlockRow } from './blocks/block-format.ts';
+
+export interface TopicCount {
+  events: number;
+  lastOffset: number;
+}
+
+/** The events above the commit that the rows of `ledger` and `topic` are of (books.ts), as of the open transaction. */
+export class UntoldEvents {
+  readonly #select: StatementSync;
+
+  constructor(db: DatabaseSync) {
+    this.#select = db.prepare(`
+      SELECT first_offset, directory, body FROM fresh_block
+      WHERE first_offset > (SELECT last_offset FROM ledger) ORDER BY first_offset`);
+  }
+
+  /** Their blocks, in order: few, and all of them fresh. */
+  blocks(): Block[] {
+    const rows = this.#select.all() as unknown as (BlockRow & { first_offset: number })[];
+    return rows.map((row) => new Block(row.first_offset, row));
+  }
+
+  /** What they add to the rows of `topic`, by topic id. */
+  counts(): Map<number, TopicCount> {
+    const counts = new Map<number, TopicCount>();
+    for (const block of this.blocks()) {
+      for (let i = 0; i < block.count; i++) {
+        const count = counts.get(block.topicId(i)) ?? { events: 0, lastOffset: 0 };
+        count.events += 1;
+        count.lastOffset = block.firstOffset + i;
+        counts.set(block.topicId(i), count);
+      }
+    }
+    return counts;
+  }
+}
