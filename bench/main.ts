@@ -9,6 +9,7 @@ import { drainLines } from './report/drain.ts';
 import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
 import { barLines, headingLines } from './report/heading.ts';
 import { standardBar, standardLines } from './report/standard.ts';
+import { tailsBar, tailsLines } from './report/tails.ts';
 import { stallsBar, stallsLines } from './report/stalls.ts';
 import type {
   BarLine,
@@ -17,11 +18,13 @@ import type {
   GrowthResults,
   StallsResults,
   StandardResults,
+  TailsResults,
 } from './results.ts';
 import { fanOutRun } from './runs/fan-out.ts';
 import { drainRun } from './runs/drain.ts';
 import { growthRun } from './runs/growth.ts';
 import { stallsRun } from './runs/stalls.ts';
+import { tailsRun } from './runs/tails.ts';
 import { standardRun } from './runs/standard.ts';
 
 process.exitCode = await run(benchCommand(bench), 'bench');
@@ -43,7 +46,7 @@ async function measure(options: Options): Promise<void> {
   const machine = describeMachine(cores, folder, eventText);
   print(headingLines(machine));
 
-  let results: StandardResults | GrowthResults | FanOutResults | DrainResults | StallsResults;
+  let results: StandardResults | GrowthResults | FanOutResults | DrainResults | TailsResults | StallsResults;
   let bar: BarLine[];
   if (options.fanOut) {
     const { quick } = options;
@@ -57,6 +60,13 @@ async function measure(options: Options): Promise<void> {
     results = { kind: 'drain', machine, drain };
     bar = [];
     print(drainLines(drain));
+  } else if (options.tails) {
+    const { quick } = options;
+    const tails = await tailsRun(setting, { quick, profileFolder });
+    results = { kind: 'tails', machine, tails };
+    bar = tailsBar(tails);
+    print(tailsLines(tails));
+    print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
   } else if (options.stalls) {
     results = await stallsRun(setting, { quick: options.quick, machine });
     bar = stallsBar(results);

@@ -13,6 +13,8 @@ export interface Options {
   readonly fanOut: boolean;
   /** Workers of a group instead of the standard run. */
   readonly drain: boolean;
+  /** Slow answers, cold and warm, instead of the standard run. */
+  readonly tails: boolean;
   /** How many times short things are measured; the median counts. */
   readonly runs: number;
   /** Where the files are written; this disk is measured. */
@@ -35,6 +37,10 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
     .addOption(option('--keys <number>', ABOUT.keys, wholeNumber(10_000, 1_000_000_000)))
     .option('--fan-out', 'only this part of the standard run: 1000 live followers, 1000 events/s')
     .option('--drain', 'only this part of the standard run: 16 workers of a group drain 200,000 events')
+    .option(
+      '--tails',
+      'only this part of the standard run: answers of a process that has just started, and of a warm one',
+    )
     .option('--stalls', ABOUT.stalls)
     .option('--quick', 'a small version of any run except --keys: under a minute, too short for the bar')
     .addOption(option('--runs <number>', ABOUT.runs, wholeNumber(1, 99)))
@@ -45,25 +51,45 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
     .addOption(option('--profile <folder>', ABOUT.profile, TEXT))
     .addOption(seedOption('other events in another order').default(1))
     .addHelpText('after', MORE)
-    .action(({ keys, fanOut, drain, stalls, quick, runs, fullReferences, dir, pin, json, profile, seed }) => {
-      if ([keys, fanOut, drain, stalls].filter((one) => one !== undefined).length > 1)
-        throw new Stopped(2, '--keys, --fan-out, --drain and --stalls are separate runs: choose one');
-      if (quick === true && keys !== undefined) throw new Stopped(2, '--quick does not go with --keys');
-      return work({
-        growthKeys: keys ?? null,
-        stalls: stalls === true,
-        quick: quick === true,
-        fanOut: fanOut === true,
-        drain: drain === true,
-        runs: runs ?? (quick === true ? 1 : 3),
-        folder: dir,
+    .action(
+      ({
+        keys,
+        fanOut,
+        drain,
+        tails,
+        stalls,
+        quick,
+        runs,
+        fullReferences,
+        dir,
         pin,
-        fullReferences: fullReferences === true,
-        jsonPath: json ?? null,
-        profileFolder: profile === undefined ? null : resolve(profile),
+        json,
+        profile,
         seed,
-      });
-    });
+      }) => {
+        if ([keys, fanOut, drain, tails, stalls].filter((one) => one !== undefined).length > 1)
+          throw new Stopped(
+            2,
+            '--keys, --fan-out, --drain, --tails and --stalls are separate runs: choose one',
+          );
+        if (quick === true && keys !== undefined) throw new Stopped(2, '--quick does not go with --keys');
+        return work({
+          growthKeys: keys ?? null,
+          stalls: stalls === true,
+          quick: quick === true,
+          fanOut: fanOut === true,
+          drain: drain === true,
+          tails: tails === true,
+          runs: runs ?? (quick === true ? 1 : 3),
+          folder: dir,
+          pin,
+          fullReferences: fullReferences === true,
+          jsonPath: json ?? null,
+          profileFolder: profile === undefined ? null : resolve(profile),
+          seed,
+        });
+      },
+    );
 }
 
 const ABOUT = {

@@ -16,6 +16,7 @@ export function scenarioOf(batch: number, runs: readonly Measure[]): Scenario {
     eventsPerS: of((run) => run.eventsPerS),
     p50Ms: of((run) => run.p50Ms),
     p99Ms: of((run) => run.p99Ms),
+    p999Ms: of((run) => run.p999Ms),
     maxMs: of((run) => run.maxMs),
     loadCpuShare: of((run) => run.loadCpuShare),
     serverCpuShare: of((run) => run.serverCpuShare),
@@ -82,6 +83,7 @@ export interface StandardResults {
   readonly reading: Reading;
   readonly fanOut: FanOut;
   readonly drain: Drain;
+  readonly tails: Tails;
   readonly appendOnly: AppendOnly;
   readonly afternoon: System;
   readonly sink: System;
@@ -158,6 +160,23 @@ export interface DrainResults {
   readonly kind: 'drain';
   readonly machine: Machine;
   readonly drain: Drain;
+}
+
+/** One batch size: the first publishes of a process, and those that follow. */
+export interface TailRow {
+  readonly batch: number;
+  readonly cold: Scenario;
+  readonly warm: Scenario;
+}
+
+export interface Tails {
+  readonly rows: readonly TailRow[];
+}
+
+export interface TailsResults {
+  readonly kind: 'tails';
+  readonly machine: Machine;
+  readonly tails: Tails;
 }
 
 /** A number of commits of `batch` events each. */

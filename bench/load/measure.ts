@@ -8,6 +8,7 @@ export interface Measure {
   readonly eventsPerS: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly p999Ms: number;
   readonly maxMs: number;
   /** Processor time per wall time. Near 1 the load was the limit, and the measure says little about the server. */
   readonly loadCpuShare: number;
@@ -32,6 +33,7 @@ export async function measureLoad(
     eventsPerS: events / seconds,
     p50Ms: percentile(latenciesMs, 0.5),
     p99Ms: percentile(latenciesMs, 0.99),
+    p999Ms: percentile(latenciesMs, 0.999),
     maxMs: percentile(latenciesMs, 1),
     loadCpuShare: (loadCpu.user + loadCpu.system) / 1e6 / seconds,
     serverCpuShare: serverCpuS / seconds,

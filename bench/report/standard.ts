@@ -1,6 +1,7 @@
 import type { AppendOnly, BarLine, Scenario, StandardResults, System } from '../results.ts';
 import { median } from '../statistics.ts';
 import { drainLines } from './drain.ts';
+import { tailsBar, tailsLines } from './tails.ts';
 import { fanOutBar, fanOutLines } from './fan-out.ts';
 import { NONE, fine, megabytes, tableLines, whole } from './table.ts';
 
@@ -47,6 +48,8 @@ export function standardLines(results: StandardResults): string[] {
     ...fanOutLines(results.fanOut),
     '',
     ...drainLines(results.drain),
+    '',
+    ...tailsLines(results.tails),
   ];
 }
 
@@ -108,7 +111,8 @@ function ratios(ours: System, theirs: System): string[] {
 function otherLines({ openLoop, reading, diskBytesPerEventStopped }: StandardResults): string[] {
   const { memoryAfter } = reading;
   return [
-    `open loop, ${openLoop.perSecond} single events/s: p50 ${fine(openLoop.p50Ms)} ms, p99 ${fine(openLoop.p99Ms)} ms`,
+    `open loop, ${openLoop.perSecond} single events/s: p50 ${fine(openLoop.p50Ms)} ms, p99 ${fine(openLoop.p99Ms)} ms, ` +
+      `p99.9 ${fine(openLoop.p999Ms)} ms`,
     `disk after a clean stop: ${fine(diskBytesPerEventStopped)} bytes per stored event`,
     `GET /events of ${whole(reading.events)} events: ${whole(reading.eventsPerS)} events/s, ` +
       `${megabytes(reading.bytesPerS)} MB/s; the same blocks in a bare loop: ${whole(reading.bareEventsPerS)} events/s; ` +
@@ -145,10 +149,12 @@ export function standardBar(results: StandardResults): BarLine[] {
     atLeast('batch 100 by (a) append-only', 0.8, rate(server, 100) / appendOnly.eventsPerS),
     atLeast('batch 1000 by (a) append-only', 1, rate(server, 1000) / appendOnly.eventsPerS),
     atLeast('batch 1 by (c) sink', 0.4, rate(server, 1) / rate(sink, 1)),
-    below('p99 at 1000 single events/s, ms', 10, openLoop.p99Ms),
+    below('p99 at 1000 single events/s, ms', 5, openLoop.p99Ms),
+    below('p99.9 at 1000 single events/s, ms', 15, openLoop.p999Ms),
     below('disk per stored event, bytes', 100, disk),
     atLeast('GET /events by a bare loop', 1 / 3, reading.eventsPerS / reading.bareEventsPerS),
     ...fanOutBar(results.fanOut),
+    ...tailsBar(results.tails),
   ];
 }
 

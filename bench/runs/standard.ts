@@ -11,6 +11,7 @@ import { median } from '../statistics.ts';
 import { BARE_UNPACK_SCRIPT, chronicleWeaver } from '../systems.ts';
 import { drainRun } from './drain.ts';
 import { fanOutRun } from './fan-out.ts';
+import { tailsRun } from './tails.ts';
 import { killAndReturn } from './kill-and-return.ts';
 import { AppendOnlyRuns, type Load, type Setting, measureAfternoon, measureSink } from './references.ts';
 
@@ -86,6 +87,7 @@ export async function standardRun(
   const afternoon = await measureAfternoon(setting, sizes.afternoonLoads, fillKeys);
   const fanOut = await fanOutRun(setting, { quick, profileFolder });
   const drain = await drainRun(setting, { quick, profileFolder });
+  const tails = await tailsRun(setting, { quick, profileFolder });
   return {
     kind: 'standard',
     quick,
@@ -93,6 +95,7 @@ export async function standardRun(
     ...ours,
     fanOut,
     drain,
+    tails,
     appendOnly: appendOnly.results(),
     afternoon,
     sink,
