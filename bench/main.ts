@@ -9,10 +9,12 @@ import { drainLines } from './report/drain.ts';
 import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
 import { barLines, headingLines } from './report/heading.ts';
 import { standardBar, standardLines } from './report/standard.ts';
+import { besideBar, besideLines } from './report/beside.ts';
 import { tailsBar, tailsLines } from './report/tails.ts';
 import { stallsBar, stallsLines } from './report/stalls.ts';
 import type {
   BarLine,
+  BesideResults,
   DrainResults,
   FanOutResults,
   GrowthResults,
@@ -24,6 +26,7 @@ import { fanOutRun } from './runs/fan-out.ts';
 import { drainRun } from './runs/drain.ts';
 import { growthRun } from './runs/growth.ts';
 import { stallsRun } from './runs/stalls.ts';
+import { besideRun } from './runs/beside.ts';
 import { tailsRun } from './runs/tails.ts';
 import { standardRun } from './runs/standard.ts';
 
@@ -46,7 +49,14 @@ async function measure(options: Options): Promise<void> {
   const machine = describeMachine(cores, folder, eventText);
   print(headingLines(machine));
 
-  let results: StandardResults | GrowthResults | FanOutResults | DrainResults | TailsResults | StallsResults;
+  let results:
+    | StandardResults
+    | GrowthResults
+    | FanOutResults
+    | DrainResults
+    | TailsResults
+    | StallsResults
+    | BesideResults;
   let bar: BarLine[];
   if (options.fanOut) {
     const { quick } = options;
@@ -66,6 +76,13 @@ async function measure(options: Options): Promise<void> {
     results = { kind: 'tails', machine, tails };
     bar = tailsBar(tails);
     print(tailsLines(tails));
+    print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
+  } else if (options.beside) {
+    const { quick } = options;
+    const beside = await besideRun(setting, { quick });
+    results = { kind: 'beside', machine, beside };
+    bar = besideBar(beside);
+    print(besideLines(beside));
     print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
   } else if (options.stalls) {
     results = await stallsRun(setting, { quick: options.quick, machine });

@@ -15,6 +15,8 @@ export interface Options {
   readonly drain: boolean;
   /** Slow answers, cold and warm, instead of the standard run. */
   readonly tails: boolean;
+  /** Redis beside ours, instead of the standard run. */
+  readonly beside: boolean;
   /** How many times short things are measured; the median counts. */
   readonly runs: number;
   /** Where the files are written; this disk is measured. */
@@ -42,6 +44,7 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
       'only this part of the standard run: answers of a process that has just started, and of a warm one',
     )
     .option('--stalls', ABOUT.stalls)
+    .option('--beside-redis', ABOUT.beside)
     .option('--quick', 'a small version of any run except --keys: under a minute, too short for the bar')
     .addOption(option('--runs <number>', ABOUT.runs, wholeNumber(1, 99)))
     .option('--full-references', ABOUT.fullReferences)
@@ -58,6 +61,7 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
         drain,
         tails,
         stalls,
+        besideRedis,
         quick,
         runs,
         fullReferences,
@@ -67,15 +71,16 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
         profile,
         seed,
       }) => {
-        if ([keys, fanOut, drain, tails, stalls].filter((one) => one !== undefined).length > 1)
+        if ([keys, fanOut, drain, tails, stalls, besideRedis].filter((one) => one !== undefined).length > 1)
           throw new Stopped(
             2,
-            '--keys, --fan-out, --drain, --tails and --stalls are separate runs: choose one',
+            '--keys, --fan-out, --drain, --tails, --stalls and --beside-redis are separate runs: choose one',
           );
         if (quick === true && keys !== undefined) throw new Stopped(2, '--quick does not go with --keys');
         return work({
           growthKeys: keys ?? null,
           stalls: stalls === true,
+          beside: besideRedis === true,
           quick: quick === true,
           fanOut: fanOut === true,
           drain: drain === true,
@@ -95,6 +100,8 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
 const ABOUT = {
   keys: 'the growth run: batches of 1000 until this many keys, with a line for every 500,000',
   stalls: 'how long commits take in the store alone, and how long sealing and merging delay them',
+  beside:
+    'the same load on a Redis that syncs every command, in turn; needs redis-server (in Debian: the package redis-server)',
   runs: 'how many times short things are measured; medians count; by default 3, with --quick 1',
   fullReferences: 'fill reference (b) to as many keys as the server before it is measured',
   profile: 'where the server writes processor profiles (node --cpu-prof)',

@@ -179,6 +179,17 @@ export interface TailsResults {
   readonly tails: Tails;
 }
 
+/** Ours and Redis, measured in turn. */
+export interface Beside {
+  readonly rows: readonly { readonly ours: Scenario; readonly redis: Scenario }[];
+}
+
+export interface BesideResults {
+  readonly kind: 'beside';
+  readonly machine: Machine;
+  readonly beside: Beside;
+}
+
 /** A number of commits of `batch` events each. */
 export interface StallLoad {
   readonly batch: number;

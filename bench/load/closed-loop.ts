@@ -27,27 +27,43 @@ export async function publishAll(
   { wire }: Requests,
   answered: (requests: number) => void = () => {},
 ): Promise<LoadResult> {
-  const latenciesMs = new Float64Array(wire.length);
   const told: Told = { events: 0, accepted: 0, duplicates: 0, conflicts: 0 };
   const connections = await openAll(port, Math.min(PUBLISHERS, wire.length));
-  let next = 0;
-  const publisher = async (connection: Connection): Promise<void> => {
-    while (next < wire.length) {
-      const place = next++;
-      const sentMs = performance.now();
-      const answer = await connection.request(wire[place]!);
-      latenciesMs[place] = performance.now() - sentMs;
-      addTold(told, answer);
-      answered(next);
-    }
-  };
   try {
-    const startMs = performance.now();
-    await Promise.all(connections.map(publisher));
-    return { seconds: (performance.now() - startMs) / 1000, latenciesMs, told };
+    const times = await closedLoop(connections, wire.length, async (connection, place) => {
+      const answer = await connection.request(wire[place]!);
+      // Its time is taken before the answer is read.
+      return () => {
+        addTold(told, answer);
+        answered(place + 1);
+      };
+    });
+    return { ...times, told };
   } finally {
     for (const connection of connections) connection.close();
   }
+}
+
+/** Each connection sends its next request as soon as it has an answer; `send` returns what is to be done with that. */
+export async function closedLoop<C>(
+  connections: readonly C[],
+  requests: number,
+  send: (connection: C, place: number) => Promise<() => void>,
+): Promise<Omit<LoadResult, 'told'>> {
+  const latenciesMs = new Float64Array(requests);
+  let next = 0;
+  const publisher = async (connection: C): Promise<void> => {
+    while (next < requests) {
+      const place = next++;
+      const sentMs = performance.now();
+      const done = await send(connection, place);
+      latenciesMs[place] = performance.now() - sentMs;
+      done();
+    }
+  };
+  const startMs = performance.now();
+  await Promise.all(connections.map(publisher));
+  return { seconds: (performance.now() - startMs) / 1000, latenciesMs };
 }
 
 /** Opens connections; if one fails, none stays open. */

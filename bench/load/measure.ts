@@ -19,7 +19,7 @@ export interface Measure {
 
 /** Runs a load and measures it from both sides. */
 export async function measureLoad(
-  server: ServerProcess,
+  server: Pick<ServerProcess, 'cpuSeconds'>,
   events: number,
   load: () => Promise<LoadResult>,
 ): Promise<{ measure: Measure; told: Told }> {
