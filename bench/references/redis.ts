@@ -1,5 +1,4 @@
 import { createServer, type AddressInfo, connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { Program, until } from '../../lab/program.ts';
 import { cpuSecondsOf } from '../../lab/proc.ts';
 import type { Cores } from '../process/cores.ts';
