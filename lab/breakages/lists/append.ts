@@ -26,8 +26,22 @@ export const append: Area = {
     {
       file: 'consumer/consumer.ts',
       breaks: 'Publishers that never come back are waited for after every second commit.',
-      find: 'this.#gathersToSkip = 2 ** this.#gathersInVain;',
-      replace: 'this.#gathersToSkip = 1;',
+      find: 'this.#waitsToSkip = 2 ** this.#waitsInVain;',
+      replace: 'this.#waitsToSkip = 1;',
+      tests: ['consumer/consumer.test.ts'],
+    },
+    {
+      file: 'consumer/consumer.ts',
+      breaks: 'Publishers that come back in several turns of the loop take turns in two commits.',
+      find: 'const QUIET_TURNS = 8;',
+      replace: 'const QUIET_TURNS = 1;',
+      tests: ['consumer/consumer.test.ts'],
+    },
+    {
+      file: 'consumer/consumer.ts',
+      breaks: 'A publisher that is alone is kept waiting for others.',
+      find: 'while (!this.#isComplete && quietTurns',
+      replace: 'while (quietTurns',
       tests: ['consumer/consumer.test.ts'],
     },
     {

@@ -53,10 +53,17 @@ export const queue: Area = {
     {
       file: 'publish-queue.ts',
       breaks: 'A consumer that waits does not hear of the close, and the service does not stop.',
-      find: 'this.#closed = true;\n    this.#wake?.();',
+      find: 'this.#closed = true;\n    this.#awaited?.resolve();',
       replace: 'this.#closed = true;',
       tests: QUEUE,
       hangs: true,
+    },
+    {
+      file: 'publish-queue.ts',
+      breaks: 'A consumer that waits for several publishers goes on with the first of them.',
+      find: 'this.#awaited !== null && this.#waiting.length >= this.#awaited.count',
+      replace: 'this.#awaited !== null',
+      tests: QUEUE,
     },
     {
       file: 'publish-queue.ts',

@@ -12,13 +12,23 @@ const GROUP_EVENTS_MAX = 16_384;
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * How long to wait for publishers that were just answered: at most this share of a commit's time, and this many
- * milliseconds.
+ * So many turns of the event loop without a new publish mean that no more are on their way to be read. The turns take a
+ * few microseconds each, and nobody else has work then: the writer has not begun.
  */
-const GATHER_SHARE_MAX = 0.5;
+const QUIET_TURNS = 8;
+
+/** How long publishes are gathered while they keep coming, milliseconds. */
 const GATHER_MS_MAX = 2;
+
+/**
+ * How long after an answer its publishers are waited for, if they are not back by then: at most this share of the
+ * commit's time, and this many milliseconds. A timer takes one at least.
+ */
+const RETURN_SHARE_MAX = 0.5;
+const RETURN_MS_MAX = 2;
+const RETURN_MS_MIN = 1;
 /** Each wait in vain doubles the number of commits until the next wait, up to 64. */
-const GATHERS_IN_VAIN_MAX = 6;
+const WAITS_IN_VAIN_MAX = 6;
 
 /** How often failures are logged while all commits fail, milliseconds: the log may be on the disk that is full. */
 const FAILURES_LOGGED_EVERY_MS = 10_000;
@@ -30,10 +40,10 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
  * The only one that appends. In: the queued publishes. Out: each publish's result, after the commit that holds it.
  * The store tells what was committed.
  *
- * Each turn takes everything that arrived while the previous turn was committing, and appends it in one transaction:
- * the more publishers there are at once, the more events share a sync (group commit). Nobody is answered before the
- * commit, because such an answer could promise an event that a crash loses. If a commit fails, all of its publishes
- * are refused, none of their events is stored, and the next turn tries again.
+ * Each round gathers everything that arrived while the previous one was committing, and whatever follows at once, and
+ * appends it in one transaction: the more publishers there are at once, the more events share a sync (group commit).
+ * Nobody is answered before the commit, because such an answer could promise an event that a crash loses. If a commit
+ * fails, all of its publishes are refused, none of their events is stored, and the next round tries again.
  */
 export class Consumer {
   readonly #queue: PublishQueue;
@@ -41,8 +51,12 @@ export class Consumer {
   readonly #log: Logger;
   readonly #finished: Promise<void>;
   #commitsMade = 0;
-  #gathersInVain = 0;
-  #gathersToSkip = 0;
+  /** How many publishers there may be: those that the last commit answered, and those that were waiting then. */
+  #expected = 0;
+  /** Until when it is worth waiting for those that it answered. */
+  #returnUntilMs = 0;
+  #waitsInVain = 0;
+  #waitsToSkip = 0;
   /** Commits that failed since the last success. */
   #failed = 0;
   #failureLoggedMs = 0;
@@ -72,42 +86,55 @@ export class Consumer {
 
   async #run(): Promise<void> {
     for (;;) {
-      const group = await this.#queue.take(GROUP_EVENTS_MAX, GROUP_BYTES_MAX);
+      await this.#queue.arrival(1);
+      await this.#gather();
+      const group = this.#queue.take(GROUP_EVENTS_MAX, GROUP_BYTES_MAX);
       if (group.length === 0) return;
-      const startMs = performance.now();
       await this.#commit(group);
-      await this.#gather(group.length, performance.now() - startMs);
     }
   }
 
   /**
-   * Publishers that send one publish after another return within moments of their answer. Without this wait, those
-   * that arrived during a commit and those that it answered would take turns, in two commits instead of one. If they
-   * do not return, the wait only delays the others and keeps a core busy, so it is tried ever more rarely.
+   * Publishers that send one publish after another return within moments of their answer. If they were not gathered,
+   * those that arrived during a commit and those that it answered would take turns, in two commits instead of one.
    */
-  async #gather(answered: number, commitMs: number): Promise<void> {
-    const waiting = this.#queue.waiting;
-    const expected = waiting + answered;
-    // A single publisher has nobody to share with.
-    if (expected === 1) return;
-    const isTried = this.#gathersToSkip === 0;
-    const waitMs = isTried ? Math.min(commitMs * GATHER_SHARE_MAX, GATHER_MS_MAX) : 0;
-    const untilMs = performance.now() + waitMs;
-    do await new Promise(setImmediate);
-    while (this.#queue.waiting < expected && performance.now() < untilMs);
-
-    if (!isTried) {
-      this.#gathersToSkip -= 1;
-    } else if (this.#queue.waiting - waiting >= answered / 2) {
-      this.#gathersInVain = 0;
-    } else {
-      this.#gathersToSkip = 2 ** this.#gathersInVain;
-      this.#gathersInVain = Math.min(this.#gathersInVain + 1, GATHERS_IN_VAIN_MAX);
+  async #gather(): Promise<void> {
+    await this.#quiet();
+    const leftMs = this.#returnUntilMs - performance.now();
+    if (this.#isComplete || leftMs < RETURN_MS_MIN) return;
+    if (this.#waitsToSkip > 0) {
+      this.#waitsToSkip -= 1;
+      return;
     }
+    const { waiting } = this.#queue;
+    await this.#queue.arrival(this.#expected, leftMs);
+    if (this.#queue.waiting - waiting >= (this.#expected - waiting) / 2) {
+      this.#waitsInVain = 0;
+    } else {
+      // They only delay those that are there, so they are waited for ever more rarely.
+      this.#waitsToSkip = 2 ** this.#waitsInVain;
+      this.#waitsInVain = Math.min(this.#waitsInVain + 1, WAITS_IN_VAIN_MAX);
+    }
+  }
+
+  /** Lets publishes that have arrived be read, until all are there or no more come. */
+  async #quiet(): Promise<void> {
+    const untilMs = performance.now() + GATHER_MS_MAX;
+    let quietTurns = 0;
+    do {
+      const { waiting } = this.#queue;
+      await new Promise(setImmediate);
+      quietTurns = this.#queue.waiting > waiting ? 0 : quietTurns + 1;
+    } while (!this.#isComplete && quietTurns < QUIET_TURNS && performance.now() < untilMs);
+  }
+
+  get #isComplete(): boolean {
+    return this.#queue.waiting >= this.#expected;
   }
 
   async #commit(group: readonly QueuedPublish[]): Promise<void> {
     const batches = group.map(({ batch }) => batch);
+    const startMs = performance.now();
     let results: AppendResult[];
     try {
       results = await this.#store.append(batches);
@@ -119,11 +146,17 @@ export class Consumer {
     this.#commitsMade += 1;
     if (this.#failed > 0) this.#log.info({ failed: this.#failed }, 'commits succeed again');
     this.#failed = 0;
+    this.#expect(group.length, performance.now() - startMs);
     for (const [i, publish] of group.entries()) {
       const result = results[i]!;
       publish.resolve(result);
       if (result.duplicates > 0) this.#noteDrops(publish, result);
     }
+  }
+
+  #expect(answered: number, commitMs: number): void {
+    this.#expected = answered + this.#queue.waiting;
+    this.#returnUntilMs = performance.now() + Math.min(commitMs * RETURN_SHARE_MAX, RETURN_MS_MAX);
   }
 
   #noteFailure(error: unknown): void {

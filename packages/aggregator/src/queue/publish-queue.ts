@@ -32,7 +32,7 @@ export class PublishQueue {
   #waiting: QueuedPublish[] = [];
   #events = 0;
   #closed = false;
-  #wake: (() => void) | null = null;
+  #awaited: { readonly count: number; readonly resolve: () => void } | null = null;
 
   constructor({ eventsMax, bytesMax }: QueueLimits) {
     this.#eventsMax = eventsMax;
@@ -75,22 +75,26 @@ export class PublishQueue {
           reject(error);
         },
       });
-      this.#wake?.();
+      if (this.#awaited !== null && this.#waiting.length >= this.#awaited.count) this.#awaited.resolve();
     });
   }
 
   /**
-   * Waits for a batch, then takes as many as fit the two bounds, at least one. An empty result means that the queue
-   * is closed and drained.
+   * Resolves when so many batches are waiting, when the queue is closed, or after so many milliseconds. Only one may
+   * wait for an arrival at a time.
    */
-  async take(eventsMax: number, bytesMax: number): Promise<QueuedPublish[]> {
-    while (this.#waiting.length === 0) {
-      if (this.#closed) return [];
-      await new Promise<void>((resolve) => (this.#wake = resolve));
-      this.#wake = null;
-      // Lets publishes that have already arrived be read first: one more turn of the loop, one sync less.
-      await new Promise(setImmediate);
-    }
+  async arrival(count: number, ms?: number): Promise<void> {
+    if (this.#waiting.length >= count || this.#closed) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#awaited = { count, resolve };
+    const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
+    this.#awaited = null;
+  }
+
+  /** Takes as many of the waiting batches as fit both bounds, but at least one. Empty if none is waiting. */
+  take(eventsMax: number, bytesMax: number): QueuedPublish[] {
     let taken = 0;
     let events = 0;
     let bytes = 0;
@@ -106,7 +110,7 @@ export class PublishQueue {
   /** Refuses publishes from now on; waiting ones can still be taken. */
   close(): void {
     this.#closed = true;
-    this.#wake?.();
+    this.#awaited?.resolve();
   }
 
   #release(batch: EventBatch, hold: Hold): void {

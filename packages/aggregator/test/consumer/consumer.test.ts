@@ -55,59 +55,81 @@ test('publishes that arrive during a commit share the next one', async () => {
   await consumer.close();
 });
 
-test('publishers that come back with their answers share one commit instead of taking turns in two', async () => {
-  const { store, queue, consumer } = build();
-  const publishers = 16;
-  const rounds = 10;
-  // A commit takes a while, during which half of them are already waiting.
-  const append = store.append.bind(store);
-  store.append = async (batches) => {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    return append(batches);
-  };
-  const first = Array.from({ length: publishers / 2 }, (_, i) => publishOften(`early ${i}`));
-  while (store.appends === 0) await new Promise(setImmediate);
-  await Promise.all([
-    ...first,
-    ...Array.from({ length: publishers / 2 }, (_, i) => publishOften(`late ${i}`)),
-  ]);
-  assert.ok(store.appends <= rounds + 3, `${store.appends} commits for ${rounds} publishes of each`);
-  await consumer.close();
+for (const [commits, commitMs] of [
+  ['quick', 0],
+  ['slow', 20],
+] as const) {
+  // prettier-ignore
+  test(`publishers that come back with their answers share one commit instead of taking turns in two, where commits are ${commits}`, async () => {
+    const { store, queue, consumer } = build();
+    const publishers = 16;
+    const rounds = 20;
+    // A commit takes a while, during which half of them are already waiting.
+    const append = store.append.bind(store);
+    store.append = async (batches) => {
+      for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate);
+      if (commitMs > 0) await new Promise((resolve) => setTimeout(resolve, commitMs));
+      return append(batches);
+    };
+    const first = Array.from({ length: publishers / 2 }, (_, i) => publishOften(`early ${i}`, i));
+    while (queue.waiting > 0) await new Promise(setImmediate);
+    await Promise.all([
+      ...first,
+      ...Array.from({ length: publishers / 2 }, (_, i) => publishOften(`late ${i}`, i)),
+    ]);
+    assert.ok(store.appends <= 1.5 * rounds, `${store.appends} commits for ${rounds} publishes of each`);
+    await consumer.close();
 
-  async function publishOften(name: string): Promise<void> {
-    for (let round = 0; round < rounds; round++) {
-      await queue.publish(single(`${name} ${round}`));
-      // The way to the publisher and back.
-      for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate);
+    async function publishOften(name: string, place: number): Promise<void> {
+      for (let round = 0; round < rounds; round++) {
+        await queue.publish(single(`${name} ${round}`));
+        // The way to the publisher and back, longer for some.
+        for (let turn = 0; turn < 1 + 3 * (place % 4); turn++) await new Promise(setImmediate);
+      }
     }
-  }
-});
+  });
+}
 
-test('the consumer waits ever more rarely for publishers that do not come back', async (t) => {
+test('a publisher that is alone is kept waiting for one turn of the loop', async (t) => {
   const { store, queue, consumer } = build();
-  const commits = 60;
-  // While the consumer waits it takes hundreds of turns of the loop; otherwise it takes one.
+  await queue.publish(single('first'));
   let turns = 0;
+  let turnsBefore = -1;
   const { setImmediate: immediate } = globalThis;
   t.mock.method(globalThis, 'setImmediate', (work: () => void) => {
     turns += 1;
     return immediate(work);
   });
-  const turnsBefore: number[] = [];
   const append = store.append.bind(store);
-  store.append = async (batches) => {
-    turnsBefore.push(turns);
-    const isLast = turnsBefore.length === commits;
-    // There is always another one waiting, and each publishes once.
-    if (!isLast) void queue.publish(single(`${turnsBefore.length}`));
-    await new Promise((resolve) => setTimeout(resolve, 3));
-    turns = 0;
+  store.append = (batches) => {
+    turnsBefore = turns;
     return append(batches);
   };
-  await queue.publish(single('first'));
-  while (turnsBefore.length < commits) await new Promise((resolve) => setTimeout(resolve, 10));
+  await queue.publish(single('second'));
+  assert.equal(turnsBefore, 1);
   await consumer.close();
-  const waits = turnsBefore.slice(1).filter((count) => count > 3).length;
+});
+
+test('the consumer waits ever more rarely for publishers that do not come back', async (t) => {
+  const { store, queue, consumer } = build();
+  const commits = 60;
+  let waits = 0;
+  const arrival = queue.arrival.bind(queue);
+  t.mock.method(queue, 'arrival', (count: number, ms?: number) => {
+    if (ms !== undefined) waits += 1;
+    return arrival(count, ms);
+  });
+  const append = store.append.bind(store);
+  store.append = async (batches) => {
+    // There is always another one waiting, and each publishes once.
+    if (store.appends < commits - 1) void queue.publish(single(`${store.appends + 1}`));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return append(batches);
+  };
+  await queue.publish(single('0'));
+  while (queue.events > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  await consumer.close();
+  assert.equal(store.appends, commits);
   assert.ok(waits > 0 && waits <= 7, `${waits} of ${commits} commits were waited before`);
 });
 

@@ -21,7 +21,7 @@ test('batches that fit are taken in order and answered when they are settled', a
   const answers = [queue.publish(three), queue.publish(three)];
   assert.equal(queue.events, 6);
   assert.equal(queue.bytes, 2 * batchBytes(three));
-  const taken = await queue.take(1000, 1_000_000);
+  const taken = queue.take(1000, 1_000_000);
   assert.equal(taken.length, 2);
   assert.equal(queue.events, 6, 'what is taken counts until it is settled');
   taken[0]!.resolve(RESULT);
@@ -37,10 +37,10 @@ test('past the bound in events a publish is refused whole, and accepted again wh
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
   assert.equal(queue.events, 6);
-  for (const publish of await queue.take(1000, 1_000_000)) publish.resolve(RESULT);
+  for (const publish of queue.take(1000, 1_000_000)) publish.resolve(RESULT);
   await Promise.all(waiting);
   const again = queue.publish(three);
-  (await queue.take(1000, 1_000_000))[0]!.resolve(RESULT);
+  queue.take(1000, 1_000_000)[0]!.resolve(RESULT);
   await again;
 });
 
@@ -48,7 +48,7 @@ test('past the bound in bytes a publish is refused, whether the others are taken
   const queue = new PublishQueue({ ...ROOMY, bytesMax: 2 * batchBytes(three) });
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
-  const taken = await queue.take(1000, 1_000_000);
+  const taken = queue.take(1000, 1_000_000);
   await assert.rejects(queue.publish(three), QueueFull);
   for (const publish of taken) publish.resolve(RESULT);
   await Promise.all(waiting);
@@ -57,31 +57,39 @@ test('past the bound in bytes a publish is refused, whether the others are taken
 test('an empty queue takes a batch that is larger than its bounds: refusing it for ever would help nobody', async () => {
   const queue = new PublishQueue({ eventsMax: 1, bytesMax: 1 });
   const answer = queue.publish(three);
-  (await queue.take(1, 1))[0]!.resolve(RESULT);
+  queue.take(1, 1)[0]!.resolve(RESULT);
   assert.equal(await answer, RESULT);
 });
 
 test('a take is bounded in events and in bytes, but never empty', async () => {
   const queue = new PublishQueue(ROOMY);
   const answers = Array.from({ length: 5 }, () => queue.publish(three));
-  const take = async (eventsMax: number, bytesMax: number) => {
-    const taken = await queue.take(eventsMax, bytesMax);
+  const take = (eventsMax: number, bytesMax: number) => {
+    const taken = queue.take(eventsMax, bytesMax);
     for (const publish of taken) publish.resolve(RESULT);
     return taken.length;
   };
-  assert.equal(await take(6, 1_000_000), 2);
-  assert.equal(await take(1, 1_000_000), 1);
-  assert.equal(await take(1000, batchBytes(three)), 1);
-  assert.equal(await take(1000, 1_000_000), 1);
+  assert.equal(take(6, 1_000_000), 2);
+  assert.equal(take(1, 1_000_000), 1);
+  assert.equal(take(1000, batchBytes(three)), 1);
+  assert.equal(take(1000, 1_000_000), 1);
   await Promise.all(answers);
 });
 
-test('a take waits for the first publish', async () => {
+test('an arrival is when so many wait, and at the latest after its time', async () => {
   const queue = new PublishQueue(ROOMY);
-  const taking = queue.take(1000, 1_000_000);
-  const answer = queue.publish(three);
-  (await taking)[0]!.resolve(RESULT);
-  await answer;
+  let hasArrived = false;
+  const arrival = queue.arrival(2).then(() => (hasArrived = true));
+  const answers = [queue.publish(three)];
+  await new Promise(setImmediate);
+  assert.equal(hasArrived, false, 'one is not enough');
+  answers.push(queue.publish(three));
+  await arrival;
+  await queue.arrival(2);
+  await queue.arrival(3, 1);
+  assert.equal(queue.waiting, 2);
+  for (const publish of queue.take(1000, 1_000_000)) publish.resolve(RESULT);
+  await Promise.all(answers);
 });
 
 test('a closed queue refuses new batches, hands out the waiting ones, then says that it is drained', async () => {
@@ -89,12 +97,14 @@ test('a closed queue refuses new batches, hands out the waiting ones, then says 
   const waiting = queue.publish(three);
   queue.close();
   await assert.rejects(queue.publish(three), QueueFull);
-  (await queue.take(1000, 1_000_000))[0]!.resolve(RESULT);
+  queue.take(1000, 1_000_000)[0]!.resolve(RESULT);
   await waiting;
-  assert.deepEqual(await queue.take(1000, 1_000_000), []);
+  assert.deepEqual(queue.take(1000, 1_000_000), []);
 
   const idle = new PublishQueue(ROOMY);
-  const taking = idle.take(1000, 1_000_000);
+  const arrival = idle.arrival(1);
   idle.close();
-  assert.deepEqual(await taking, []);
+  await arrival;
+  await idle.arrival(1);
+  assert.deepEqual(idle.take(1000, 1_000_000), []);
 });
