@@ -43,7 +43,7 @@ export const FUZZED = {
       file: `${SOURCES}/api/publish.ts`,
       find: 'const answer = answerOf(batch, result,',
       replace:
-        "if (batch.count === 3) throw new ProblemError('invalid_event', 'no');\n      const answer = answerOf(batch, result,",
+        "if (batch.count === 3) throw new ProblemError('invalid_event', 'no');\n  const answer = answerOf(batch, result,",
     },
   ],
   'answers rubbish before what came first': [

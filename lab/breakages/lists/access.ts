@@ -103,8 +103,8 @@ export const access: Area = {
       file: 'api/request/access.ts',
       breaks:
         'A publish is cut off when its key is revoked, and its publisher does not learn what became of it.',
-      find: "if (scope !== 'publish') endWithKey(key, reply);",
-      replace: 'endWithKey(key, reply);',
+      find: "if (scope !== 'publish') endWithKey(key, response);",
+      replace: 'endWithKey(key, response);',
       tests: ACCESS,
     },
     {

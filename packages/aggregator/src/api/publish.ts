@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { type PublishAnswer, VERDICTS, encodingFault } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import { EMPTY_BATCH, EVENT_ID, type EventBatch, OwnedBatch, TOPIC, partText } from '../event/event-batch.ts';
+import type { Principal } from '../access/principal.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
 import { readEvents } from '../event/event-reader.ts';
@@ -21,11 +22,12 @@ interface PublishParts {
 }
 
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
-export async function publishRoutes(api: Api, { queue, body }: PublishParts): Promise<void> {
+export async function publishRoutes(api: Api, parts: PublishParts): Promise<void> {
+  const { queue, body } = parts;
   // A refusal is passed on like a body, and the handler throws it: if a parser fails, Fastify closes the connection.
   // No other body is read between here and the queue, so every batch is always counted somewhere.
   api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
-    withBody(raw, queue.budget, body, batchOf).catch((error: unknown) => error),
+    receiveBatch(raw, parts).catch((error: unknown) => error),
   );
   api.post(
     '/publish',
@@ -51,17 +53,31 @@ export async function publishRoutes(api: Api, { queue, body }: PublishParts): Pr
       if (request.body instanceof Error) throw request.body;
       // Only a body without a type and a length arrives here unread.
       using owned = request.body instanceof OwnedBatch ? request.body : batchOf(Buffer.alloc(0));
-      const batch = owned.events;
-      // The request itself has already counted as one.
-      if (batch.count > 1) request.principal.charge(batch.count - 1);
-      requireTopics(request, batch);
-      const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
-      const answer = answerOf(batch, result, request.query.results === true);
-      // The buffer from the socket was copied and is garbage now.
-      releasedYoung(batch.bytes.length);
-      return answer;
+      return await publish(owned.events, request.principal, queue, request.query.results === true);
     },
   );
+}
+
+/** Receives the body of a request, in whose batch the caller then owns the memory. Throws as `withBody` does. */
+function receiveBatch(request: IncomingMessage, { queue, body }: PublishParts): Promise<OwnedBatch> {
+  return withBody(request, queue.budget, body, batchOf);
+}
+
+/** Answers after the commit. Rejects with a ProblemError if the principal may not publish this, or as the queue does. */
+async function publish(
+  batch: EventBatch,
+  principal: Principal,
+  queue: PublishQueue,
+  withResults: boolean,
+): Promise<PublishAnswer> {
+  // The request itself has already counted as one.
+  if (batch.count > 1) principal.charge(batch.count - 1);
+  requireTopics(principal, batch);
+  const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
+  const answer = answerOf(batch, result, withResults);
+  // The buffer from the socket was copied and is garbage now.
+  releasedYoung(batch.bytes.length);
+  return answer;
 }
 
 const NOTHING: AppendResult = {

@@ -1,5 +1,6 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LIMITS, type FieldError, topicPatternCovers } from '@chronicleweaver/protocol';
-import type { FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
+import type { FastifyRequest, RouteOptions } from 'fastify';
 import { Key, type KeyRing } from '../../access/key-ring.ts';
 import { ANYONE, type Principal, STRANGER, type Scope } from '../../access/principal.ts';
 import { type EventBatch, SPANS_PER_EVENT, TOPIC, partText } from '../../event/event-batch.ts';
@@ -41,30 +42,40 @@ export function guardRoutes(api: Api, keys: KeyRing | undefined): void {
   });
   api.decorateRequest('principal');
   api.addHook('onRequest', (request, reply, done) => {
-    if (keys === undefined) {
-      request.principal = ANYONE;
-      done();
-    } else {
-      done(refusal(keys, request, reply));
+    // A stranger is not told which addresses there are.
+    const scope = request.is404 ? 'any' : request.routeOptions.config.scope;
+    let refusal: Error | undefined;
+    try {
+      request.principal = admitted(keys, scope, request.raw, reply.raw);
+    } catch (error) {
+      refusal = error as Error;
     }
+    done(refusal);
   });
 }
 
-/** Why the request is not taken, if it is not. Sets its principal where it is. */
-function refusal(keys: KeyRing, request: FastifyRequest, reply: FastifyReply): ProblemError | undefined {
-  // A stranger is not told which addresses there are.
-  const scope = request.is404 ? 'any' : request.routeOptions.config.scope;
-  if (scope === 'open') {
-    request.principal = STRANGER;
-    return undefined;
-  }
+/**
+ * Who asks, if the request is one that it may make. Otherwise throws a ProblemError, with the headers that belong to
+ * the refusal already set on the response.
+ *
+ * @param keys undefined if no keys are in force
+ * @param scope what the request needs; undefined is more than any key has
+ */
+function admitted(
+  keys: KeyRing | undefined,
+  scope: RouteScope | undefined,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Principal {
+  if (keys === undefined) return ANYONE;
+  if (scope === 'open') return STRANGER;
   const { authorization } = request.headers;
   const secret = BEARER.exec(authorization ?? '')?.[1];
   const key = secret === undefined ? undefined : keys.find(secret);
   if (key === undefined) {
     const isGiven = authorization !== undefined;
-    reply.header('www-authenticate', isGiven ? `${CHALLENGE}, error="invalid_token"` : CHALLENGE);
-    return new ProblemError(
+    response.setHeader('www-authenticate', isGiven ? `${CHALLENGE}, error="invalid_token"` : CHALLENGE);
+    throw new ProblemError(
       'unauthorized',
       isGiven
         ? 'the key of this request is not in force; send "Authorization: Bearer KEY" with one that is'
@@ -74,30 +85,32 @@ function refusal(keys: KeyRing, request: FastifyRequest, reply: FastifyReply): P
   const waitMs = key.take();
   if (waitMs > 0) {
     const waitS = Math.ceil(waitMs / 1000);
-    reply.header('retry-after', waitS);
-    return new ProblemError(
+    response.setHeader('retry-after', waitS);
+    throw new ProblemError(
       'rate_limited',
       `the key ${key.name} has used up its rate; come back in ${waitS} s`,
     );
   }
   const wanted = [scope ?? []].flat().filter((one) => one !== 'any');
   if (scope === undefined || (wanted.length > 0 && !wanted.some((one) => key.scopes.has(one)))) {
-    reply.header('www-authenticate', `${CHALLENGE}, error="insufficient_scope", scope="${wanted.join(' ')}"`);
-    return new ProblemError('forbidden', `the key ${key.name} has not the scope ${wanted.join(' or ')}`);
+    response.setHeader(
+      'www-authenticate',
+      `${CHALLENGE}, error="insufficient_scope", scope="${wanted.join(' ')}"`,
+    );
+    throw new ProblemError('forbidden', `the key ${key.name} has not the scope ${wanted.join(' or ')}`);
   }
-  request.principal = key;
   // Who reads for hours stops reading when the key is revoked; a publish is let through to its answer.
-  if (scope !== 'publish') endWithKey(key, reply);
-  return undefined;
+  if (scope !== 'publish') endWithKey(key, response);
+  return key;
 }
 
 /** RFC 6750: the scheme in any case, then a token. */
 const BEARER = /^Bearer +([\w~+/.-]+=*) *$/i;
 const CHALLENGE = 'Bearer realm="ChronicleWeaver"';
 
-function endWithKey(key: Key, { raw }: FastifyReply): void {
-  key.begun(raw);
-  raw.once('close', () => key.over(raw));
+function endWithKey(key: Key, response: ServerResponse): void {
+  key.begun(response);
+  response.once('close', () => key.over(response));
 }
 
 /** What a read may give out, for a store's filter: undefined is every topic. */
@@ -125,7 +138,7 @@ export function foreignPatterns({ principal }: FastifyRequest, patterns: readonl
 }
 
 /** The same for the topic of every event. */
-export function requireTopics({ principal }: FastifyRequest, batch: EventBatch): void {
+export function requireTopics(principal: Principal, batch: EventBatch): void {
   if (principal.topicPatterns === undefined) return;
   const errors: FieldError[] = [];
   let errorsFound = 0;

@@ -1,5 +1,6 @@
+import type { IncomingMessage } from 'node:http';
 import { type FieldError, PROBLEMS, type Problem, type ProblemCode } from '@chronicleweaver/protocol';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { QueueFull } from '../../queue/publish-queue.ts';
 import { StoreError } from '../../store/event-store.ts';
 import { GroupGone } from '../../groups/dispatcher.ts';
@@ -30,21 +31,37 @@ export function problemOf({ code, message, errors, done }: ProblemError): Proble
   return problem;
 }
 
-/** Answers any error as a problem document; what was not foreseen goes to the log with its cause. */
+/** Answers any error as a problem document. */
 export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
+  const { status, headers, body } = problemAnswer(error, request.raw, request.log);
+  reply.code(status).headers(headers).send(body);
+}
+
+interface ProblemAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+}
+
+/** The answer to a request that this error ended; what was not foreseen goes to the log with its cause. */
+function problemAnswer(
+  error: Error,
+  { method, url }: IncomingMessage,
+  log: FastifyBaseLogger,
+): ProblemAnswer {
   const known = knownProblem(error);
-  const { method, url } = request;
-  if (known === undefined) request.log.error({ err: error, method, url }, 'a request failed');
+  if (known === undefined) log.error({ err: error, method, url }, 'a request failed');
   else if (known.code === 'store_damaged')
-    request.log.error({ err: error, method, url }, 'what is stored could not be read');
+    log.error({ err: error, method, url }, 'what is stored could not be read');
   const problem =
     known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
   const { status } = PROBLEMS[problem.code];
-  if (status === 503) reply.header('retry-after', RETRY_AFTER_S);
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
+  if (status === 503) headers['retry-after'] = `${RETRY_AFTER_S}`;
   // What is left of a body that is too slow is not waited for, so the connection can carry no other request. Of another
   // that was refused the rest is read past: closing over unread bytes would tear down the answer.
-  if (status === 408) reply.header('connection', 'close');
-  reply.code(status).type('application/problem+json').serializer(JSON.stringify).send(problemOf(problem));
+  if (status === 408) headers['connection'] = 'close';
+  return { status, headers, body: JSON.stringify(problemOf(problem)) };
 }
 
 function knownProblem(error: FastifyError | Error): ProblemError | undefined {
