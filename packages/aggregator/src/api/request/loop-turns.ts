@@ -24,7 +24,7 @@ export class LoopTurns {
   #bytesLeft: number;
   #waiting: { readonly bytes: number; readonly begin: () => void }[] = [];
   #isNextAwaited = false;
-  #acceptedBefore = 0;
+  #acceptedBefore = accepted;
 
   constructor(bytesPerTurn: number) {
     this.#bytesPerTurn = bytesPerTurn;
