@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+import { COMPILE_CACHE, pathOf } from '../repository.ts';
+import { type Part, everydayParts } from './parts.ts';
+
+/** `npm test`: runs all everyday tests in a few processes, and fails if a file reported nothing. */
+
+/** For a part, milliseconds. */
+const PART_TIMEOUT_MS = 300_000;
+
+const parts = everydayParts();
+const unheard = new Set(parts.flatMap(({ files }) => files));
+const folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-parts-'));
+process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+
+process.env['NODE_COMPILE_CACHE'] = COMPILE_CACHE;
+const results = run({ files: parts.map(entryOf), concurrency: 2, timeout: PART_TIMEOUT_MS });
+results.on('test:pass', ({ file }) => hearOf(file));
+results.on('test:fail', ({ file }) => {
+  hearOf(file);
+  process.exitCode = 1;
+});
+results.once('end', () => {
+  if (unheard.size === 0) return;
+  process.exitCode = 1;
+  // Behind what the reporter has yet to print.
+  process.once('beforeExit', () => {
+    process.stdout.write(`\nNo test was heard of in\n${[...unheard].map((file) => `  ${file}\n`).join('')}`);
+  });
+});
+results.compose(spec).pipe(process.stdout);
+
+function hearOf(file: string | undefined): void {
+  if (file !== undefined) unheard.delete(relative(pathOf(''), file));
+}
+
+/** The file that Node.js runs for a part: the tests themselves, or one that runs several. */
+function entryOf({ name, files }: Part): string {
+  if (files.length === 1) return pathOf(files[0]!);
+  const entry = join(folder, `${name.replaceAll('/', '-')}.mjs`);
+  const together = JSON.stringify(pathOf('lab/everyday/together.ts'));
+  writeFileSync(
+    entry,
+    `import { runTogether } from ${together};\nawait runTogether(${JSON.stringify(files)});\n`,
+  );
+  return entry;
+}
