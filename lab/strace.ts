@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 
 /** A system call, with its begin and end as positions in the whole trace. */
 export interface SystemCall {
+  /** The id of the thread that made it. */
+  readonly thread: number;
   readonly name: string;
   /** As strace writes it: `fsync(27</tmp/x/events.db-wal>) = 0`. */
   readonly text: string;
@@ -52,13 +54,18 @@ export function readTrace(file: string): SystemCall[] {
 /** The same, including calls that never returned. */
 export function readWholeTrace(file: string): SystemCall[] {
   const calls: SystemCall[] = [];
-  const unfinished = new Map<string, { name: string; text: string; begin: number }>();
+  const unfinished = new Map<string, Omit<SystemCall, 'end'>>();
   for (const [at, line] of readFileSync(file, 'utf8').split('\n').entries()) {
     const [, pid, rest] = /^(\d+)\s+(.*)$/.exec(line) ?? [];
     if (pid === undefined || rest === undefined) continue;
     const begun = /^(\w+)\((.*) <unfinished \.\.\.>$/.exec(rest);
     if (begun !== null) {
-      unfinished.set(pid, { name: begun[1]!, text: rest.replace(/ <unfinished \.\.\.>$/, ''), begin: at });
+      unfinished.set(pid, {
+        thread: Number(pid),
+        name: begun[1]!,
+        text: rest.replace(/ <unfinished \.\.\.>$/, ''),
+        begin: at,
+      });
       continue;
     }
     const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(rest);
@@ -69,7 +76,8 @@ export function readWholeTrace(file: string): SystemCall[] {
       continue;
     }
     const whole = /^(\w+)\(/.exec(rest);
-    if (whole !== null) calls.push(endedAt(at, { name: whole[1]!, text: rest, begin: at }));
+    if (whole !== null)
+      calls.push(endedAt(at, { thread: Number(pid), name: whole[1]!, text: rest, begin: at }));
   }
   for (const call of unfinished.values()) calls.push({ ...call, end: Infinity });
   return calls.toSorted((a, b) => a.begin - b.begin);

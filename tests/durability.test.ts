@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
@@ -121,6 +122,45 @@ function testsUnderStrace(): void {
     assert.ok(syncs >= 1 && syncs <= publishers / 4, `${syncs} syncs for ${publishers} publishes`);
   });
 
+  test(
+    'a commit waits for the sync of the log alone: another thread brings the log into the file',
+    TIMEOUT,
+    async (t) => {
+      const site = new Site(t);
+      const trace = join(site.folder, 'trace');
+      const aggregator = await site.start({ under: straceCommand(trace) });
+      // Some 2000 pages, and never a pause in which the other thread could reach the end of the log.
+      await Promise.all(
+        Array.from({ length: 4 }, async (_, publisher) => {
+          for (let id = 1; id <= 50; id++) await aggregator.publish(largeEventOf(100 * publisher + id));
+        }),
+      );
+      await aggregator.kill();
+
+      const calls = readTrace(trace);
+      const writer = calls.findLast(isLogWrite)!.thread;
+      const pages = { writer: 0, other: 0 };
+      let unsynced = 0;
+      let most = 0;
+      for (const { thread, name, text } of calls) {
+        if (!text.includes(`<${site.databasePath}>`)) continue;
+        if (name === 'pwrite64') {
+          pages[thread === writer ? 'writer' : 'other'] += 1;
+          unsynced += 1;
+        } else if (isSync(name)) {
+          if (thread === writer) most = Math.max(most, unsynced);
+          unsynced = 0;
+        }
+      }
+      t.diagnostic(
+        `pages brought into the file: ${JSON.stringify(pages)}, ${most} at most in a sync by the writer`,
+      );
+      assert.ok(pages.other > 1000, 'the other thread did next to nothing');
+      // The writer folds up to 256 pages itself, between two commits.
+      assert.ok(most <= 256, 'the writer waited for a large sync of the file');
+    },
+  );
+
   for (const [when, end] of [
     ['with a new log', 'stop'],
     ['with a log that a crash left', 'kill'],
@@ -166,6 +206,11 @@ function eventOf(id: number): Event {
     payload: { message: 'order placed' },
     timestamp: '2025-10-28T10:00:00Z',
   };
+}
+
+/** Some 40 kB, which cannot be packed. */
+function largeEventOf(id: number): Event {
+  return { ...eventOf(id), payload: { message: randomBytes(30_000).toString('base64') } };
 }
 
 function isAnswer({ text }: SystemCall): boolean {

@@ -45,7 +45,12 @@ export class SmallDisk {
   fill(leaveBytes = 0): void {
     const bytes = this.freeBytes - leaveBytes;
     if (bytes < PAGE_BYTES) return;
-    writeFileSync(join(this.folder, `${BALLAST}${this.#ballast++}`), Buffer.alloc(bytes));
+    try {
+      writeFileSync(join(this.folder, `${BALLAST}${this.#ballast++}`), Buffer.alloc(bytes));
+    } catch (error) {
+      // Whoever else writes to the disk took some of it meanwhile.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    }
   }
 
   /** Removes what `fill` wrote. */

@@ -5,6 +5,7 @@ import { append } from './append.ts';
 import { blocks } from './blocks.ts';
 import { client } from './client.ts';
 import { file } from './file.ts';
+import { folding } from './folding.ts';
 import { followers } from './followers.ts';
 import { groups } from './groups.ts';
 import { keys } from './keys.ts';
@@ -24,6 +25,7 @@ const AREAS = [
   keys,
   blocks,
   file,
+  folding,
   followers,
   groups,
   webhooks,

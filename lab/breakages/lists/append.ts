@@ -161,8 +161,8 @@ export const append: Area = {
     {
       file: 'store/sqlite/append.ts',
       breaks: 'After an I/O error the writer goes on writing to a file that it knows nothing of.',
-      find: "if (error.code === 'failed' || !isAsBefore) this.#fail(error);",
-      replace: 'if (!isAsBefore) this.#fail(error);',
+      find: "if (error.code === 'failed' || !isAsBefore) this.stop(error);",
+      replace: 'if (!isAsBefore) this.stop(error);',
       tests: ['store/sqlite/append.test.ts'],
     },
     {

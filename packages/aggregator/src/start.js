@@ -12,7 +12,7 @@
 // from Node's compile cache, so they are ready sooner and none holds a type stripper in memory. If no cache can be
 // written, everything works as it would without one.
 import { enableCompileCache, flushCompileCache } from 'node:module';
-import { isMainThread } from 'node:worker_threads';
+import { isMainThread, workerData } from 'node:worker_threads';
 
 const MALLOC = {
   // One heap, so that memory freed by the writer's thread is available to the next body.
@@ -37,4 +37,6 @@ if (
 enableCompileCache();
 // Node writes the cache when the process ends, but a process may be killed.
 setTimeout(() => flushCompileCache(), 3000).unref();
-await import(isMainThread ? './main.ts' : './store/sqlite/threads/thread.ts');
+if (isMainThread) await import('./main.ts');
+else if (workerData.role === 'folder') await import('./store/sqlite/threads/folding-thread.ts');
+else await import('./store/sqlite/threads/thread.ts');

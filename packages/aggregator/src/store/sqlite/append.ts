@@ -34,6 +34,7 @@ export class Appender {
   readonly #now: () => number;
   readonly #books: Books;
   #failure: StoreError | null = null;
+  #committed: () => void = () => {};
   /** Bytes that must be free before the disk counts as having space again; 0 if space never ran out. */
   #lackingBytes = 0;
   readonly #stopped: (why: StoreError) => void;
@@ -91,10 +92,7 @@ export class Appender {
     this.#lackingBytes = 0;
   }
 
-  /**
-   * Checkpoints the write-ahead log into the file. SQLite does so by itself every thousand pages, but does not report
-   * a failure: the log, itself intact, would grow until the disk is full.
-   */
+  /** Folds the write-ahead log into the file, as far as nobody reads from it. Stops the writer where the disk fails. */
   foldLog(): void {
     if (this.#failure !== null) return;
     try {
@@ -102,8 +100,25 @@ export class Appender {
     } catch (cause) {
       const error = writeErrorOf(cause);
       // Lack of space is retried; the appends report it once the log itself finds none.
-      if (error.code === 'failed') this.#fail(error);
+      if (error.code === 'failed') this.stop(error);
     }
+  }
+
+  /** Calls the listener after each commit. */
+  whenCommitted(listener: () => void): void {
+    this.#committed = listener;
+  }
+
+  /** Whether the writer has stopped for good. */
+  get hasStopped(): boolean {
+    return this.#failure !== null;
+  }
+
+  /** Stops the writer for good. */
+  stop(why: StoreError): void {
+    if (this.#failure !== null) return;
+    this.#failure = why;
+    this.#stopped(why);
   }
 
   /** Whether the rows of the books tell everything (books.ts). */
@@ -123,33 +138,30 @@ export class Appender {
   /** Runs the work in one transaction. If it throws, file and memory are as before, and a StoreError says why. */
   transaction<T>(work: () => T): T {
     if (this.#failure !== null) throw this.#failure;
+    let result: T;
     try {
       // This comes first: a rollback undoes what came after it.
       this.#index.begin();
       this.#begin.run();
       this.#books.begin();
-      const result = work();
+      result = work();
       // The blocks that are gone may have been the only ones to tell the books.
       if (this.#log.isExchanged && !this.#books.isSettled) this.#books.settle();
       this.#commit.run();
       this.#index.committed();
       this.#log.committed();
       this.#books.committed();
-      return result;
     } catch (cause) {
       this.#index.rolledBack();
       this.#log.rolledBack();
       this.#books.rolledBack();
       const error = writeErrorOf(cause);
       const isAsBefore = this.#rolledBack();
-      if (error.code === 'failed' || !isAsBefore) this.#fail(error);
+      if (error.code === 'failed' || !isAsBefore) this.stop(error);
       throw error;
     }
-  }
-
-  #fail(error: StoreError): void {
-    this.#failure = error;
-    this.#stopped(error);
+    this.#committed();
+    return result;
   }
 
   #appendAll(group: EventBatch): GroupResult {

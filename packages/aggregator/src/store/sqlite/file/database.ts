@@ -88,6 +88,14 @@ export function openForReading(path: string): DatabaseSync {
   return db;
 }
 
+/** Opens the file for folding its log into it, beside the writer. */
+export function openForFolding(path: string): DatabaseSync {
+  const db = open(path, false);
+  // Without a look at the file SQLite does not know yet that it has a log.
+  db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA user_version;');
+  return db;
+}
+
 /**
  * Opens the file for taking a copy, beside the writer if there is one: it changes nothing, but where it is the last to
  * leave it folds the log back, as the writer would. Throws a StoreError `unusable` on a file that is not ours.

@@ -10,58 +10,38 @@ const KEYS_WORTH = 4096;
 /** Bytes of text merged in one idle transaction: a few milliseconds of work. */
 const BYTES_WORTH = 512 * 1024;
 
-/** How often the write-ahead log is checkpointed into the file, milliseconds. */
-const FOLD_EVERY_MS = 10_000;
-
 /**
- * The writer's work while nobody publishes: it brings the rows of the books up to date, merges the tail of
- * the log and then continues with the index, one small transaction at a time, so that an append that arrives meanwhile waits a few milliseconds at most. And,
- * whether or not anybody publishes, it checks now and then that the write-ahead log can still be checkpointed to the
- * disk.
+ * The writer's work while nobody publishes: it brings the rows of the books up to date, merges the tail of the log and
+ * then continues with the index, one small transaction at a time, so that an append that arrives meanwhile waits a few
+ * milliseconds at most.
  */
 export class Background {
   readonly #file: OpenFile;
   readonly #tell: Tell;
   #timer: NodeJS.Timeout | null = null;
-  readonly #foldTimer: NodeJS.Timeout;
-  /** Whether anything was written since the last checkpoint. */
-  #isWritten = false;
   /** Whether the last work failed, and this was logged. */
   #isTold = false;
 
   constructor(file: OpenFile, tell: Tell) {
     this.#file = file;
     this.#tell = tell;
-    this.#foldTimer = setInterval(() => this.#fold(), FOLD_EVERY_MS);
     this.later();
   }
 
   /** An append is under way: postpones the work. */
   later(): void {
-    this.#isWritten = true;
     if (this.#timer === null) this.#timer = setTimeout(() => this.#work(), IDLE_MS);
     else this.#timer.refresh();
   }
 
   stop(): void {
-    clearInterval(this.#foldTimer);
-    this.#rest();
-  }
-
-  #rest(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
   }
 
-  #fold(): void {
-    if (!this.#isWritten) return;
-    this.#isWritten = false;
-    this.#file.appender.foldLog();
-  }
-
   #work(): void {
     const { appender, index, log } = this.#file;
-    this.#rest();
+    this.stop();
     if (!log.isMergeable && !index.isBusy && appender.isSettled) return;
     try {
       if (!appender.isSettled) appender.settle();

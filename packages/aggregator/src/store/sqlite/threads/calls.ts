@@ -13,6 +13,25 @@ export interface ThreadData {
   readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
 }
 
+/** What the thread that folds the log gets: the file, and its descriptor. */
+export interface FoldingData {
+  readonly role: 'folder';
+  readonly path: string;
+  readonly fd: number;
+  /** So many pages may be left for the writer to fold. */
+  readonly restPages: number;
+}
+
+/** What that thread is asked to do. Each `fold` has one answer. */
+export interface FoldingCall {
+  readonly name: 'fold' | 'leave';
+}
+
+/** What became of it; null where the log was folded as far as it goes. */
+export interface Folded {
+  readonly error: { readonly code: StoreError['code']; readonly message: string } | null;
+}
+
 export interface Call {
   readonly id: number;
   readonly name: string;

@@ -6,6 +6,7 @@ import type { Step } from '../../group-store.ts';
 import { Background } from './background.ts';
 import type { DatabaseSync } from 'node:sqlite';
 import { type Answer, type Call, OPENED, type Opened, type Tell, type ThreadData } from './calls.ts';
+import { Folding } from './folding.ts';
 import { openForReading, sqliteVersion } from '../file/database.ts';
 import { MEND, messageOf, readErrorOf } from '../file/errors.ts';
 import { epochsOf } from '../file/epochs.ts';
@@ -44,6 +45,7 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
     lock.raise(appender.lastOffset);
   };
   const background = new Background(file, tell);
+  const folding = new Folding(file, tell);
   const groups = new SqliteGroups(db);
   return {
     opened: () => openedOf(db),
@@ -61,10 +63,12 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
       hasher.hashNames(topic, eventId);
       return index.find(hasher.k0, hasher.k1, hasher.k2, hasher.k3) ? index.offset : null;
     },
+    leave: () => folding.leave(),
     close: () => {
       background.stop();
       mark();
       file.close();
+      folding.release();
     },
   };
 }
@@ -74,6 +78,7 @@ function openReader({ path }: ThreadData) {
   const reader = new Reader(db);
   return {
     opened: () => openedOf(db),
+    leave: () => Promise.resolve(),
     snapshot: (filter: TopicFilter) => reader.snapshot(filter),
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),
@@ -111,9 +116,14 @@ function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
     return calls['opened']!();
   });
   if (!opened) return;
+  const close = async (id: number): Promise<void> => {
+    await calls['leave']!();
+    answer(id, () => calls['close']!());
+    port.close();
+  };
   port.on('message', (call: Call) => {
-    answer(call.id, () => calls[call.name]!(...(call.args as never[])));
-    if (call.name === 'close') port.close();
+    if (call.name === 'close') void close(call.id);
+    else answer(call.id, () => calls[call.name]!(...(call.args as never[])));
   });
 }
 

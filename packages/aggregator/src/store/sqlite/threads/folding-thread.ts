@@ -1,0 +1,52 @@
+import { fdatasyncSync } from 'node:fs';
+import type { StatementSync } from 'node:sqlite';
+import { parentPort, workerData } from 'node:worker_threads';
+import { openForFolding } from '../file/database.ts';
+import { writeErrorOf } from '../file/errors.ts';
+import type { Folded, FoldingCall, FoldingData } from './calls.ts';
+
+/** After so many passes the log still grows as fast as it is folded. */
+const PASSES_MAX = 4;
+
+/**
+ * Folds the log into the file as often as the writer's thread asks for it. It takes no lock that a commit waits for. So
+ * the writer goes on, and each pass leaves what was written during it: some after the first one, little after the next.
+ */
+function serve(port: NonNullable<typeof parentPort>, { path, fd, restPages }: FoldingData): void {
+  const db = openForFolding(path);
+  const pass = db.prepare('PRAGMA wal_checkpoint(PASSIVE)');
+  const look = db.prepare('PRAGMA wal_checkpoint(NOOP)');
+  port.on('message', ({ name }: FoldingCall) => {
+    if (name === 'fold') {
+      port.postMessage(answerOf(() => fold(pass, look, fd, restPages)) satisfies Folded);
+    } else {
+      db.close();
+      port.close();
+    }
+  });
+}
+
+function fold(pass: StatementSync, look: StatementSync, fd: number, restPages: number): void {
+  let before = -1;
+  for (let passes = 0; passes < PASSES_MAX; passes++) {
+    pass.get();
+    // SQLite leaves this to the pass that reaches the end of the log, which would be the writer's.
+    fdatasyncSync(fd);
+    const { log, checkpointed } = look.get() as { log: number; checkpointed: number };
+    // Somebody may read from the log: no pass gets beyond what they see.
+    if (log - checkpointed <= restPages / 4 || checkpointed === before) return;
+    before = checkpointed;
+  }
+}
+
+function answerOf(work: () => void): Folded {
+  try {
+    work();
+    return { error: null };
+  } catch (cause) {
+    const { code, message } = writeErrorOf(cause);
+    return { error: { code, message } };
+  }
+}
+
+if (parentPort !== null) serve(parentPort, workerData as FoldingData);

@@ -1,0 +1,190 @@
+import { closeSync, openSync } from 'node:fs';
+import type { StatementSync } from 'node:sqlite';
+import { Worker } from 'node:worker_threads';
+import { StoreError } from '../../event-store.ts';
+import { messageOf, writeErrorOf } from '../file/errors.ts';
+import type { OpenFile } from '../open-file.ts';
+import type { Folded, FoldingCall, FoldingData, Tell } from './calls.ts';
+
+/** Bounds on the log, in pages. Tests reduce them. */
+export interface FoldingShape {
+  /** From here on the other thread folds the log. */
+  readonly pages: number;
+  /** The writer folds no more than this itself, a few milliseconds of work. */
+  readonly restPages: number;
+  /** Where the log could not begin anew, so much is written before the next attempt. */
+  readonly againPages: number;
+  /** From here on the writer folds whatever the other thread has left. */
+  readonly overduePages: number;
+  /** The log is also folded when it was not for so many milliseconds, however short it is. */
+  readonly everyMs: number;
+  /** What the other thread runs. */
+  readonly program: URL;
+}
+
+export const FOLDING_SHAPE: FoldingShape = {
+  pages: 1000,
+  restPages: 256,
+  againPages: 256,
+  overduePages: 8000,
+  everyMs: 10_000,
+  program: new URL('../../../start.js', import.meta.url),
+};
+
+const DIED = 'the thread that folds the log into the file died; the next one is started when it is needed';
+
+/**
+ * Keeps the write-ahead log short without making a commit wait for the file: a commit is writes and one sync of the
+ * log. Lives in the writer's thread; another thread, started when it is first needed, folds the log into the file and
+ * syncs that (folding-thread.ts).
+ *
+ * The log begins anew only when all of it is in the file, and while the writer goes on, the other thread is always some
+ * pages behind. So when it is done, the writer folds the rest itself, between two commits: little, since all
+ * else is in the file and synced. The next commit then begins the log anew, unless somebody still reads from it (a
+ * backup, a long read); then the log grows, and the attempt is repeated now and then.
+ *
+ * If folding fails, the writer stops, since it would fill the disk with a log that nobody can fold. Lack of space is
+ * retried. If the other thread dies, the next need starts another one; where none lives, the writer folds everything
+ * itself, late but in time.
+ */
+export class Folding {
+  readonly #file: OpenFile;
+  readonly #tell: Tell;
+  readonly #shape: FoldingShape;
+  readonly #look: StatementSync;
+  readonly #timer: NodeJS.Timeout;
+  #thread: Worker | null = null;
+  /** The file, for the other thread to sync; see `release`. */
+  #fd: number | null = null;
+  #isFolding = false;
+  /** Whether the last thread died, and this was logged. */
+  #isTold = false;
+  #isLeaving = false;
+  /** The length of the log when it was last looked at, and the one at which it is folded next. In pages. */
+  #pages = 0;
+  #foldAt: number;
+  #foldedMs = performance.now();
+
+  constructor(file: OpenFile, tell: Tell, shape = FOLDING_SHAPE) {
+    this.#file = file;
+    this.#tell = tell;
+    this.#shape = shape;
+    this.#foldAt = shape.pages;
+    file.db.exec('PRAGMA wal_autocheckpoint = 0');
+    // Takes no lock and folds nothing; about 2 µs.
+    this.#look = file.db.prepare('PRAGMA wal_checkpoint(NOOP)');
+    file.appender.whenCommitted(() => this.#committed());
+    this.#timer = setInterval(() => this.#timePassed(), shape.everyMs);
+  }
+
+  /** Ends the other thread. Before the file is closed: the last connection to close folds the whole log. */
+  async leave(): Promise<void> {
+    this.#isLeaving = true;
+    clearInterval(this.#timer);
+    if (this.#thread === null) return;
+    const ended = new Promise((resolve) => this.#thread!.once('exit', resolve));
+    this.#thread.postMessage({ name: 'leave' } satisfies FoldingCall, []);
+    await ended;
+  }
+
+  /**
+   * After the file is closed, and not before: when a process closes any descriptor of a file, it loses its locks on the
+   * file, those of other descriptors too. https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+   */
+  release(): void {
+    if (this.#fd !== null) closeSync(this.#fd);
+    this.#fd = null;
+  }
+
+  #committed(): void {
+    const { pages } = this.#log();
+    if (pages < this.#pages) this.#foldAt = this.#shape.pages;
+    this.#pages = pages;
+    if (pages >= this.#foldAt) this.#ask();
+  }
+
+  #timePassed(): void {
+    const { rest } = this.#log();
+    const isLate = performance.now() > this.#foldedMs + this.#shape.everyMs / 2;
+    if (rest === 0 || !isLate) return;
+    if (rest <= this.#shape.restPages) this.#foldHere();
+    else this.#ask();
+  }
+
+  #ask(): void {
+    if (this.#isFolding || this.#isLeaving || this.#file.appender.hasStopped) return;
+    this.#isFolding = true;
+    try {
+      this.#thread ??= this.#start();
+    } catch (cause) {
+      this.#died(messageOf(cause));
+      return;
+    }
+    this.#thread.postMessage({ name: 'fold' } satisfies FoldingCall, []);
+  }
+
+  #start(): Worker {
+    const path = this.#file.db.location()!;
+    this.#fd ??= openSync(path, 'r+');
+    const thread = new Worker(this.#shape.program, {
+      name: 'store-folder',
+      workerData: {
+        role: 'folder',
+        path,
+        fd: this.#fd,
+        restPages: this.#shape.restPages,
+      } satisfies FoldingData,
+      resourceLimits: { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 32 },
+    });
+    let why = 'it ended';
+    thread.on('message', (folded: Folded) => this.#folded(folded));
+    thread.on('error', (error) => (why = messageOf(error)));
+    thread.on('exit', () => this.#died(why));
+    return thread;
+  }
+
+  #folded({ error }: Folded): void {
+    this.#isTold = false;
+    if (error !== null) this.#failed(new StoreError(error.code, error.message));
+    this.#ended();
+  }
+
+  #failed(error: StoreError): void {
+    // Lack of space is retried; the appends report it once the log itself finds none.
+    if (error.code === 'failed') this.#file.appender.stop(error);
+  }
+
+  #died(why: string): void {
+    this.#thread = null;
+    if (this.#isLeaving) return;
+    if (!this.#isTold) this.#tell({ err: why }, DIED, 'error');
+    this.#isTold = true;
+    this.#ended();
+  }
+
+  /** The other thread has folded what it could. */
+  #ended(): void {
+    this.#isFolding = false;
+    const { pages, rest } = this.#log();
+    const { restPages, overduePages, againPages } = this.#shape;
+    if (rest > 0 && (rest <= restPages || pages >= overduePages)) this.#foldHere();
+    this.#foldedMs = performance.now();
+    this.#foldAt = pages + againPages;
+  }
+
+  #foldHere(): void {
+    this.#file.appender.foldLog();
+    this.#foldedMs = performance.now();
+  }
+
+  /** How long the log is, and how much of it is not in the file. In pages. */
+  #log(): { pages: number; rest: number } {
+    try {
+      const { log, checkpointed } = this.#look.get() as { log: number; checkpointed: number };
+      return { pages: log, rest: log - checkpointed };
+    } catch (cause) {
+      this.#failed(writeErrorOf(cause));
+      return { pages: this.#pages, rest: 0 };
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { type TestContext, test } from 'node:test';
+import { openForReading } from '../../../../src/store/sqlite/file/database.ts';
+import { openFile } from '../../../../src/store/sqlite/open-file.ts';
+import { FOLDING_SHAPE, Folding, type FoldingShape } from '../../../../src/store/sqlite/threads/folding.ts';
+import { batchOf, eventWith } from '../../../support/events.ts';
+import { tempFolder } from '../../../support/temp-folder.ts';
+import { until } from '../../../support/until.ts';
+
+/** So many bytes of the log hold a page. */
+const FRAME_BYTES = 4096 + 24;
+
+const SHAPE = { ...FOLDING_SHAPE, pages: 100, restPages: 64, againPages: 16, overduePages: 100_000 };
+
+/** An open file whose log is folded, and which commits as fast as it can while the thread's events are heard. */
+class Writer {
+  readonly path: string;
+  readonly told: string[] = [];
+  readonly stopped: string[] = [];
+  readonly folding: Folding;
+  readonly #file;
+  readonly #look;
+  #next = 0;
+
+  constructor(t: TestContext, shape: FoldingShape = SHAPE) {
+    this.path = join(tempFolder(t), 'events.db');
+    this.#file = openFile(this.path, { stopped: ({ message }) => this.stopped.push(message) });
+    this.#file.db.exec('PRAGMA synchronous = OFF');
+    this.folding = new Folding(this.#file, (_, message) => this.told.push(message), shape);
+    this.#look = this.#file.db.prepare('PRAGMA wal_checkpoint(NOOP)');
+    t.after(async () => this.close());
+  }
+
+  /** Each commit writes a few pages. */
+  async commit(): Promise<void> {
+    const id = this.#next++;
+    this.#file.appender.append(batchOf(eventWith({ event_id: `${id}`, topic: `topic-${id % 8}` })));
+    await turn();
+  }
+
+  /** Commits so many pages of log; returns the greatest length that the log had after one of the commits, in pages. */
+  async commitPages(pages: number): Promise<number> {
+    let most = 0;
+    for (let written = 0; written < pages;) {
+      const before = this.log().pages;
+      await this.commit();
+      const after = this.log().pages;
+      written += after > before ? after - before : after;
+      most = Math.max(most, after);
+    }
+    return most;
+  }
+
+  /** How far the log is used; its file may be longer. And how much of that is not in the file. In pages. */
+  log(): { pages: number; rest: number } {
+    const { log, checkpointed } = this.#look.get() as { log: number; checkpointed: number };
+    return { pages: log, rest: log - checkpointed };
+  }
+
+  logFilePages(): number {
+    return statSync(`${this.path}-wal`).size / FRAME_BYTES;
+  }
+
+  events(): number {
+    return this.#next;
+  }
+
+  async close(): Promise<void> {
+    await this.folding.leave();
+    if (this.#file.db.isOpen) this.#file.close();
+    this.folding.release();
+  }
+}
+
+test('the log stays short while the writer never pauses', async (t) => {
+  const writer = new Writer(t);
+  // The other thread needs a while to start.
+  await writer.commitPages(SHAPE.pages);
+  await untilAnew(writer);
+  const written = 60 * SHAPE.pages;
+  const most = await writer.commitPages(written);
+  t.diagnostic(`${written} pages were written, the log had ${most} at most`);
+  assert.ok(most >= SHAPE.pages, 'the bound was never reached');
+  assert.ok(most < written / 2, `the log had ${most} pages`);
+  assert.deepEqual(writer.told, []);
+});
+
+test('a log that a long read holds grows, and begins anew when the read is over', async (t) => {
+  const writer = new Writer(t);
+  await writer.commit();
+  const reader = openForReading(writer.path);
+  t.after(() => reader.close());
+  reader.exec('BEGIN');
+  reader.prepare('SELECT count(*) FROM block').get();
+  assert.ok((await writer.commitPages(6 * SHAPE.pages)) >= 6 * SHAPE.pages);
+  reader.exec('COMMIT');
+  const grown = writer.logFilePages();
+  await untilAnew(writer);
+  await writer.commitPages(4 * SHAPE.pages);
+  assert.ok(writer.logFilePages() < grown + SHAPE.pages, 'the log went on growing');
+});
+
+test('what is written now and then is folded, too, and by the writer itself', async (t) => {
+  const writer = new Writer(t, { ...SHAPE, everyMs: 20, program: answering('throw new Error("started")') });
+  await writer.commit();
+  assert.ok(writer.log().rest > 0);
+  await until(
+    () => 'the log to be folded',
+    () => writer.log().rest === 0,
+  );
+  assert.deepEqual(writer.told, []);
+});
+
+test('where the other thread cannot fold the log because the disk fails, the writer stops', async (t) => {
+  const writer = new Writer(t, {
+    ...SHAPE,
+    program: answering('parentPort.postMessage({ error: { code: "failed", message: "disk I/O error" } })'),
+  });
+  await assert.rejects(() => writer.commitPages(20 * SHAPE.pages), /disk I\/O error/);
+  assert.deepEqual(writer.stopped, ['disk I/O error']);
+});
+
+test('where the other thread finds no space, it is asked again and the writer goes on', async (t) => {
+  const writer = new Writer(t, {
+    ...SHAPE,
+    restPages: 0,
+    program: answering(`
+      times += 1;
+      if (times < 3) parentPort.postMessage({ error: { code: "blocked", message: "no space is left" } })
+      else throw new Error('asked for the third time')`),
+  });
+  await until(
+    () => 'the third attempt',
+    async () => {
+      await writer.commit();
+      return writer.told.length > 0;
+    },
+  );
+  assert.deepEqual(writer.stopped, []);
+});
+
+test('when the other thread dies, the log of the service says so once, and the writer folds the log before it is too long', async (t) => {
+  const overduePages = 400;
+  const writer = new Writer(t, {
+    ...SHAPE,
+    overduePages,
+    program: answering('throw new Error("no memory")'),
+  });
+  const written = 20 * overduePages;
+  const most = await writer.commitPages(written);
+  t.diagnostic(`${written} pages were written, the log had ${most} at most`);
+  assert.ok(most < written / 2, `the log had ${most} pages`);
+  assert.equal(writer.told.length, 1, writer.told.join('\n'));
+  assert.match(writer.told[0]!, /the thread that folds the log.*died/);
+});
+
+test('a file is closed when the other thread has left it, so that no log stays beside it', async (t) => {
+  const writer = new Writer(t, { ...SHAPE, restPages: 100_000, program: SLOW_TO_LEAVE });
+  await writer.commitPages(SHAPE.pages);
+  await untilAnew(writer);
+  await writer.close();
+  assert.ok(!existsSync(`${writer.path}-wal`), 'the last connection to close was not the writer');
+});
+
+/** Commits until the log has begun anew. */
+async function untilAnew(writer: Writer): Promise<void> {
+  await until(
+    () => `the log to begin anew: it has ${writer.log().pages} pages`,
+    async () => (await writer.commitPages(1)) < SHAPE.pages,
+  );
+}
+
+const SLOW_TO_LEAVE = programOf(`
+  import { DatabaseSync } from 'node:sqlite';
+  import { parentPort, workerData } from 'node:worker_threads';
+  const db = new DatabaseSync(workerData.path);
+  db.exec('PRAGMA user_version');
+  parentPort.on('message', ({ name }) => {
+    if (name === 'fold') parentPort.postMessage({ error: null });
+    else setTimeout(() => { db.close(); parentPort.close(); }, 100);
+  });`);
+
+/** A program that does this for each message, instead of folding. */
+function answering(code: string): URL {
+  return programOf(`
+    import { parentPort } from 'node:worker_threads';
+    let times = 0;
+    parentPort.on('message', ({ name }) => { if (name === 'leave') parentPort.close(); else { ${code} } });`);
+}
+
+function programOf(code: string): URL {
+  return new URL(`data:text/javascript,${encodeURIComponent(code)}`);
+}
