@@ -1,20 +1,20 @@
 import { freeMemory } from '../released-memory.ts';
 
 /**
- * The events of one publish on their way from the api to the store: parsed, checked, and flat, so that a batch crosses
+ * The events of one publish on their way from the api to the store: parsed, checked and flat, so that a batch crosses
  * to the writer's thread as three buffers and not as objects.
  *
- * `bytes` holds UTF-8: each event's JSON as it came, without the whitespace between tokens; a string that was written
- * with escapes stands a second time, decoded, behind the last event. `spans` says where things are: for event `i`, the
- * start and the end of part `p` are `spans[i * SPANS_PER_EVENT + p]` and the entry after it.
+ * `bytes` holds UTF-8: each event's JSON as it was sent, without the whitespace between tokens, followed by decoded
+ * copies of the strings that were written with escapes. `spans` locates the parts: for event `i`, the start and the end
+ * of part `p` are `spans[i * SPANS_PER_EVENT + p]` and the entry after it.
  */
 export interface EventBatch {
   readonly count: number;
   readonly bytes: Uint8Array;
   readonly spans: Int32Array;
   /**
-   * The events' own timestamps, whole milliseconds since 1970 as `Instant.epochMs` has them: a hint, which leaves times of
-   * the same millisecond to the text.
+   * The events' own timestamps in whole milliseconds since 1970, like `Instant.epochMs`. Only a hint: to order times
+   * within the same millisecond, read the text.
    */
   readonly timesMs: Float64Array;
 }
@@ -37,17 +37,17 @@ export const EMPTY_BATCH: EventBatch = {
   timesMs: new Float64Array(0),
 };
 
-/** Memory that the batch holds, in bytes: what the queue counts. */
+/** The memory that the batch occupies, in bytes. The queue's bound counts it. */
 export function batchBytes(batch: EventBatch): number {
   return batch.bytes.byteLength + batch.spans.byteLength + batch.timesMs.byteLength;
 }
 
-/** Below this giving it back costs more than collecting it. */
+/** Smaller batches cost less to garbage-collect than to release. */
 const RELEASED_BYTES_MIN = 4096;
 
 /**
- * A batch together with the right to its memory. There is one owner at a time, who lends `events` to others for the length
- * of a call or until a promise settles, and gives the memory back afterwards. An `EventBatch` is always lent.
+ * A batch and the ownership of its memory. There is one owner at a time, which lends `events` to others for the duration
+ * of a call or until a promise settles, and releases the memory afterwards. A plain `EventBatch` is always on loan.
  */
 export class OwnedBatch implements Disposable {
   #events: EventBatch | null;
@@ -56,13 +56,13 @@ export class OwnedBatch implements Disposable {
     this.#events = events;
   }
 
-  /** Throws once the memory was given back. */
+  /** Throws after the memory was released. */
   get events(): EventBatch {
-    if (this.#events === null) throw new Error('the memory of this batch was given back');
+    if (this.#events === null) throw new Error('the memory of this batch was already released');
     return this.#events;
   }
 
-  /** Gives the memory back. */
+  /** Releases the memory. */
   [Symbol.dispose](): void {
     if (this.#events === null) return;
     const { bytes, spans, timesMs } = this.#events;

@@ -1,7 +1,7 @@
 import { eventSchema } from '@chronicleweaver/protocol';
 import { EVENT_ID, PAYLOAD, SOURCE, TIMESTAMP, TOPIC } from './event-batch.ts';
 
-/** A field of an event as the reader needs it, out of the schema that is on the wire. */
+/** A field of an event in the form that the reader needs, derived from the published schema. */
 export interface Field {
   readonly name: string;
   readonly nameBytes: Buffer;
@@ -31,11 +31,11 @@ const FIELD_LIST: readonly Field[] = eventSchema.required.map((name, i) => {
   };
 });
 
-/** By the length of the name. */
+/** Indexed by the length of the name: no two fields' names are equally long. */
 export const FIELD_OF_LENGTH: readonly (Field | undefined)[] = Array.from({ length: 16 }, (_, length) =>
   FIELD_LIST.find((field) => field.nameBytes.length === length),
 );
 
 export const FIELDS = new Map(FIELD_LIST.map((field) => [field.name, field]));
-/** The bits of all fields. */
+/** The bits of all fields together. */
 export const ALL_PRESENT = (1 << FIELD_LIST.length) - 1;

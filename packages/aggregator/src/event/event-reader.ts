@@ -14,7 +14,7 @@ import {
   shortened,
 } from './json-scanner.ts';
 
-/** What a publish body turned out to be. Nothing of a body that is not a batch is kept. */
+/** The outcome of reading a publish body. Nothing is kept of a body that is not a batch. */
 export type ReadBody =
   | { kind: 'batch'; batch: EventBatch }
   | { kind: 'not_json'; message: string }
@@ -23,21 +23,21 @@ export type ReadBody =
 
 /**
  * Reads the body of a publish, `{"events":[…]}` or one bare event, in one pass and in place. The body must be valid
- * UTF-8 and is used up by the call: the batch keeps views into it.
+ * UTF-8. The call consumes it: the batch keeps views into it.
  */
 export function readEvents(body: Buffer): ReadBody {
   return READER.readBody(body);
 }
 
 /**
- * Reads `count` events that were read and stored before, one behind the other with nothing between. The bytes are used
- * up by the call. Throws where they are not such events: what is stored has gone through `readEvents`.
+ * Reads `count` stored events, which follow each other with nothing in between. The call consumes the bytes. Throws if
+ * they are anything else, since only events that passed `readEvents` are ever stored.
  */
 export function readStoredEvents(texts: Buffer, count: number): EventBatch {
   return READER.readStored(texts, count);
 }
 
-/** One reader reads all bodies of a thread, one after the other: its arrays cost more than the body of a single event. */
+/** A thread reads all its bodies with one reader, because its arrays cost more than the body of a single event. */
 class EventReader extends EventScanner {
   readBody(body: Buffer): ReadBody {
     this.begin(body);
@@ -59,7 +59,7 @@ class EventReader extends EventScanner {
   readStored(texts: Buffer, count: number): EventBatch {
     this.begin(texts);
     while (this.count < count) this.event();
-    if (this.peek() !== -1 || this.errorsFound > 0) throw new Error('stored text is not what was stored');
+    if (this.peek() !== -1 || this.errorsFound > 0) throw new Error('the stored text is not valid events');
     return this.batch();
   }
 
@@ -83,11 +83,11 @@ class EventReader extends EventScanner {
     if (this.peek() !== -1) throw this.unexpected('the end of the body');
   }
 
-  /** Whether the object ahead begins with the name `events`; reads on to behind that name, and may be undone. */
+  /** Whether the next object begins with the name `events`. Reads past that name; the caller may rewind. */
   #opensEnvelope(): boolean {
     this.skip(OPEN_BRACE);
     if (this.peek() !== QUOTE) return false;
-    // Written back where it stands: a name read on trial must not move.
+    // Write the name where it already is, so that the caller can still rewind.
     this.write = this.read;
     const start = this.write + 1;
     this.string();
@@ -113,7 +113,7 @@ class EventReader extends EventScanner {
       this.skip(COLON);
       this.passOver(null, shortened(name));
       this.write = start;
-      this.errorAbout(null, shortened(name), name === 'events' ? 'stands twice' : 'unknown field');
+      this.errorAbout(null, shortened(name), name === 'events' ? 'appears twice' : 'unknown field');
     }
     if (this.peek() !== CLOSE_BRACE) throw this.unexpected('"," or "}"');
     this.skip(CLOSE_BRACE);
@@ -136,7 +136,7 @@ class EventReader extends EventScanner {
 
 class TooManyEvents extends Error {
   constructor() {
-    super(`a publish takes at most ${LIMITS.batchEventsMax} events; send the rest in another`);
+    super(`a publish takes at most ${LIMITS.batchEventsMax} events; send the rest in another one`);
   }
 }
 

@@ -16,15 +16,15 @@ import {
 import { grown } from './open-names.ts';
 
 /**
- * In: bytes. Out: events of a batch, or all that is wrong with them. The events' texts are kept one behind the other from
- * byte 0; strings that had escapes are decoded into `#spill`, which ends up behind them. What stands around the events is
- * the business of the reader (event-reader.ts).
+ * In: bytes. Out: the events of a batch, or everything that is wrong with them. The events' texts are kept one after the
+ * other from byte 0. Strings with escapes are decoded into `#spill`, which is appended after the texts. The reader
+ * (event-reader.ts) handles whatever surrounds the events.
  */
 export class EventScanner extends JsonScanner {
   protected count = 0;
   #spans = new Int32Array(SPANS_PER_EVENT * 16);
   #timesMs: number[] = [];
-  /** Which parts of the event being read were there, a bit each. */
+  /** The fields seen so far in the current event, one bit each. */
   #present = 0;
   #spill: Buffer[] = [];
   #spillBytes = 0;
@@ -43,7 +43,7 @@ export class EventScanner extends JsonScanner {
     this.#spillBytes = 0;
     this.errors = [];
     this.errorsFound = 0;
-    // What a large batch needed is not held for ever.
+    // Do not keep the memory of a large batch for ever.
     if (this.#spans.length > SPANS_KEPT_MAX) this.#spans = new Int32Array(SPANS_PER_EVENT * 16);
   }
 
@@ -84,14 +84,14 @@ export class EventScanner extends JsonScanner {
     }
     const length = this.write - start;
     if (length > LIMITS.eventBytesMax) {
-      this.#error(null, `is ${length} bytes long, at most ${LIMITS.eventBytesMax} are taken`);
+      this.#error(null, `is ${length} bytes long; the limit is ${LIMITS.eventBytesMax}`);
     }
     this.#spans[at + TEXT] = start;
     this.#spans[at + TEXT + 1] = this.write;
     this.count += 1;
   }
 
-  /** The name, decoded where it has escapes. The five that we know differ in length and need no new string. */
+  /** The name, decoded if it has escapes. The five known names differ in length and need no new string. */
   #fieldNamed(start: number, end: number): string {
     const field = this.escaped ? undefined : FIELD_OF_LENGTH[end - start];
     return field !== undefined && this.#isText(start, end, field.nameBytes)
@@ -113,7 +113,7 @@ export class EventScanner extends JsonScanner {
       this.#error(shortened(name), 'unknown field');
       return;
     }
-    if ((this.#present & field.bit) !== 0) this.#error(name, 'stands twice');
+    if ((this.#present & field.bit) !== 0) this.#error(name, 'appears twice');
     this.#present |= field.bit;
     if (field.part === PAYLOAD) this.#payload(at);
     else this.#stringField(at, field);
@@ -132,7 +132,7 @@ export class EventScanner extends JsonScanner {
     this.#spans[at + PAYLOAD + 1] = this.write;
   }
 
-  /** Checks the two members of a payload that have a meaning. */
+  /** Checks the two members of a payload that the schema defines. */
   protected override member(depth: number, nameStart: number, nameEnd: number): void {
     if (depth > 1) {
       this.value(depth);
@@ -184,19 +184,19 @@ export class EventScanner extends JsonScanner {
     }
   }
 
-  /** Notes where the decoded string lies and returns its length in code points, or in bytes where neither is too many. */
+  /** Records where the decoded string is. Returns its length in code points, or in bytes if that is within the limit. */
   #markPart(at: number, start: number, end: number, name: string, charsMax: number): number {
     if (!this.escaped) {
       this.#spans[at] = start;
       this.#spans[at + 1] = end;
       let chars = end - start;
       if (chars <= charsMax) return chars;
-      // A byte that does not continue a character begins one.
+      // Every byte that is not a continuation byte begins a character.
       for (let i = start; i < end; i++) if ((this.bytes[i]! & 0xc0) === 0x80) chars -= 1;
       return chars;
     }
     const text = this.decoded(start, end);
-    if (text.includes('\0')) this.#error(name, 'holds a NUL character, which no name may hold');
+    if (text.includes('\0')) this.#error(name, 'contains a NUL character, which names must not contain');
     const decoded = Buffer.from(text);
     this.#spans[at] = SPILL_START + this.#spillBytes;
     this.#spill.push(decoded);
@@ -217,7 +217,7 @@ export class EventScanner extends JsonScanner {
     return instant?.epochMs;
   }
 
-  /** Reads a value that stands where it may not. */
+  /** Reads and ignores a value that does not belong here. */
   protected passOver(index: number | null, field: string | null): void {
     try {
       this.value(IN_EVENT);
@@ -264,7 +264,7 @@ export class EventScanner extends JsonScanner {
   }
 }
 
-/** What is nested too deep is not a payload. */
+/** A value other than a payload is nested too deep. */
 export class TooDeepAt extends TooDeep {
   readonly index: number | null;
   readonly field: string | null;
@@ -276,13 +276,13 @@ export class TooDeepAt extends TooDeep {
   }
 }
 
-/** The depth of an event's fields: an object below it is not a payload, whose members have depth 1. */
+/** The depth around a value that is not a payload: so deep that `member` does not check its members as a payload's. */
 const IN_EVENT = 1;
 
-/** Spans of decoded strings begin here until it is known where the texts end. Bodies are far smaller. */
+/** Spans of decoded strings count from here until the end of the texts is known. Bodies are far smaller. */
 const SPILL_START = 2 ** 30;
 
-/** Entries: of 4096 events. */
+/** In entries: those of 4096 events. */
 const SPANS_KEPT_MAX = SPANS_PER_EVENT * 4096;
 
 const MESSAGE = Buffer.from('message');

@@ -1,6 +1,7 @@
 /**
- * The time in the form that nearly all events have, `2025-10-28T10:00:00Z` with no, three or six decimals, or NaN for
- * any other form, which parseTimestamp is for: read off the bytes it takes a tenth of the regular expression's time.
+ * Parses a time in the form that nearly all events use, `2025-10-28T10:00:00Z` with zero, three or six decimals, straight
+ * from the bytes, which takes a tenth of the time of parseTimestamp's regular expression. Returns NaN for any other form;
+ * then use parseTimestamp.
  */
 export function commonTimeMs(bytes: Uint8Array, start: number, end: number): number {
   const length = end - start;
@@ -24,7 +25,7 @@ export function commonTimeMs(bytes: Uint8Array, start: number, end: number): num
   const second = digits(bytes, start + 17, 2);
   const millis = length === 20 ? 0 : digits(bytes, start + 20, 3);
   const micros = length === 27 ? digits(bytes, start + 23, 3) : 0;
-  // The last days of a month, leap seconds and early years are left to the slow way, which knows calendars.
+  // Leave the last days of a month, leap seconds and early years to parseTimestamp, which knows the calendar.
   const isPlain =
     month >= 1 && month <= 12 && day >= 1 && day <= 28 && hour <= 23 && minute <= 59 && second <= 59;
   if (!isPlain || !(year >= 1900) || Number.isNaN(millis) || Number.isNaN(micros)) return NaN;
@@ -33,7 +34,7 @@ export function commonTimeMs(bytes: Uint8Array, start: number, end: number): num
   );
 }
 
-/** The number that these digits are, NaN where one is none. */
+/** The number that these digits form, or NaN if one of them is not a digit. */
 function digits(bytes: Uint8Array, start: number, count: number): number {
   let number = 0;
   for (let i = start; i < start + count; i++) {
@@ -47,7 +48,7 @@ function digits(bytes: Uint8Array, start: number, count: number): number {
 let lastMonth = 0;
 let lastMonthStartMs = 0;
 
-/** When a month began; neighbours mostly share theirs. */
+/** When the month began. Remembers the last answer, because consecutive events mostly share a month. */
 function monthStartMs(year: number, month: number): number {
   const both = year * 12 + month;
   if (both !== lastMonth) {

@@ -4,24 +4,24 @@ import { NAMES_COMPARED_MAX, OpenNames } from './open-names.ts';
 /**
  * Reads JSON (RFC 8259) byte by byte and writes it back, in place, without the whitespace between tokens.
  *
- * Why not JSON.parse: what it returns has lost what we must keep or refuse. Numbers beyond 2^53 lose digits, the
- * second of two equal names hides the first, and the text of one event cannot be found again. Its verdict is the
- * oracle of our tests instead: both take the same texts (test/event/json-scanner.test.ts).
+ * Why not JSON.parse: its result has lost what we must keep or refuse. Numbers beyond 2^53 lose digits, the second of
+ * two equal names hides the first, and the text of a single event cannot be recovered. Instead it is the oracle of our
+ * tests: both accept the same texts (test/event/json-scanner.test.ts).
  *
  * In: a body that is valid UTF-8. Out: the same bytes, compacted; `write` never overtakes `read`, so no copy is made.
- * A text that is not JSON, or is nested too deep, throws and ends the read. What is JSON but not taken (a name twice in
- * one object, half a surrogate pair; both forbidden by I-JSON, RFC 7493) is noted in `fault` and the read goes on, so
- * that one answer can name all that is wrong.
+ * A text that is not JSON, or is nested too deep, throws and ends the read. Valid JSON that we refuse (a name twice in
+ * one object, half a surrogate pair; I-JSON, RFC 7493, forbids both) is noted in `fault` and the read continues, so that
+ * one answer can name everything that is wrong.
  */
 export class JsonScanner {
   protected bytes: Buffer = Buffer.alloc(0);
-  /** The next byte to look at. */
+  /** The next byte to read. */
   protected read = 0;
   /** Where the next kept byte goes. */
   protected write = 0;
-  /** The first thing in the value being read that is JSON but not taken, told to the publisher. */
+  /** The first reason to refuse the current value although it is JSON, in words for the publisher. */
   protected fault: string | null = null;
-  /** Whether the string read last has a backslash in it. */
+  /** Whether the last string contains a backslash. */
   protected escaped = false;
 
   readonly #depthMax: number;
@@ -39,25 +39,25 @@ export class JsonScanner {
     this.#names.open = 0;
   }
 
-  /** Passes over whitespace and returns the next byte, or -1 at the end. */
+  /** Skips whitespace and returns the next byte, or -1 at the end. */
   protected peek(): number {
     const { bytes } = this;
     let at = this.read;
     let byte = bytes[at];
-    // Most texts have no whitespace, and then this is the whole of it.
+    // Most texts have no whitespace.
     if (byte !== undefined && byte > 0x20) return byte;
     while (byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09) byte = bytes[++at];
     this.read = at;
     return byte ?? -1;
   }
 
-  /** Passes over whitespace and one punctuation mark, without keeping it. */
+  /** Skips whitespace and one punctuation mark, without keeping the mark. */
   protected skip(mark: number): void {
     if (this.bytes[this.read] !== mark && this.peek() !== mark) throw this.unexpected(quoted(mark));
     this.read += 1;
   }
 
-  /** Passes over whitespace and keeps one punctuation mark. */
+  /** Skips whitespace and keeps one punctuation mark. */
   protected keep(mark: number): void {
     this.skip(mark);
     this.bytes[this.write++] = mark;
@@ -76,7 +76,7 @@ export class JsonScanner {
     else throw this.unexpected('a value');
   }
 
-  /** Reads a string; it lies, quotes included, in the kept bytes from the old `write` to the new. */
+  /** Reads a string. It occupies the kept bytes from the old `write` to the new one, including the quotes. */
   protected string(): void {
     const { bytes } = this;
     let at = this.read + 1;
@@ -85,7 +85,7 @@ export class JsonScanner {
     bytes[to++] = QUOTE;
     for (;;) {
       let byte = bytes[at];
-      // Nearly all of a body is this loop: one look into a table a byte, where three comparisons took twice as long.
+      // The scan spends most of its time in this loop. One table lookup a byte takes half as long as three comparisons.
       while (IS_PLAIN[byte!] === 1) {
         bytes[to++] = byte!;
         byte = bytes[++at];
@@ -97,7 +97,7 @@ export class JsonScanner {
       if (byte === QUOTE) break;
       if (byte < 0x20) {
         this.read = at;
-        throw this.unexpected('no control character in a string (write it as an escape)');
+        throw this.unexpected('no control character in a string (escape it)');
       }
       bytes[to++] = byte;
       at += 1;
@@ -143,7 +143,7 @@ export class JsonScanner {
     this.#names.open = outer;
   }
 
-  /** Reads the value of one member; its name lies in the kept bytes from `nameStart` to `nameEnd`. */
+  /** Reads the value of one member, whose name is in the kept bytes from `nameStart` to `nameEnd`. */
   protected member(depth: number, _nameStart: number, _nameEnd: number): void {
     this.value(depth);
   }
@@ -196,17 +196,17 @@ export class JsonScanner {
   }
 
   protected noteNameTwice(start: number, end: number): void {
-    this.fault ??= `the name ${JSON.stringify(shortened(this.decoded(start, end)))} stands twice in one object`;
+    this.fault ??= `the name ${JSON.stringify(shortened(this.decoded(start, end)))} appears twice in one object`;
   }
 
-  /** The string whose JSON, without its quotes, is the kept bytes from `start` to `end`. */
+  /** The string whose JSON, without the quotes, is in the kept bytes from `start` to `end`. */
   protected decoded(start: number, end: number): string {
     return JSON.parse(this.bytes.toString('utf8', start - 1, end + 1)) as string;
   }
 
   protected unexpected(expected: string): JsonSyntaxError {
     const byte = this.bytes[this.read];
-    const found = byte === undefined ? 'the text ends' : `there is ${quoted(byte)}`;
+    const found = byte === undefined ? 'the text ends' : `found ${quoted(byte)}`;
     return new JsonSyntaxError(`expected ${expected}, but ${found} at byte ${this.read}`);
   }
 
@@ -225,7 +225,7 @@ export class JsonScanner {
       const low = this.#hex4(at + 7);
       if (low >= 0xdc00 && low <= 0xdfff) return 11;
     }
-    this.fault ??= `\\u${unit.toString(16)} is half a surrogate pair, which no text may hold`;
+    this.fault ??= `\\u${unit.toString(16)} is half a surrogate pair, which text must not contain`;
     return 5;
   }
 
@@ -251,10 +251,10 @@ export class JsonScanner {
   }
 }
 
-/** The text is not JSON; the message says what was expected, what stands there, and at which byte. */
+/** The text is not JSON. The message says what was expected, what was found instead, and at which byte. */
 export class JsonSyntaxError extends Error {}
 
-/** The text is nested deeper than the scanner was told to follow. */
+/** The text is nested deeper than the scanner's limit. */
 export class TooDeep extends Error {}
 
 export const QUOTE = 0x22;
@@ -267,7 +267,7 @@ export const CLOSE_BRACKET = 0x5d;
 const BACKSLASH = 0x5c;
 const MINUS = 0x2d;
 
-/** 1 for the bytes that stand for themselves in a string: all but quote, backslash and control characters. */
+/** 1 for the bytes that mean themselves in a string: all but quote, backslash and control characters. */
 const IS_PLAIN = Uint8Array.from({ length: 256 }, (_, byte) =>
   byte >= 0x20 && byte !== QUOTE && byte !== BACKSLASH ? 1 : 0,
 );
@@ -288,7 +288,7 @@ function quoted(byte: number): string {
     : `byte 0x${byte.toString(16).padStart(2, '0')}`;
 }
 
-/** A name or value cut to what fits a message. */
+/** A name or value, cut to fit into a message. */
 export function shortened(text: string): string {
   return text.length <= 64 ? text : `${text.slice(0, 64)}…`;
 }

@@ -1,9 +1,10 @@
-/** Up to here a new name is compared with each before it; a larger object gets a Set. */
+/** Up to this many names, a new one is compared with each earlier one; a larger object gets a Set. */
 export const NAMES_COMPARED_MAX = 16;
 
 /**
- * Where the names of the objects that are being read lie in the bytes, innermost object last. An object remembers how
- * many were `open` when it began, compares with those since, and puts the number back when it ends.
+ * The names in the objects that are being read, as places in the bytes, those of the innermost object last. An object
+ * remembers how many were `open` when it began, compares new names only with later ones, and restores the number when it
+ * ends.
  */
 export class OpenNames {
   open = 0;
@@ -38,7 +39,7 @@ export class OpenNames {
   }
 }
 
-/** The same array with twice the room. */
+/** A copy of the array, twice as long. */
 export function grown(array: Int32Array): Int32Array<ArrayBuffer> {
   const larger = new Int32Array(array.length * 2);
   larger.set(array);

@@ -95,10 +95,10 @@ test('missing, unknown and doubled fields are named [EVT-1]', () => {
     '0 __proto__: unknown field',
   ]);
   assert.deepEqual(errorsOf(JSON.stringify(EVENT).replace('}}', '}}').replace('{', '{"topic":"x",')), [
-    '0 topic: stands twice',
+    '0 topic: appears twice',
   ]);
   assert.deepEqual(errorsOf({ events: [EVENT], extra: 1 }), ['null extra: unknown field']);
-  assert.deepEqual(errorsOf('{"events":[],"events":[]}'), ['null events: stands twice']);
+  assert.deepEqual(errorsOf('{"events":[],"events":[]}'), ['null events: appears twice']);
   assert.equal(errorsOf('{}').length, 5);
 });
 
@@ -151,7 +151,7 @@ test('a NUL in a name is refused, in a payload it is kept [EVT-3]', () => {
   );
 });
 
-test('half a surrogate pair is refused wherever it stands [EVT-4]', () => {
+test('half a surrogate pair is refused everywhere [EVT-4]', () => {
   for (const [field, event] of [
     ['event_id', eventWith({ event_id: '\ud800' })],
     ['payload', eventWith({ payload: { deep: [{ x: 'a\udfff' }] } })],
@@ -164,7 +164,7 @@ test('half a surrogate pair is refused wherever it stands [EVT-4]', () => {
 
 test('a name twice in one object of a payload is refused [EVT-5]', () => {
   const body = JSON.stringify(eventWith({ payload: { deep: 'HERE' } })).replace('"HERE"', '{"a":1,"a":1}');
-  assert.deepEqual(errorsOf(body), ['0 payload: the name "a" stands twice in one object']);
+  assert.deepEqual(errorsOf(body), ['0 payload: the name "a" appears twice in one object']);
 });
 
 test('payload names that mean something to JavaScript are kept as they came [EVT-6]', () => {

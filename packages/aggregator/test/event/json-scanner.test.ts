@@ -81,7 +81,7 @@ test('numbers keep their digits', () => {
   assert.equal(compact(text).text, text.replaceAll(' ', ''));
 });
 
-test('a name that stands twice is noticed at any depth, however it is written and however large the object', () => {
+test('a repeated name is noticed at any depth, however it is escaped and however large the object', () => {
   const many = Array.from({ length: 40 }, (_, i) => `"k${i}":${i}`).join(',');
   for (const text of [
     '{"a":1,"a":2}',
@@ -93,7 +93,7 @@ test('a name that stands twice is noticed at any depth, however it is written an
     '{"__proto__":1,"__proto__":2}',
     '{"":1,"":2}',
   ]) {
-    assert.match(compact(text).fault ?? '', /stands twice/, text);
+    assert.match(compact(text).fault ?? '', /appears twice/, text);
   }
   for (const text of [
     '{"a":1,"b":{"a":1}}',
@@ -106,7 +106,7 @@ test('a name that stands twice is noticed at any depth, however it is written an
   }
 });
 
-test('half a surrogate pair is noticed, a whole one is not', () => {
+test('half a surrogate pair is noticed, a whole one is accepted', () => {
   for (const text of [
     '"\\ud800"',
     '"\\udc00"',
@@ -130,7 +130,7 @@ test('nesting up to the limit is read and one deeper is refused without using up
 
 test('a syntax error says what was expected, what stands there, and where', () => {
   assert.throws(() => compact('{"a":1,}'), {
-    message: 'expected a name in double quotes, but there is "}" at byte 7',
+    message: 'expected a name in double quotes, but found "}" at byte 7',
   });
   assert.throws(() => compact('[1'), { message: 'expected "," or "]", but the text ends at byte 2' });
 });

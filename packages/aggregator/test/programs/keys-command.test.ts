@@ -132,8 +132,8 @@ test('a file that is not keys is refused with what is wrong and where', async (t
     ['{"keys":', /not JSON: .*byte 8/],
     ['{\n"keys": x}', /not JSON: .*byte 10/],
     ['{"keys":[]}\n{}', /not JSON: .*the end of the file/],
-    ['{"keys":[],"keys":[]}', /not JSON: the name "keys" stands twice/],
-    [JSON.stringify({ keys: [{ ...key, topics: ['a'] }] }).replace(']}', '],"topics":["b"]}'), /"topics" stands twice/], // prettier-ignore
+    ['{"keys":[],"keys":[]}', /not JSON: the name "keys" appears twice/],
+    [JSON.stringify({ keys: [{ ...key, topics: ['a'] }] }).replace(']}', '],"topics":["b"]}'), /"topics" appears twice/], // prettier-ignore
     [Buffer.from('\ufeff{"keys":[]}', 'utf16le'), /cannot be read: the file is UTF-16: save it as UTF-8$/],
     [
       Buffer.from('{"keys":[]}', 'utf16le'),

@@ -101,13 +101,13 @@ test('a field that is not in the table is told by its name [EVT-1, PUB-1, P-6]',
 
 test('a field that stands twice is told by its name, however it is written [EVT-1, EVT-5, P-6]', async () => {
   for (const [name, text] of Object.entries(FIELDS)) {
-    await refusals.event(eventText({}, `"${name}":${text}`), [name, 'stands twice']);
+    await refusals.event(eventText({}, `"${name}":${text}`), [name, 'appears twice']);
     const escaped = `\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}`;
-    await refusals.event(eventText({}, `"${escaped}":${text}`), [name, 'stands twice']);
+    await refusals.event(eventText({}, `"${escaped}":${text}`), [name, 'appears twice']);
   }
-  await refusals.errors('{"events":[],"events":[]}', [[null, 'events', 'stands twice']]);
+  await refusals.errors('{"events":[],"events":[]}', [[null, 'events', 'appears twice']]);
   await refusals.errors(`{"events":[${VALID}],"\\u0065vents":[${VALID}]}`, [
-    [null, 'events', 'stands twice'],
+    [null, 'events', 'appears twice'],
   ]);
 });
 
@@ -126,7 +126,7 @@ test('a name twice in an object of the payload is refused at any depth [EVT-5, P
   ] as const) {
     await refusals.event(eventText({ payload }), [
       'payload',
-      `the name "${name}" stands twice in one object`,
+      `the name "${name}" appears twice in one object`,
     ]);
   }
 });

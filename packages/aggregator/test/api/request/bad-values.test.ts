@@ -9,7 +9,7 @@ const refusals = new Refusals(sharedServer());
 test('a NUL in a name is refused, written as an escape or as a byte [EVT-3, P-6]', async () => {
   for (const name of ['event_id', 'topic', 'source'] as const) {
     for (const text of ['\\u0000', 'a\\u0000b', 'trailing\\u0000', '😀\\u0000']) {
-      const fault: Fault = [name, 'holds a NUL character, which no name may hold'];
+      const fault: Fault = [name, 'contains a NUL character, which names must not contain'];
       await refusals.event(eventText({ [name]: `"${text}"` }), fault);
     }
     await refusals.body(eventText({ [name]: '"a\0b"' }), 400, 'invalid_json');
@@ -28,7 +28,7 @@ test('half a surrogate pair is refused wherever it stands [EVT-4, P-6]', async (
     ['\\ud83d\\n', 'd83d'],
     ['\\ud83dude00', 'd83d'],
   ] as const) {
-    const message = `\\u${half} is half a surrogate pair, which no text may hold`;
+    const message = `\\u${half} is half a surrogate pair, which text must not contain`;
     for (const name of ['event_id', 'topic', 'source']) {
       await refusals.event(eventText({ [name]: `"${text}"` }), [name, message]);
     }

@@ -50,7 +50,7 @@ test(
   { timeout: 10_000 },
   async () => {
     const max = LIMITS.eventBytesMax;
-    const tooLong = (bytes: number): Fault => [null, `is ${bytes} bytes long, at most ${max} are taken`];
+    const tooLong = (bytes: number): Fault => [null, `is ${bytes} bytes long; the limit is ${max}`];
     await refusals.event(eventOfBytes(max + 1), tooLong(max + 1));
     await refusals.event(eventOfBytes(2 * max), tooLong(2 * max));
     await refusals.event(` {\n${' '.repeat(max)}${eventOfBytes(max + 1).slice(1)}`, tooLong(max + 1));
@@ -65,12 +65,12 @@ test(
     const payload = `{${members}}`;
     const length = eventText({ payload }).length;
     await refusals.errors(eventText({ payload }), [
-      [0, null, `is ${length} bytes long, at most 1048576 are taken`],
+      [0, null, `is ${length} bytes long; the limit is 1048576`],
     ]);
     const equal = `{${'"a":0,'.repeat(199_999)}"a":0}`;
     await refusals.errors(eventText({ payload: equal }), [
-      [0, 'payload', 'the name "a" stands twice in one object'],
-      [0, null, `is ${eventText({ payload: equal }).length} bytes long, at most 1048576 are taken`],
+      [0, 'payload', 'the name "a" appears twice in one object'],
+      [0, null, `is ${eventText({ payload: equal }).length} bytes long; the limit is 1048576`],
     ]);
     const fields = `{${members}}`;
     const problem = await refusals.body(fields, 422, 'invalid_event');
@@ -86,10 +86,10 @@ test('a fault in the last of many events keeps all of them out [P-3, P-6, ERR-2,
   const rows: [tail: string, detail: string][] = [
     [
       `${VALID.replace('"web"', 'web')}]}`,
-      `expected a value, but there is "w" at byte ${at + VALID.indexOf('"web"')}`,
+      `expected a value, but found "w" at byte ${at + VALID.indexOf('"web"')}`,
     ],
     [`${VALID}]`, `expected "," or "}", but the text ends at byte ${at + VALID.length + 1}`],
-    [`${VALID}]}]`, `expected the end of the body, but there is "]" at byte ${at + VALID.length + 2}`],
+    [`${VALID}]}]`, `expected the end of the body, but found "]" at byte ${at + VALID.length + 2}`],
   ];
   for (const [tail, detail] of rows) {
     assert.equal((await refusals.body(batch(tail), 400, 'invalid_json')).detail, detail);
