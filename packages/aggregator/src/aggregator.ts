@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { readKeyFile } from './access/key-file.ts';
 import { KeyRing } from './access/key-ring.ts';
 import type { Api } from './api/api.ts';
-import { type ApiParts, buildApi } from './api/server.ts';
+import type { ApiParts } from './api/server.ts';
 import { TIMEOUTS, type Timeouts } from './api/request/timeouts.ts';
 import { type TlsIdentity, readTlsIdentity } from './api/request/tls.ts';
 import type { Config } from './config.ts';
@@ -69,11 +69,12 @@ export async function startAggregator(
   const keys =
     config.apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(config.apiKeysFile));
   const tls = config.tls && (await readTlsIdentity(config.tls));
-  const store =
+  // Threads and file need no processor of ours, and the modules of the HTTP side take about as long.
+  const [store, { buildApi }] = await Promise.all([
     given ??
-    (await openStore(`sqlite:${config.databasePath}`, ({ level, fields, message }) =>
-      log[level](fields, message),
-    ));
+      openStore(`sqlite:${config.databasePath}`, ({ level, fields, message }) => log[level](fields, message)),
+    import('./api/server.ts'),
+  ]);
   const push = { allowPrivate: config.webhookAllowPrivate, timing: pushTiming };
   const [commits, groups] = await subscribing(store, push, log).catch(async (error: unknown) => {
     await store.close();

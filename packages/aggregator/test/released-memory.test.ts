@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { freeMemory, ownBuffer } from '../src/released-memory.ts';
 
 test('memory is freed if a view covers all of it, or if it was allocated to be freed', () => {
@@ -20,4 +22,10 @@ test('memory that a view shares with others is left alone', () => {
   assert.equal(small.buffer, neighbour.buffer);
   freeMemory(small);
   assert.equal(neighbour.toString(), 'beside it');
+});
+
+test('a thread that starts at the same time as another finds what both collect with', async () => {
+  // This one has loaded the module, and the other is about to ask V8.
+  const other = new Worker("process.exitCode = typeof gc === 'function' ? 0 : 1", { eval: true });
+  assert.deepEqual(await once(other, 'exit'), [0]);
 });

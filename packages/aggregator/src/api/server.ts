@@ -20,10 +20,10 @@ import type { Api } from './api.ts';
 import { guardRoutes } from './request/access.ts';
 import { answerClientError, connectionsAllowed, guardConnections } from './request/connections.ts';
 import { allowOrigins } from './cors.ts';
-import { docsPages, openApi } from './about/docs.ts';
+import { docsRoutes } from './about/docs.ts';
 import { eventsRoutes } from './read/events.ts';
-import { compileParameters } from './request/parameters.ts';
-import { ProblemError, answerError, badPercent } from './request/problems.ts';
+import { OWN_COMPILERS, compileParameters } from './request/parameters.ts';
+import { ProblemError, answerError, badPercent, noSuchAddress } from './request/problems.ts';
 import { publishRoutes } from './publish.ts';
 import { streamRoutes } from './read/stream.ts';
 import { ReadRoom } from './read/read-room.ts';
@@ -81,8 +81,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
     keepAliveTimeout: timeouts.keepAliveMs,
     // One character takes up to 12 in a URL.
     routerOptions: { maxParamLength: LIMITS.eventIdCharsMax * 12 },
-    // With these Fastify does not load its own, which would take a third of the start.
-    schemaController: { compilersFactory: { buildValidator: neverBuilt, buildSerializer: neverBuilt } },
+    schemaController: OWN_COMPILERS,
     frameworkErrors: answerError,
     clientErrorHandler: answerClientError,
     // refuseOnceClosing answers, with a problem document.
@@ -105,7 +104,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   refuseBadAddresses(api);
   answerInTurn(api);
   const methodsByPath = noteRoutes(api);
-  await openApi(api);
+  docsRoutes(api);
   await api.register(accepts);
   const body = { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs };
   await api.register(publishRoutes, { queue, body });
@@ -113,13 +112,8 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   await api.register(streamRoutes, { store, commits, followers });
   await api.register(groupRoutes, { groups, budget: queue.budget, body, webhookAllowPrivate });
   await api.register(systemRoutes, { store, queue, consumer, followers });
-  await api.register(docsPages);
   refuseTheRest(api, methodsByPath);
   return api;
-}
-
-function neverBuilt(): never {
-  throw new Error('a route was registered before its compilers were set');
 }
 
 /** Answers 503 once a close has begun; earlier requests are still answered. */
@@ -200,10 +194,7 @@ function refuseTheRest(api: Api, methodsByPath: ReadonlyMap<string, ReadonlySet<
     });
   }
   const refuse = async (request: FastifyRequest) => {
-    throw new ProblemError(
-      'not_found',
-      `there is no ${request.method} ${request.url.split('?')[0]}; see /docs`,
-    );
+    throw noSuchAddress(request);
   };
   api.setNotFoundHandler({ preValidation: refuse }, refuse);
 }

@@ -1,108 +1,30 @@
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import fastifyStatic from '@fastify/static';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
-import { VERSION } from '../../version.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { Api } from '../api.ts';
 
-/** `/openapi.json`, made from the schemas of the routes that are registered after this. */
-export async function openApi(api: Api): Promise<void> {
-  await api.register(swagger, {
-    openapi: {
-      openapi: '3.1.1',
-      info: {
-        title: 'ChronicleWeaver',
-        version: VERSION,
-        description:
-          'A log aggregator that never loses an event it acknowledged and never keeps the same event twice.',
-        license: { name: 'MIT', identifier: 'MIT' },
-      },
-      tags: [
-        { name: 'events', description: 'Publish and read' },
-        { name: 'groups', description: 'Groups of workers that share events' },
-        { name: 'system', description: 'The service itself' },
-      ],
-      components: {
-        securitySchemes: {
-          key: {
-            type: 'http',
-            scheme: 'bearer',
-            description: 'Wanted where keys are in force (API_KEYS_FILE); made by `npm run keys -- create`.',
-          },
-        },
-      },
-    },
-  });
-  api.get('/openapi.json', { schema: { hide: true }, config: { scope: 'any' } }, () => api.swagger());
-}
-
-const REDOC_FOLDER = dirname(fileURLToPath(import.meta.resolve('redoc/bundles/redoc.standalone.js')));
-
-const REDOC_PAGE = `<!doctype html>
-<html lang="en">
-  <head>
-    <meta charset="utf-8">
-    <meta name="viewport" content="width=device-width, initial-scale=1">
-    <title>ChronicleWeaver API</title>
-    <link rel="icon" href="data:,">
-    <style>body { margin: 0 }</style>
-  </head>
-  <body>
-    <redoc spec-url="/openapi.json" disable-search></redoc>
-    <script src="/redoc/redoc.standalone.js"></script>
-  </body>
-</html>
-`;
+const PATHS = ['/openapi.json', '/docs', '/docs/*', '/redoc', '/redoc/*'];
 
 /**
- * Nothing from anywhere but us: the pages work without a network, and say nothing to anybody. Swagger UI's own policy
- * lets in fonts, styles and a validator from elsewhere, and asks for https, which we do not speak.
+ * `/openapi.json`, `/docs` and `/redoc`, about all routes that are registered after this. What answers them is loaded and made
+ * when somebody first asks: it is a third of all modules, and few ask.
  */
-const POLICY =
-  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'";
-
-/**
- * ReDoc's sidebar shows its maker's logo from a CDN, and no option is there to leave it out. In its place stands an
- * empty image, which ReDoc hides as it does with one that cannot be loaded.
- */
-const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg';
-const NO_IMAGE = 'data:,';
-
-/** `/docs` (Swagger UI) and `/redoc` (ReDoc), with their own assets. */
-export async function docsPages(api: Api): Promise<void> {
-  // Of the routes that the plugins make, too.
+export function docsRoutes(api: Api): void {
+  const described: RouteOptions[] = [];
   api.addHook('onRoute', (route) => {
-    route.config = { scope: 'any', ...route.config };
+    if (route.schema?.hide !== true) described.push(route);
   });
-  await api.register(swaggerUi, {
-    routePrefix: '/docs',
-    staticCSP: POLICY,
-    theme: { title: 'ChronicleWeaver API' },
-    // Without the bar that opens documents from elsewhere.
-    uiConfig: { layout: 'BaseLayout' },
-  });
-
-  // Made when it is first asked for: few ask, and no start should wait for a megabyte.
-  let script: Promise<Buffer> | undefined;
-  api.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) => {
-    script ??= readFile(join(REDOC_FOLDER, 'redoc.standalone.js'), 'utf8').then((redoc) =>
-      Buffer.from(redoc.replaceAll(REDOC_LOGO, NO_IMAGE)),
-    );
-    return reply
-      .type('text/javascript; charset=utf-8')
-      .header('cache-control', 'public, max-age=3600')
-      .send(await script);
-  });
-
-  api.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
-    reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(REDOC_PAGE),
-  );
-  await api.register(fastifyStatic, {
-    root: REDOC_FOLDER,
-    prefix: '/redoc/',
-    decorateReply: false,
-    schemaHide: true,
-  });
+  let opened: Promise<FastifyInstance> | undefined;
+  const pages = (): Promise<FastifyInstance> => {
+    opened ??= import('./pages.ts').then(({ openPages }) => openPages(described, api.log));
+    // Where it fails for want of open files, say, the next request tries again.
+    opened.catch(() => (opened = undefined));
+    return opened;
+  };
+  const handOver = async ({ raw: request }: FastifyRequest, reply: FastifyReply): Promise<void> => {
+    const server = await pages();
+    // What CORS has said about the answer, for one.
+    for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value ?? '');
+    reply.hijack();
+    server.routing(request, reply.raw);
+  };
+  for (const path of PATHS) api.get(path, { schema: { hide: true }, config: { scope: 'any' } }, handOver);
 }

@@ -22,6 +22,15 @@ export function compileBody(schema: object) {
   return (body: unknown) => (validate(body) ? { value: body } : { error: validate.errors! });
 }
 
+/** For Fastify, which then does not load compilers of its own: they would take a third of the start. */
+export const OWN_COMPILERS = {
+  compilersFactory: { buildValidator: neverBuilt, buildSerializer: neverBuilt },
+};
+
+function neverBuilt(): never {
+  throw new Error('a route was registered before its compilers were set');
+}
+
 type Parameters = Record<string, unknown>;
 
 export function compileParameters({ schema }: { schema: unknown }) {

@@ -112,6 +112,10 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
   }
 }
 
+export function noSuchAddress({ method, url }: FastifyRequest): ProblemError {
+  return new ProblemError('not_found', `there is no ${method} ${url.split('?')[0]}; see /docs`);
+}
+
 export function badPercent(): ProblemError {
   return new ProblemError(
     'invalid_request',

@@ -75,17 +75,17 @@ export class SqliteStore implements EventStore {
     { clock }: SqliteOptions = {},
   ): Promise<SqliteStore> {
     const path = placeOf(given);
-    const { thread: writer, ...opened } = await ThreadClient.open<WriterCalls>(
-      { role: 'writer', path, clock },
-      told,
-    );
-    try {
-      const { thread: reader } = await ThreadClient.open<ReaderCalls>({ role: 'reader', path }, told);
-      return new SqliteStore(path, writer, reader, opened);
-    } catch (error) {
-      await writer.close();
-      throw error;
+    const writing = ThreadClient.open<WriterCalls>({ role: 'writer', path, clock }, told);
+    // It starts beside the writer, and opens the file when the writer has made it or brought it up to date.
+    const reading = ThreadClient.open<ReaderCalls>({ role: 'reader', path }, told, writing);
+    const [writer, reader] = await Promise.allSettled([writing, reading]);
+    if (writer.status === 'rejected') throw writer.reason;
+    const { thread, ...opened } = writer.value;
+    if (reader.status === 'rejected') {
+      await thread.close();
+      throw reader.reason;
     }
+    return new SqliteStore(path, thread, reader.value.thread, opened);
   }
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {

@@ -55,5 +55,5 @@ export interface Opened {
   readonly lastOffset: number;
 }
 
-/** The id of the first answer: that the file is open, or why it is not. */
+/** The id of the first call, `open`, and of its answer: that the file is open, or why it is not. */
 export const OPENED = 0;

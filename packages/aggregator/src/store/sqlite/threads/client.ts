@@ -39,15 +39,22 @@ export class ThreadClient<C extends Calls> {
     this.#worker.on('exit', () => this.#end(`the store's ${data.role} thread has ended`));
   }
 
-  /** Starts the thread and waits until it has opened the file. Rejects with the thread's StoreError if it cannot. */
+  /**
+   * Starts the thread, lets it open the file once `first` is done, and waits until it has. Rejects with the thread's
+   * StoreError if it cannot, or as `first` does.
+   */
   static async open<C extends Calls>(
     data: ThreadData,
     told: (message: StoreMessage) => void,
+    first?: Promise<unknown>,
   ): Promise<Opened & { thread: ThreadClient<C> }> {
     const thread = new ThreadClient<C>(data, told);
     try {
+      await first;
       const opened = new Promise<Opened>((resolve, reject) => {
+        if (thread.#ended !== null) return reject(thread.#ended);
         thread.#waiting.set(OPENED, { resolve, reject });
+        thread.#worker.postMessage({ id: OPENED, name: 'open', args: [] } satisfies Call, []);
       });
       return { thread, ...(await opened) };
     } catch (error) {

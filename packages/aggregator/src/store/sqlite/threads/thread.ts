@@ -17,8 +17,7 @@ import { Reader } from '../read.ts';
 import { SqliteGroups } from '../groups/groups.ts';
 
 // A thread with one connection: the writer's or a reader's. In: calls, in order, each with an id. Out: one answer per
-// call. The file is opened before the first answer (`opened`, id 0); if that fails, the answer says why and the
-// thread ends. SQLite's calls block, so they block here and never the HTTP thread.
+// call. The file is opened on the first call (`open`, id 0); if that fails, the answer says why and the thread ends. SQLite's calls block, so they block here and never the HTTP thread.
 
 /** The calls a writer's thread takes. */
 export type WriterCalls = ReturnType<typeof openWriter>;
@@ -111,19 +110,23 @@ function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
   const tell: Tell = (fields, message, level = 'info') => {
     port.postMessage({ fields, message, level } satisfies Answer);
   };
-  const opened = answer(OPENED, () => {
-    calls = data.role === 'writer' ? openWriter(data, tell) : openReader(data);
-    return calls['opened']!();
-  });
-  if (!opened) return;
+  const open = (): boolean =>
+    answer(OPENED, () => {
+      calls = data.role === 'writer' ? openWriter(data, tell) : openReader(data);
+      return calls['opened']!();
+    });
   const close = async (id: number): Promise<void> => {
     await calls['leave']!();
     answer(id, () => calls['close']!());
     port.close();
   };
-  port.on('message', (call: Call) => {
-    if (call.name === 'close') void close(call.id);
-    else answer(call.id, () => calls[call.name]!(...(call.args as never[])));
+  // The first message says that the file may be opened; meanwhile this thread has loaded what it needs.
+  port.once('message', () => {
+    if (!open()) return;
+    port.on('message', (call: Call) => {
+      if (call.name === 'close') void close(call.id);
+      else answer(call.id, () => calls[call.name]!(...(call.args as never[])));
+    });
   });
 }
 

@@ -1,0 +1,144 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import fastifyStatic from '@fastify/static';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  LogController,
+  type RouteOptions,
+} from 'fastify';
+import { VERSION } from '../../version.ts';
+import { OWN_COMPILERS } from '../request/parameters.ts';
+import { answerError, noSuchAddress } from '../request/problems.ts';
+
+/**
+ * The pages that describe the service: a Fastify of their own that never listens, to which docs.ts hands requests. The
+ * routes of the service are in it only for the document that is made from their schemas.
+ */
+export async function openPages(
+  described: readonly RouteOptions[],
+  log: FastifyBaseLogger,
+): Promise<FastifyInstance> {
+  const pages: FastifyInstance = Fastify({
+    loggerInstance: log,
+    logController: new LogController({ disableRequestLogging: true }),
+    schemaController: OWN_COMPILERS,
+  });
+  // Nobody calls the routes that are only described.
+  pages.setValidatorCompiler(() => () => true);
+  pages.setSerializerCompiler(() => JSON.stringify);
+  pages.setErrorHandler(answerError);
+  pages.setNotFoundHandler((request) => {
+    throw noSuchAddress(request);
+  });
+  await openApi(pages);
+  for (const { method, url, schema = {} } of described) {
+    pages.route({ method, url, schema, exposeHeadRoute: false, handler: () => undefined });
+  }
+  await swaggerUiPages(pages);
+  await reDocPages(pages);
+  await pages.ready();
+  return pages;
+}
+
+/** `/openapi.json`, made from the schemas of the routes that are registered after this. */
+async function openApi(pages: FastifyInstance): Promise<void> {
+  await pages.register(swagger, {
+    openapi: {
+      openapi: '3.1.1',
+      info: {
+        title: 'ChronicleWeaver',
+        version: VERSION,
+        description:
+          'A log aggregator that never loses an event it acknowledged and never keeps the same event twice.',
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      tags: [
+        { name: 'events', description: 'Publish and read' },
+        { name: 'groups', description: 'Groups of workers that share events' },
+        { name: 'system', description: 'The service itself' },
+      ],
+      components: {
+        securitySchemes: {
+          key: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'Wanted where keys are in force (API_KEYS_FILE); made by `npm run keys -- create`.',
+          },
+        },
+      },
+    },
+  });
+  pages.get('/openapi.json', { schema: { hide: true } }, () => pages.swagger());
+}
+
+const REDOC_FOLDER = dirname(fileURLToPath(import.meta.resolve('redoc/bundles/redoc.standalone.js')));
+
+const REDOC_PAGE = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>ChronicleWeaver API</title>
+    <link rel="icon" href="data:,">
+    <style>body { margin: 0 }</style>
+  </head>
+  <body>
+    <redoc spec-url="/openapi.json" disable-search></redoc>
+    <script src="/redoc/redoc.standalone.js"></script>
+  </body>
+</html>
+`;
+
+/**
+ * Nothing from anywhere but us: the pages work without a network, and say nothing to anybody. Swagger UI's own policy
+ * lets in fonts, styles and a validator from elsewhere, and asks for https, which we do not speak.
+ */
+const POLICY =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'";
+
+/**
+ * ReDoc's sidebar shows its maker's logo from a CDN, and no option is there to leave it out. In its place stands an
+ * empty image, which ReDoc hides as it does with one that cannot be loaded.
+ */
+const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg';
+const NO_IMAGE = 'data:,';
+
+/** `/docs`, Swagger UI with its own assets. */
+async function swaggerUiPages(pages: FastifyInstance): Promise<void> {
+  await pages.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: POLICY,
+    theme: { title: 'ChronicleWeaver API' },
+    // Without the bar that opens documents from elsewhere.
+    uiConfig: { layout: 'BaseLayout' },
+  });
+}
+
+/** `/redoc`, ReDoc with its script. */
+async function reDocPages(pages: FastifyInstance): Promise<void> {
+  // Made when it is first asked for: it is a megabyte.
+  let script: Promise<Buffer> | undefined;
+  pages.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) => {
+    script ??= readFile(join(REDOC_FOLDER, 'redoc.standalone.js'), 'utf8').then((redoc) =>
+      Buffer.from(redoc.replaceAll(REDOC_LOGO, NO_IMAGE)),
+    );
+    return reply
+      .type('text/javascript; charset=utf-8')
+      .header('cache-control', 'public, max-age=3600')
+      .send(await script);
+  });
+
+  pages.get('/redoc', { schema: { hide: true } }, (_request, reply) =>
+    reply.type('text/html; charset=utf-8').header('content-security-policy', POLICY).send(REDOC_PAGE),
+  );
+  await pages.register(fastifyStatic, {
+    root: REDOC_FOLDER,
+    prefix: '/redoc/',
+    decorateReply: false,
+    schemaHide: true,
+  });
+}
