@@ -152,7 +152,7 @@ test('restoring is the same the other way round, and ignores a log left behind',
   await first.kill();
   const left = await runBackup(site, ['events.db', '--from', 'copy.db', '--replace']);
   assert.equal(left.code, 2);
-  assert.match(left.stderr, /would damage the copy; stop the service on it, and move the file away/);
+  assert.match(left.stderr, /would damage the copy; stop the service on that file, and move it away/);
 
   mkdirSync(join(site.folder, 'lost'));
   for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
@@ -173,7 +173,7 @@ test('restoring is the same the other way round, and ignores a log left behind',
 test('backup says what it cannot do in one line, with exit code 2', TIMEOUT, async (t) => {
   const site = new Site(t);
   const cases: [string[], RegExp][] = [
-    [['copy.db', '--from', 'missing.db'], /^backup: there is no file missing\.db\n$/],
+    [['copy.db', '--from', 'missing.db'], /^backup: missing\.db does not exist\n$/],
     [['copy.db', '--frm', 'x'], /^backup: unknown option '--frm'[^\n]*\n$/],
     [[], /^backup: missing required argument 'file'; see --help\n$/],
     [[''], /^backup: [^\n]+\n$/],
@@ -222,7 +222,7 @@ test(
       assert.match(program.stderr, /^backup: [^\n]+\n$/);
       return program.stderr;
     };
-    assert.match(await onDisk('size=16k'), /no space is left in .*disk: the copy needs some \d{5,} bytes/);
+    assert.match(await onDisk('size=16k'), /no space is left in .*disk: the copy needs about \d{5,} bytes/);
     assert.match(await onDisk('ro'), /cannot write the copy in .*disk: .*read-only file system/);
   },
 );
@@ -243,7 +243,7 @@ test('a backup that is interrupted leaves nothing of the copy', TIMEOUT, async (
     if (code === 0 && attempt < 5) continue;
     assert.equal(signal, null, copying.printed());
     assert.equal(code, 143, copying.printed());
-    assert.match(copying.stderr, /^backup: interrupted by SIGTERM; nothing is left of the copy\n$/);
+    assert.match(copying.stderr, /^backup: interrupted by SIGTERM; the unfinished copy was deleted\n$/);
     assert.equal(existsSync(join(site.folder, `copy-${attempt}.db`)), false);
     break;
   }

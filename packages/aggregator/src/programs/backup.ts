@@ -21,19 +21,19 @@ interface Options {
 
 const program = new Command('chronicleweaver backup')
   .description(
-    "Copies the service's file to <file> while the service runs, or while it does not: one state of it, synced, walked " +
-      'from end to end, and only then given its name. Restoring is the same the other way round (docs/operations.md).',
+    "Copies the service's file to <file>, whether or not the service is running. The copy is one consistent state. It " +
+      'is synced and verified before it gets its name. To restore, copy it back (docs/operations.md).',
   )
   .argument('<file>', 'where the copy goes')
-  .option('--from <path>', 'the file to copy; by default what DEDUPLICATION_DB_PATH says')
-  .option('--no-verify', 'do not walk the copy, which takes a second for some 100,000 events')
-  .option('--replace', 'put the copy in the place of a file that is there')
+  .option('--from <path>', 'the file to copy; by default the one that DEDUPLICATION_DB_PATH names')
+  .option('--no-verify', 'do not verify the copy, which takes a second for some 100,000 events')
+  .option('--replace', 'replace an existing file')
   .option('--json', 'one line of JSON, for programs')
   .addHelpText(
     'after',
     exitCodesText({
       0: 'the copy is made',
-      1: 'the copy was not sound and was thrown away',
+      1: 'the copy was not sound and was deleted',
       2: 'no copy could be made, or wrong usage',
     }),
   )
@@ -42,7 +42,7 @@ const program = new Command('chronicleweaver backup')
 async function copy(to: string, options: Options): Promise<void> {
   readEnvFile();
   const from = options.from ?? readConfig(process.env).databasePath;
-  // The service's work goes before this.
+  // The service's work comes first.
   setPriority(constants.priority.PRIORITY_LOW);
   const bars = new Bars();
   try {
@@ -78,7 +78,7 @@ function jsonOf({ bytes, events, lastOffset, takenMs }: Backup, file: string, ve
   return `${JSON.stringify({ file, events, last_offset: lastOffset, taken_at, bytes, verified })}\n`;
 }
 
-/** One progress after the other, as the steps come. */
+/** One progress bar at a time, a new one for each step. */
 class Bars {
   #step = '';
   #shown: Progress | null = null;
@@ -98,17 +98,17 @@ class Bars {
   }
 }
 
-/** What a shell says of a program that a signal ended. */
+/** A shell's exit codes for a program that a signal ended. */
 const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 };
 
 const interrupted = new AbortController();
 onStopSignal((signal) => {
   interrupted.abort(
-    new Stopped(SIGNAL_CODES[signal], `interrupted by ${signal}; nothing is left of the copy`),
+    new Stopped(SIGNAL_CODES[signal], `interrupted by ${signal}; the unfinished copy was deleted`),
   );
 });
 
-/** Says what is for the user to mend, and throws on what is not. */
+/** Reports an error that the user can fix; rethrows any other. */
 function complain(error: unknown): never {
   if (error instanceof ConfigError) throw new Stopped(2, error.message);
   if (!(error instanceof BackupError)) throw error;

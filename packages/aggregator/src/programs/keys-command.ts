@@ -18,11 +18,11 @@ interface Output {
 }
 
 /**
- * The command that makes, shows and takes back keys. Returns the exit code.
+ * The command that creates, lists and revokes keys. Returns the exit code.
  *
- * @param file what API_KEYS_FILE says
- * @param out gets what was asked for, of a new key the secret alone, so that a script can take it from there
- * @param notes gets what else there is to say
+ * @param file the value of API_KEYS_FILE
+ * @param out gets the result; of a new key only the secret, so that a script can read it
+ * @param notes gets everything else
  */
 export function keysCommand(
   args: readonly string[],
@@ -40,15 +40,15 @@ export function keysCommand(
 function root() {
   return new Command('chronicleweaver keys')
     .description(
-      'Makes, shows and takes back API keys. A running server takes the change on SIGHUP: kill -HUP PID.',
+      'Creates, lists and revokes API keys. A running server adopts the change on SIGHUP: kill -HUP PID.',
     )
     .addOption(option('--file <file>', 'the file of keys', TEXT, 'API_KEYS_FILE'))
     .addHelpText(
       'afterAll',
       exitCodesText({
         0: 'done',
-        1: 'not done: stderr says why, and the file is as it was',
-        2: 'wrong usage, or no file is named',
+        1: 'not done: stderr says why, and the file is unchanged',
+        2: 'wrong usage, or no file was given',
       }),
     );
 }
@@ -58,14 +58,14 @@ type Keys = ReturnType<typeof root>;
 function addCreate(keys: Keys, out: Output, notes: Output): void {
   keys
     .command('create')
-    .description('Make a key, and print its secret')
-    .argument('<name>', 'what the key is called')
+    .description('Create a key and print its secret')
+    .argument('<name>', 'the name of the key')
     .addOption(listOption('--scope <scope>', ABOUT.scope, oneOf(SCOPES)).makeOptionMandatory())
     .addOption(listOption('--topic <pattern>', ABOUT.topic, TEXT))
     .addOption(option('--rate <events>', ABOUT.rate, RATE))
     .addOption(option('--burst <events>', ABOUT.burst, wholeNumber(1)))
     .action(async (name, { scope, topic, rate, burst }, command) => {
-      if (burst !== undefined && rate === undefined) throw new Stopped(2, '--burst goes with --rate');
+      if (burst !== undefined && rate === undefined) throw new Stopped(2, '--burst needs --rate');
       const rights = { scopes: [...new Set(scope)], topics: topic, ...rateLimitOf(rate, burst) };
       await onFile(command.optsWithGlobals().file, (path) => create(path, name, rights, out, notes));
     });
@@ -73,12 +73,13 @@ function addCreate(keys: Keys, out: Output, notes: Output): void {
 
 const ABOUT = {
   scope:
-    'what it may do, one or several: publish events, read and follow them, admin for metrics and all counts',
+    'what the key may do, repeatable: publish for publishing events, read for reading and following them, admin for ' +
+    'metrics and all counts',
   topic:
-    'only topics that match one of these: * is one word between dots, > is all the words that are left; without it ' +
-    'every topic',
-  rate: 'events a second that it may send in the long run; any other request counts as one event',
-  burst: 'events that it may send at once after a rest; without it those of one second, at least one',
+    'limits the key to topics that match, repeatable: * is one dot-separated word, > is all remaining words; without ' +
+    'it every topic',
+  rate: 'events per second that the key may send in the long run; any other request counts as one event',
+  burst: 'events that it may send at once after a pause; by default those of one second, at least one',
 };
 
 const RATE = decimalNumber('above 0', (number) => number > 0);
@@ -86,7 +87,7 @@ const RATE = decimalNumber('above 0', (number) => number > 0);
 function addList(keys: Keys, out: Output): void {
   keys
     .command('list')
-    .description('Show the keys')
+    .description('List the keys')
     .option('--json', 'one line of JSON, for programs')
     .action((_, command) => {
       const { file, json } = command.optsWithGlobals();
@@ -97,15 +98,15 @@ function addList(keys: Keys, out: Output): void {
 function addRevoke(keys: Keys, notes: Output): void {
   keys
     .command('revoke')
-    .description('Take a key back')
-    .argument('<name>', 'the key')
+    .description('Revoke a key')
+    .argument('<name>', 'the name of the key')
     .action((name, _, command) =>
       onFile(command.optsWithGlobals().file, (path) => revoke(path, name, notes)),
     );
 }
 
 async function onFile(path: string | undefined, work: (path: string) => Promise<void>): Promise<void> {
-  if (!path) throw new Stopped(2, 'no file is named: set API_KEYS_FILE or give --file');
+  if (!path) throw new Stopped(2, 'no file was given: set API_KEYS_FILE or use --file');
   try {
     await work(path);
   } catch (error) {
@@ -137,12 +138,12 @@ async function create(
     created_at: new Date().toISOString(),
   };
   await changeKeyFile(path, (keys) => {
-    if (keys.some((key) => key.name === name)) throw new KeyFileError(`there is a key named ${name}`);
+    if (keys.some((key) => key.name === name)) throw new KeyFileError(`a key named ${name} already exists`);
     return [...keys, record];
   });
-  notes.write(`${line(record)}\nThe secret is shown this once, ${path} holds only its digest:\n`);
+  notes.write(`${line(record)}\nThe secret is shown only now; ${path} holds only its digest:\n`);
   out.write(`${secret}\n`);
-  notes.write('A running server takes the key on SIGHUP.\n');
+  notes.write('A running server adopts the key on SIGHUP.\n');
 }
 
 async function revoke(path: string, name: string, notes: Output): Promise<void> {
@@ -151,16 +152,16 @@ async function revoke(path: string, name: string, notes: Output): Promise<void> 
     if (left.length === keys.length) throw new KeyFileError(`there is no key named ${name}`);
     return left;
   });
-  notes.write(`The key ${name} is revoked. A running server takes this on SIGHUP.\n`);
+  notes.write(`The key ${name} is revoked. A running server adopts the change on SIGHUP.\n`);
 }
 
 function list(keys: readonly KeyRecord[], asJson: boolean, out: Output): void {
   if (asJson) {
-    // Who only looks at keys has no use for digests.
+    // A digest is of no use to a reader of the list.
     out.write(`${JSON.stringify(keys.map(({ secret_sha256: _digest, ...key }) => key))}\n`);
     return;
   }
-  out.write(keys.length === 0 ? 'no keys: a server that reads this file lets nobody in\n' : '');
+  out.write(keys.length === 0 ? 'no keys: a server that uses this file refuses everyone\n' : '');
   for (const key of keys) out.write(`${line(key)}\n`);
 }
 

@@ -8,22 +8,23 @@ import {
   run,
 } from '@chronicleweaver/terminal';
 import { lookForNpm } from '@chronicleweaver/terminal/stop-signals';
-import { type Findings, rebuildIndex, verifyFile } from '../store/sqlite/upkeep/verify.ts';
+import type { Findings } from '../store/sqlite/upkeep/findings.ts';
+import { rebuildIndex, verifyFile } from '../store/sqlite/upkeep/verify.ts';
 
 const program = new Command('chronicleweaver verify')
   .description(
-    'Walks a database file of the service from end to end and says what is wrong with it, and where. The service must ' +
+    'Checks a database file of the service from end to end and says what is wrong with it, and where. The service must ' +
       'not be running on it.',
   )
   .argument('<file>', 'the file')
-  .option('--rebuild', 'first make the key index anew from the events')
+  .option('--rebuild', 'first rebuild the key index from the events')
   .option('--json', 'one line of JSON, for programs')
   .addHelpText(
     'after',
     exitCodesText({
       0: 'the file is sound',
       1: 'something is wrong with it',
-      2: 'it could not be looked at, or wrong usage',
+      2: 'the file could not be checked, or wrong usage',
     }),
   )
   .action((path, { rebuild, json }) => {
@@ -32,9 +33,9 @@ const program = new Command('chronicleweaver verify')
     try {
       if (rebuild === true) {
         showing('rebuilding', (progress) => rebuildIndex(path, progress));
-        if (json === undefined) process.stdout.write('the key index was made anew\n');
+        if (json === undefined) process.stdout.write('the key index was rebuilt\n');
       }
-      findings = showing('walking', (progress) => verifyFile(path, progress));
+      findings = showing('verifying', (progress) => verifyFile(path, progress));
     } catch (error) {
       throw new Stopped(2, error instanceof Error ? error.message : String(error));
     }
@@ -42,7 +43,7 @@ const program = new Command('chronicleweaver verify')
     if (findings.problemsFound > 0) throw new Stopped(1);
   });
 
-/** Does the work and shows how far it is. */
+/** Does the work and shows its progress. */
 function showing<T>(what: string, work: (progress: (done: number, total: number) => void) => T): T {
   let shown: Progress | undefined;
   try {

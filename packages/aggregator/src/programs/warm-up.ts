@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Starts the service once on a file that is thrown away and stops it when it is ready, which fills Node's compile cache
- * (start.js). For building an image; fails where the service cannot start.
+ * Starts the service once on a temporary file and stops it as soon as it is ready, which fills Node's compile cache
+ * (start.js). Used when an image is built; fails if the service cannot start.
  */
 const folder = mkdtempSync(join(tmpdir(), 'warm-up-'));
 const service = spawn(process.execPath, [join(import.meta.dirname, '../start.js')], {

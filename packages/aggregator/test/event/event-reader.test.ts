@@ -28,7 +28,7 @@ function batchOf(body: string): EventBatch {
   return (read as { batch: EventBatch }).batch;
 }
 
-/** `field: message` of all that is wrong, with the index where there is one. */
+/** The errors as `index field: message`. */
 function errorsOf(body: unknown): string[] {
   const read = readEvents(Buffer.from(typeof body === 'string' ? body : JSON.stringify(body)));
   assert.equal(read.kind, 'invalid', JSON.stringify(read));
@@ -84,7 +84,7 @@ test('a name written with escapes is the same name [EVT-1]', () => {
   assert.equal(batchOf(`{"\\u0065vents":[${JSON.stringify(EVENT)}]}`).count, 1);
 });
 
-test('missing, unknown and doubled fields are named [EVT-1]', () => {
+test('missing, unknown and repeated fields are named [EVT-1]', () => {
   const { topic: _topic, payload: _payload, ...partial } = EVENT;
   assert.deepEqual(errorsOf({ events: [EVENT, partial] }), ['1 topic: is missing', '1 payload: is missing']);
   assert.deepEqual(errorsOf(eventWith({ level: 'info', meta: { message: 1 } })), [
@@ -102,7 +102,7 @@ test('missing, unknown and doubled fields are named [EVT-1]', () => {
   assert.equal(errorsOf('{}').length, 5);
 });
 
-test('values of the wrong type are told with what was expected and what came [EVT-1]', () => {
+test('a value of the wrong type is reported with the expected and the actual type [EVT-1]', () => {
   assert.deepEqual(
     errorsOf(eventWith({ event_id: 7, topic: null, source: ['x'], payload: 'p', timestamp: true })),
     [
@@ -141,7 +141,7 @@ test('lengths are counted in characters, not in bytes [EVT-2]', () => {
   }
 });
 
-test('a NUL in a name is refused, in a payload it is kept [EVT-3]', () => {
+test('a NUL character is refused in a name and kept in a payload [EVT-3]', () => {
   assert.match(errorsOf(eventWith({ event_id: 'a\0b' })).join(), /NUL/);
   assert.match(errorsOf(eventWith({ topic: '\0' })).join(), /NUL/);
   assert.match(errorsOf(eventWith({ source: '\0' })).join(), /NUL/);
@@ -162,18 +162,18 @@ test('half a surrogate pair is refused everywhere [EVT-4]', () => {
   }
 });
 
-test('a name twice in one object of a payload is refused [EVT-5]', () => {
+test('a repeated name in one object of a payload is refused [EVT-5]', () => {
   const body = JSON.stringify(eventWith({ payload: { deep: 'HERE' } })).replace('"HERE"', '{"a":1,"a":1}');
   assert.deepEqual(errorsOf(body), ['0 payload: the name "a" appears twice in one object']);
 });
 
-test('payload names that mean something to JavaScript are kept as they came [EVT-6]', () => {
+test('payload names that are special in JavaScript are kept unchanged [EVT-6]', () => {
   const payload = '{"__proto__":{"polluted":1},"constructor":2,"n":9007199254740993,"e":1E+2}';
   const body = JSON.stringify(EVENT).replace(JSON.stringify(EVENT.payload), payload);
   assert.equal(partText(batchOf(body), 0, PAYLOAD), payload);
 });
 
-test('message is a string and timestamp a time, in the payload as in the event [EVT-7]', () => {
+test('a message must be a string and a timestamp a time, in the payload and in the event [EVT-7]', () => {
   assert.deepEqual(errorsOf(eventWith({ payload: { message: 1, timestamp: 5 } })), [
     '0 payload.message: expected a string, got a number',
     '0 payload.timestamp: expected a string, got a number',
@@ -191,7 +191,7 @@ test('message is a string and timestamp a time, in the payload as in the event [
   );
 });
 
-test('a payload nested too deep is refused with its place [EVT-8]', () => {
+test('a payload nested too deep is refused and named [EVT-8]', () => {
   const nested = (depth: number) =>
     JSON.stringify(EVENT).replace('1}', '['.repeat(depth) + ']'.repeat(depth) + '}');
   assert.equal(batchOf(`{"events":[${nested(LIMITS.payloadDepthMax - 1)}]}`).count, 1);
@@ -199,13 +199,13 @@ test('a payload nested too deep is refused with its place [EVT-8]', () => {
   assert.deepEqual(errorsOf(body), [`1 payload: is nested more than ${LIMITS.payloadDepthMax} deep`]);
 });
 
-test('an event over the size is refused, one of exactly the size is taken [EVT-9]', () => {
+test('an event above the size limit is refused, one of exactly the limit is accepted [EVT-9]', () => {
   const room = LIMITS.eventBytesMax - JSON.stringify(eventWith({ payload: { x: '' } })).length;
   assert.equal(batchOf(JSON.stringify(eventWith({ payload: { x: 'a'.repeat(room) } }))).count, 1);
   assert.match(errorsOf(eventWith({ payload: { x: 'a'.repeat(room + 1) } })).join(), /is 1048577 bytes long/);
 });
 
-test('a batch over the limit is refused as a whole, one of exactly the limit is taken [PUB-4]', () => {
+test('a batch above the limit is refused as a whole, one of exactly the limit is accepted [PUB-4]', () => {
   const event = JSON.stringify(eventWith({ payload: {} }));
   const bodyOf = (count: number) => `{"events":[${Array.from({ length: count }, () => event).join()}]}`;
   assert.equal(batchOf(bodyOf(LIMITS.batchEventsMax)).count, LIMITS.batchEventsMax);
@@ -218,14 +218,14 @@ test('of many errors the first hundred are listed and all are counted [ERR-3]', 
   assert.equal(read.kind === 'invalid' && read.errorsFound, 500);
 });
 
-test('what is not JSON is told apart from what is not an event [ERR-2]', () => {
+test('a body that is not JSON and one that holds no events are refused in different ways [ERR-2]', () => {
   for (const body of ['', ' ', '{"events":[', '{"events":[]}x', '{"events" []}', 'null,', '{"a":1]']) {
     assert.equal(readEvents(Buffer.from(body)).kind, 'not_json', body);
   }
   assert.equal(batchOf(`\ufeff${JSON.stringify(EVENT)}`).count, 1);
 });
 
-test('the quick way to read a time agrees with the slow one on times that are nearly right, too [EVT-7]', () => {
+test('the fast parser of times agrees with the slow one, even on almost valid times [EVT-7]', () => {
   const digit = fc.constantFrom(...Array.from('0123456789x'));
   const time = fc
     .tuple(

@@ -15,7 +15,7 @@ class Compactor extends JsonScanner {
 
 const compact = (text: string, depthMax = 100) => new Compactor(depthMax).compact(text);
 
-/** The tokens of a valid JSON text, in order: what must be the same before and after. */
+/** The tokens of a valid JSON text, in order. Compacting must not change them. */
 const tokens = (text: string) => text.match(/"(?:[^"\\]|\\.)*"|[^\s"{}[\]:,]+|[{}[\]:,]/gs) ?? [];
 
 function parses(text: string): boolean {
@@ -48,7 +48,7 @@ test('JSON of any shape keeps every token and loses the whitespace between them'
   );
 });
 
-test('texts with one byte changed, dropped or put in are JSON here exactly when they are for JSON.parse', () => {
+test('texts with one byte changed, dropped or inserted are accepted exactly when JSON.parse accepts them', () => {
   const marks = Array.from('{}[]:,"\\ \n\t0129.eE+-truefalsn\u0001ué😀');
   const edited = fc
     .tuple(fc.jsonValue({ maxDepth: 4 }), fc.nat(), fc.constantFrom(...marks, ''), fc.nat(2))
@@ -66,7 +66,7 @@ test('texts with one byte changed, dropped or put in are JSON here exactly when 
   );
 });
 
-test('corners of the grammar are judged as JSON.parse judges them', () => {
+test('corner cases of the grammar are judged as JSON.parse judges them', () => {
   const texts = [
     '', ' ', '0', '-0', '-', '01', '1.', '.5', '1e', '1e+', '1E-07', '-1.0e5', '+1', '0x10', 'NaN', 'nul', 'nulll',
     'true', 'tru', '"', '"a', '"\\', '"\\"', '"\\x"', '"\\u12"', '"\\u12g4"', '"\\u00e9"', '"\t"', '"\u007f"',
@@ -120,7 +120,7 @@ test('half a surrogate pair is noticed, a whole one is accepted', () => {
   assert.equal(compact('"\\ud83d\\ude00 😀"').fault, null);
 });
 
-test('nesting up to the limit is read and one deeper is refused without using up the stack', () => {
+test('nesting up to the limit is read, and a deeper text is refused without exhausting the stack', () => {
   const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
   assert.equal(compact(nested(100)).text, nested(100));
   assert.throws(() => compact(nested(101)), TooDeep);
@@ -128,7 +128,7 @@ test('nesting up to the limit is read and one deeper is refused without using up
   assert.throws(() => compact('{"a":'.repeat(500_000)), TooDeep);
 });
 
-test('a syntax error says what was expected, what stands there, and where', () => {
+test('a syntax error says what was expected, what was found, and where', () => {
   assert.throws(() => compact('{"a":1,}'), {
     message: 'expected a name in double quotes, but found "}" at byte 7',
   });

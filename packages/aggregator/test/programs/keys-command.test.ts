@@ -27,10 +27,10 @@ function commandOn(path: string | undefined): (...args: string[]) => Promise<Sai
 }
 
 function pathIn(t: TestContext): string {
-  return join(tempFolder(t), 'made with it', 'keys.json');
+  return join(tempFolder(t), 'new folder', 'keys.json');
 }
 
-test('a new key is told once, on stdout alone, and only its digest is kept, in a file of the owner', async (t) => {
+test('a new secret is shown once, on stdout only, and only its digest is kept, in a file that only its owner can read', async (t) => {
   const path = pathIn(t);
   const keys = commandOn(path);
   const made = await keys('create', 'shop', '--scope', 'publish', '--scope=read', '--topic', 'orders.>', '--topic', 'returns', '--rate', '12.5'); // prettier-ignore
@@ -55,7 +55,7 @@ test('a new key is told once, on stdout alone, and only its digest is kept, in a
   assert.equal((await readKeyFile(path)).length, 2);
 });
 
-test('keys are listed without their digests, and one that is revoked is gone', async (t) => {
+test('keys are listed without their digests, and a revoked one is gone', async (t) => {
   const path = pathIn(t);
   const keys = commandOn(path);
   await keys('create', 'shop', '--scope', 'publish');
@@ -68,16 +68,16 @@ test('keys are listed without their digests, and one that is revoked is gone', a
   assert.equal((await keys('revoke', 'shop')).code, 0);
   assert.deepEqual((await readKeyFile(path)).map(({ name }) => name), ['web']); // prettier-ignore
   await keys('revoke', 'web');
-  assert.match((await keys('list')).out, /nobody/);
+  assert.match((await keys('list')).out, /refuses everyone/);
 });
 
-test('what cannot be done is told in one line, and leaves the file as it was', async (t) => {
+test('a command that cannot be carried out says so in one line and leaves the file unchanged', async (t) => {
   const path = pathIn(t);
   const keys = commandOn(path);
   await keys('create', 'shop', '--scope', 'publish');
   const before = readFileSync(path, 'utf8');
   const refused: [args: string[], code: number, said: RegExp][] = [
-    [['create', 'shop', '--scope', 'read'], 1, /there is a key named shop/],
+    [['create', 'shop', '--scope', 'read'], 1, /a key named shop already exists/],
     [['create', 'a b', '--scope', 'read'], 1, /\/keys\/1\/name takes 1 to 64 letters/],
     [['create', 'x', '--scope', 'read', '--topic', 'a.>.b'], 1, /topics\/0 .*last word/],
     [['create', 'x', '--scope', 'admin', '--topic', 'a'], 1, /admin.*cannot have topics/],
@@ -87,7 +87,7 @@ test('what cannot be done is told in one line, and leaves the file as it was', a
     [['create', 'x', '--scope', 'write'], 2, /--scope takes one of publish, read, admin, not "write"/],
     [['create', 'x', '--scope', 'read', '--rate', '0'], 2, /a number above 0/],
     [['create', 'x', '--scope', 'read', '--rate', '1', '--burst', '1.5'], 2, /whole number/],
-    [['create', 'x', '--scope', 'read', '--burst', '1'], 2, /goes with --rate/],
+    [['create', 'x', '--scope', 'read', '--burst', '1'], 2, /needs --rate/],
     [['create', 'x', 'y', '--scope', 'read'], 2, /too many arguments/],
     [['list', 'shop'], 2, /too many arguments/],
     [['list', '--topic', 'x'], 2, /unknown option '--topic'/],
@@ -111,7 +111,7 @@ test('what cannot be done is told in one line, and leaves the file as it was', a
   );
 });
 
-test('two changes at once: the second is refused and told why', async (t) => {
+test('of two simultaneous changes the second is refused with the reason', async (t) => {
   const path = pathIn(t);
   const keys = commandOn(path);
   mkdirSync(dirname(path));
@@ -122,7 +122,7 @@ test('two changes at once: the second is refused and told why', async (t) => {
   assert.ok(existsSync(`${path}.new`) && !existsSync(path));
 });
 
-test('a file that is not keys is refused with what is wrong and where', async (t) => {
+test('a file that does not hold keys is refused with the fault and its place', async (t) => {
   const path = pathIn(t);
   mkdirSync(dirname(path));
   const key = { name: 'shop', secret_sha256: 'a'.repeat(64), scopes: ['read'] };

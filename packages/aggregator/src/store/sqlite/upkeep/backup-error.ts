@@ -1,9 +1,9 @@
 import { messageOf } from '../file/errors.ts';
 
 /**
- * - `source`: there is nothing to copy, or it cannot be read.
- * - `target`: the copy cannot stand there.
- * - `unsound`: the copy was made, and something is wrong with it; `problems` says what.
+ * - `source`: the file to copy does not exist or cannot be read.
+ * - `target`: the copy cannot be placed there.
+ * - `unsound`: the copy was made, but something is wrong with it; `problems` says what.
  */
 export class BackupError extends Error {
   readonly code: 'source' | 'target' | 'unsound';
@@ -25,7 +25,7 @@ export class BackupError extends Error {
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 
-/** What an error of SQLite or the file system means for whoever asked for the copy. */
+/** Says what an error of SQLite or the file system means for the copy. */
 export function copyError(
   error: unknown,
   { from, folder, bytes }: { from: string; folder: string; bytes: number },
@@ -37,7 +37,7 @@ export function copyError(
     return new BackupError('source', `${from} is damaged (${message}): ${advice}`, { cause: error });
   }
   if (errcode === SQLITE_FULL) {
-    return new BackupError('target', `no space is left in ${folder}: the copy needs some ${bytes} bytes`, {
+    return new BackupError('target', `no space is left in ${folder}: the copy needs about ${bytes} bytes`, {
       cause: error,
     });
   }

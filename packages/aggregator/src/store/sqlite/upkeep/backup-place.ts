@@ -15,28 +15,28 @@ import { messageOf } from '../file/errors.ts';
 import { FileLock } from '../file/lock.ts';
 import { BackupError, copyError } from './backup-error.ts';
 
-/** What SQLite and the service put beside a file. */
+/** The suffixes of the files that SQLite and the service put beside a file. */
 export const BESIDE = ['-wal', '-shm', '-journal', '-lock'];
 
-/** Both without symbolic links: SQLite keeps its log beside the file itself. */
+/** Resolves symbolic links in both, because SQLite keeps its log beside the file itself. */
 export function placesOf(options: { readonly from: string; readonly to: string }): {
   from: string;
   to: string;
 } {
-  if (!existsSync(options.from)) throw new BackupError('source', `there is no file ${options.from}`);
+  if (!existsSync(options.from)) throw new BackupError('source', `${options.from} does not exist`);
   const to = resolve(options.to);
   const folder = dirname(to);
   if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) {
-    throw new BackupError('target', `there is no folder ${folder}; make it first`);
+    throw new BackupError('target', `the folder ${folder} does not exist; create it first`);
   }
   const real = existsSync(to) ? realpathSync(to) : join(realpathSync(folder), basename(to));
   return { from: realpathSync(options.from), to: real };
 }
 
-/** Throws a BackupError where a copy at `to` would harm something. */
+/** Throws a BackupError if a copy at `to` would do harm. */
 export function refuseTarget(from: string, to: string, replace: boolean): void {
   if ([from, ...BESIDE.map((suffix) => from + suffix)].includes(to) || isSameFile(from, to)) {
-    throw new BackupError('target', `${to} belongs to the file that is to be copied; name another`);
+    throw new BackupError('target', `${to} belongs to the file to be copied; choose another name`);
   }
   if (existsSync(to)) {
     if (statSync(to).isDirectory()) {
@@ -45,15 +45,16 @@ export function refuseTarget(from: string, to: string, replace: boolean): void {
         `${to} is a folder; name a file in it, such as ${to}/${basename(from)}`,
       );
     }
-    if (!replace) throw new BackupError('target', `${to} is there already; name another, or say --replace`);
+    if (!replace)
+      throw new BackupError('target', `${to} already exists; choose another name, or use --replace`);
   }
   for (const suffix of ['-wal', '-shm', '-journal']) {
-    // SQLite would take it for this file's, and write the pages of another into it.
+    // SQLite would take it for the copy's own and write another file's pages into the copy.
     if (existsSync(to + suffix)) {
       throw new BackupError(
         'target',
         `${to}${suffix} belongs to another file of that name and would damage the copy; ` +
-          'stop the service on it, and move the file away with all that stands beside it',
+          'stop the service on that file, and move it away together with the files beside it',
       );
     }
   }
@@ -65,7 +66,7 @@ function isSameFile(from: string, to: string): boolean {
   return a.dev === b.dev && a.ino === b.ino;
 }
 
-/** Gives the copy its name, whole or not at all. Returns its bytes. */
+/** Gives the finished copy its name in one step. Returns its size in bytes. */
 export function nameCopy(partial: string, to: string, replace: boolean): number {
   try {
     const bytes = finish(partial);
@@ -80,11 +81,11 @@ export function nameCopy(partial: string, to: string, replace: boolean): number 
   }
 }
 
-/** Makes the copy one file that needs nothing beside it, not even to be read, and syncs it. Returns its bytes. */
+/** Makes the copy a single file, which needs no other even to be read, and syncs it. Returns its size in bytes. */
 function finish(partial: string): number {
   const db = new DatabaseSync(partial);
   try {
-    // In WAL mode it could not be opened on a disk that is mounted read-only; the service's own start sets it again.
+    // In WAL mode it could not be opened on a read-only disk. The service sets that mode again when it starts.
     markCopy(db);
     db.exec('PRAGMA journal_mode = DELETE');
   } finally {
@@ -97,7 +98,7 @@ function finish(partial: string): number {
 function replaceFile(partial: string, to: string): void {
   let lock: FileLock | undefined;
   try {
-    // A service that has the old file open would go on writing it, nameless, and lose what it acknowledges.
+    // A service with the old file open would keep writing to the nameless file and lose what it acknowledges.
     if (existsSync(`${to}-lock`)) lock = FileLock.take(to);
   } catch (cause) {
     throw new BackupError('target', messageOf(cause), { cause });
@@ -109,17 +110,21 @@ function replaceFile(partial: string, to: string): void {
   }
 }
 
-/** Unlike a rename, a link does not go over a file that came there meanwhile. */
+/** A link, unlike a rename, does not overwrite a file that was created in the meantime. */
 function nameFile(partial: string, to: string): void {
   try {
     linkSync(partial, to);
   } catch (cause) {
     if (existsSync(to)) {
-      throw new BackupError('target', `${to} came there meanwhile; name another, or say --replace`, {
-        cause,
-      });
+      throw new BackupError(
+        'target',
+        `${to} was created in the meantime; choose another name, or use --replace`,
+        {
+          cause,
+        },
+      );
     }
-    // Not every file system knows links.
+    // Not every file system supports hard links.
     renameSync(partial, to);
   }
 }

@@ -9,53 +9,53 @@ import { longNameFault } from '../file/place.ts';
 import { readAnyLedger } from '../file/ledger.ts';
 import { BackupError, copyError } from './backup-error.ts';
 import { BESIDE, nameCopy, placesOf, refuseTarget } from './backup-place.ts';
-import type { Findings } from './verify.ts';
+import type { Findings } from './findings.ts';
 import type { FromVerifyThread } from './verify-thread.ts';
 
 export interface BackupOptions {
   /** The file to copy; a service may be writing it. */
   readonly from: string;
-  /** Where the copy goes; its folder must be there. */
+  /** Where the copy goes; its folder must exist. */
   readonly to: string;
-  /** Puts the copy in the place of a file that is there. */
+  /** Whether to replace an existing file. */
   readonly replace?: boolean;
-  /** Whether the copy is walked from end to end before it takes its name; true where nothing is said. */
+  /** Whether to verify the copy before it gets its name; true by default. */
   readonly verify?: boolean;
-  /** Called with how far a step is: `copying` in bytes, `verifying` in events. */
+  /** Called with the progress of a step: `copying` in bytes, `verifying` in events. */
   readonly progress?: (step: 'copying' | 'verifying', done: number, total: number) => void;
-  /** Aborted, it ends the work within a step and leaves nothing behind. */
+  /** Aborting it ends the work within a step and leaves nothing behind. */
   readonly signal?: AbortSignal;
-  /** Pages copied at once; what a test makes smaller. */
+  /** Pages copied at once; tests use fewer. */
   readonly stepPages?: number;
 }
 
-/** A copy that stands where it was asked for. */
+/** A finished copy. */
 export interface Backup {
   readonly bytes: number;
   readonly events: number;
-  /** The offset of the newest event in the copy: what was acknowledged behind it is not there. */
+  /** The offset of the newest event in the copy. Events acknowledged with higher offsets are not in it. */
   readonly lastOffset: number;
-  /** When the state was, milliseconds since 1970. */
+  /** The time of the copied state, milliseconds since 1970. */
   readonly takenMs: number;
-  /** How long the copying held up the reuse of the source's WAL, milliseconds. */
+  /** How long the copying kept the source's WAL from being reused, milliseconds. */
   readonly copyMs: number;
 }
 
 /**
- * Pages a step, 8 MiB of them, each synced before the next: what the disk has still to write when a publish wants its
- * own sync stays small. Without it the slowest answers during a copy took two to three times as long.
+ * Pages per step: 8 MiB, synced before the next step. So the disk never has much left to write when a publish needs its
+ * own sync. Without this the slowest answers during a copy took two to three times as long.
  */
 const STEP_PAGES = 2048;
 
 /**
- * Makes a copy of one state of the file, whether or not a service writes it meanwhile, and returns when the copy is on
- * the disk under its name. Until then it is under a name of its own beside it, so that what has the name is whole.
+ * Copies one state of the file, whether or not a service is writing to it, and resolves when the copy is on disk under
+ * its name. Until then it has a temporary name in the same folder, so a file with the final name is always complete.
  *
- * The state is that of one read transaction, held while pages are copied: with it SQLite copies each page once, whereas
- * without it every commit of the service would make the copy begin anew. The service goes on writing its WAL, whose
- * beginning it can use again only after the copy. The file itself is not changed.
+ * The state is that of one read transaction, held while pages are copied. Thanks to it SQLite copies each page once;
+ * without it every commit of the service would restart the copy. The service keeps appending to its WAL, and cannot
+ * reuse the beginning of it until the copy is done. The file itself is not changed.
  *
- * Rejects with a BackupError, and leaves nothing behind; with the signal's reason where that is aborted.
+ * Rejects with a BackupError, or with the signal's reason if that is aborted, and leaves nothing behind.
  */
 export async function backup(options: BackupOptions): Promise<Backup> {
   const { from, to } = placesOf(options);
@@ -89,7 +89,7 @@ async function copy(
     const takenMs = Date.now();
     const pageBytes = Number(source.prepare('PRAGMA page_size').get()!['page_size']);
     bytes = pageBytes * Number(source.prepare('PRAGMA page_count').get()!['page_count']);
-    // Nobody may read the copy who may not read the file.
+    // The copy must not be readable by anyone who cannot read the file.
     const file = (partialFile = openSync(partial, 'wx+', statSync(from).mode & 0o777));
     await copyPages(source, partial, {
       rate: stepPages,
@@ -118,7 +118,7 @@ function sourceAt(from: string): DatabaseSync {
   }
 }
 
-/** Walks the copy in a thread: a signal can stop it, and the progress can be shown. */
+/** Verifies the copy in a thread, so that a signal can stop it and the progress can be shown. */
 async function verify(partial: string, { progress, signal }: BackupOptions): Promise<void> {
   const worker = new Worker(new URL('./verify-thread.ts', import.meta.url), {
     workerData: { path: partial },
@@ -130,15 +130,15 @@ async function verify(partial: string, { progress, signal }: BackupOptions): Pro
     else progress?.('verifying', message.walked, message.total);
   });
   worker.on('error', reject);
-  worker.on('exit', () => reject(new Error('the verifying thread ended without a word')));
+  worker.on('exit', () => reject(new Error('the verifying thread ended without an answer')));
   if (signal?.aborted === true) stop();
   signal?.addEventListener('abort', stop);
   try {
     const { problems, problemsFound } = await promise;
     if (problemsFound === 0) return;
     const message =
-      `the copy is not sound, ${problemsFound} problems, and was thrown away; most likely the file is damaged: ` +
-      'stop the service on it and run verify (--no-verify copies it all the same)';
+      `the copy has ${problemsFound} problems and was deleted; most likely the file itself is damaged: ` +
+      'stop the service on it and run verify (--no-verify copies it anyway)';
     throw new BackupError('unsound', message, { problems });
   } finally {
     signal?.removeEventListener('abort', stop);

@@ -1,21 +1,21 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { NOBODY, decode } from '../groups/hands.ts';
 
-/** What must not be found of groups: each statement gives a line for every fault. */
+/** Each statement returns a line for every fault of its kind. */
 const FAULTS = [
   `SELECT 'group "' || name || '": position ' || position || ' is beyond the last offset ' || last_offset
    FROM event_group, books WHERE position > last_offset`,
 
-  `SELECT 'group "' || name || '": the books say ' || outstanding || ' events are outstanding, there are ' || there
+  `SELECT 'group "' || name || '": the books say ' || outstanding || ' events are outstanding, but ' || found || ' are'
    FROM (SELECT name, outstanding,
-                (SELECT ifnull(sum(events), 0) FROM hand WHERE group_id = s.group_id) AS there
+                (SELECT ifnull(sum(events), 0) FROM hand WHERE group_id = s.group_id) AS found
          FROM event_group AS s)
-   WHERE outstanding <> there`,
+   WHERE outstanding <> found`,
 
-  `SELECT 'group "' || name || '": the books say ' || dead || ' events are dead, there are ' || there
-   FROM (SELECT name, dead, (SELECT count(*) FROM dead_letter WHERE group_id = s.group_id) AS there
+  `SELECT 'group "' || name || '": the books say ' || dead || ' events are dead, but ' || found || ' are'
+   FROM (SELECT name, dead, (SELECT count(*) FROM dead_letter WHERE group_id = s.group_id) AS found
          FROM event_group AS s)
-   WHERE dead <> there`,
+   WHERE dead <> found`,
 
   `SELECT 'group "' || name || '": offset ' || last_offset || ' is outstanding above the position ' || position
    FROM hand JOIN event_group USING (group_id) WHERE last_offset > position`,
@@ -29,14 +29,14 @@ const FAULTS = [
   `SELECT 'group "' || name || '": of ' || deliveries || ' deliveries ' || redeliveries || ' are redeliveries'
    FROM event_group WHERE redeliveries > deliveries`,
 
-  `SELECT 'offset ' || first_offset || ' is outstanding for group ' || group_id || ', which is not there'
+  `SELECT 'offset ' || first_offset || ' is outstanding for group ' || group_id || ', which does not exist'
    FROM hand WHERE group_id NOT IN (SELECT group_id FROM event_group)`,
 
-  `SELECT 'offset ' || offset || ' is dead for group ' || group_id || ', which is not there'
+  `SELECT 'offset ' || offset || ' is dead for group ' || group_id || ', which does not exist'
    FROM dead_letter WHERE group_id NOT IN (SELECT group_id FROM event_group)`,
 ];
 
-/** What is wrong with the tables of the groups, a line each. */
+/** The problems of the groups' tables, one line each. */
 export function* groupProblems(db: DatabaseSync): Generator<string> {
   for (const sql of FAULTS) {
     for (const row of db.prepare(sql).iterate()) yield String(Object.values(row)[0]);
@@ -58,7 +58,7 @@ function* handProblems(db: DatabaseSync, id: number, deliveriesMax: number): Gen
     const told = [row['events'], row['first_offset'], row['last_offset']].join();
     const there = [offsets.length, offsets[0], offsets.at(-1)].join();
     if (told !== there) {
-      yield `the hand of take ${String(row['take'])} says events, first and last are ${told}, they are ${there}`;
+      yield `the hand of take ${String(row['take'])} says events, first and last are ${told}, but they are ${there}`;
     }
     for (const [offset, { deliveries }] of events) {
       if (given.has(offset)) yield `offset ${offset} is in two hands`;

@@ -1,13 +1,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Findings, verifyFile } from './verify.ts';
+import type { Findings } from './findings.ts';
+import { verifyFile } from './verify.ts';
 
-/** What the thread posts: now and then how far it is, and at the end what it found. */
+/** What the thread posts: its progress now and then, and its findings at the end. */
 export type FromVerifyThread =
   { readonly walked: number; readonly total: number } | { readonly findings: Findings };
 
 const WALKED_EVERY_MS = 100;
 
-/** Walks a file in a thread of its own, so that whoever waits for it can still be told to stop. */
+/** Verifies a file in a thread of its own, so that the main thread can still react to signals. */
 function walk(port: NonNullable<typeof parentPort>, { path }: { path: string }): void {
   let nextMs = 0;
   const findings = verifyFile(path, (walked, total) => {

@@ -25,7 +25,7 @@ import { verifyFile } from '../../../../src/store/sqlite/upkeep/verify.ts';
 import { batchOf, manyEvents } from '../../../support/events.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
 
-/** A folder with a closed file of so many events, and a place for a copy. */
+/** A folder with a closed file of this many events, and a path for a copy. */
 function fileOf(t: TestContext, events: number): { folder: string; from: string; to: string } {
   const folder = tempFolder(t);
   const from = join(folder, 'events.db');
@@ -34,7 +34,7 @@ function fileOf(t: TestContext, events: number): { folder: string; from: string;
     const some = manyEvents(Math.min(500, events - at), (i) => ({
       event_id: `e-${at + i + 1}`,
       topic: `t${i % 5}`,
-      // Pages are what the tests count, so nothing that packs well.
+      // The tests count pages, so the text must not compress well.
       payload: { message: randomBytes(60).toString('base64') },
     }));
     file.appender.append(batchOf(...some));
@@ -50,7 +50,7 @@ async function refusal(options: BackupOptions): Promise<BackupError> {
   );
 }
 
-test('a copy holds the state at which it began, whatever is committed between its steps', async (t) => {
+test('a copy holds the state at its start, whatever is committed between its steps', async (t) => {
   const { folder, from, to } = fileOf(t, 2000);
   const writer = openFile(from);
   t.after(() => writer.close());
@@ -64,8 +64,8 @@ test('a copy holds the state at which it began, whatever is committed between it
       if (step !== 'copying') return;
       steps += 1;
       pages = total / 4096;
-      // Without the transaction each commit would make the copy begin anew.
-      assert.ok(steps <= 2000, 'the copy does not come to an end beside a writer');
+      // Without the transaction each commit would restart the copy.
+      assert.ok(steps <= 2000, 'the copy never ends while a writer is active');
       writer.appender.append(batchOf(...manyEvents(3, (i) => ({ event_id: `meanwhile-${steps}-${i}` }))));
     },
   });
@@ -83,7 +83,7 @@ test('a copy holds the state at which it began, whatever is committed between it
   );
 });
 
-test('a copy leaves the file and what stands beside it as they were', async (t) => {
+test('a copy leaves the file and the files beside it unchanged', async (t) => {
   const { folder, from, to } = fileOf(t, 1000);
   const bytes = readFileSync(from);
   const beside = readdirSync(folder);
@@ -92,7 +92,7 @@ test('a copy leaves the file and what stands beside it as they were', async (t) 
   assert.deepEqual(readdirSync(folder), ['copy.db', ...beside].toSorted());
 });
 
-test('a copy is one file that can be read where nothing can be written', async (t) => {
+test('a copy is a single file that can be read in a read-only folder', async (t) => {
   const { from, to } = fileOf(t, 10);
   await backup({ from, to });
   // https://sqlite.org/fileformat2.html#file_format_version_numbers: 2 is WAL.
@@ -100,12 +100,12 @@ test('a copy is one file that can be read where nothing can be written', async (
   assert.equal(statSync(to).mode, statSync(from).mode);
 });
 
-test('a file that a killed service left with its log is copied with all that is in the log', async (t) => {
+test('a file that a killed service left behind is copied together with everything in its log', async (t) => {
   const { folder, from } = fileOf(t, 100);
   const writer = openFile(from);
   t.after(() => writer.close());
   writer.appender.append(batchOf(...manyEvents(7, (i) => ({ event_id: `late-${i}` }))));
-  // As a kill would leave it: the log is not folded back, and nobody has it open.
+  // As a kill would leave it: the log is not checkpointed, and nobody has the file open.
   const left = join(folder, 'left.db');
   for (const suffix of ['', '-wal']) copyFileSync(from + suffix, left + suffix);
   const to = join(folder, 'copy.db');
@@ -113,12 +113,12 @@ test('a file that a killed service left with its log is copied with all that is 
   assert.equal(verifyFile(to).events, 107);
 });
 
-test('what is there is replaced only where that was asked for, and never under a service', async (t) => {
+test('an existing file is replaced only on request, and never while a service uses it', async (t) => {
   const { folder, from, to } = fileOf(t, 10);
   writeFileSync(to, 'something else');
   const there = await refusal({ from, to });
   assert.equal(there.code, 'target');
-  assert.match(there.message, /is there already/);
+  assert.match(there.message, /already exists/);
   assert.equal(readFileSync(to, 'utf8'), 'something else');
   await backup({ from, to, replace: true });
   assert.equal(verifyFile(to).events, 10);
@@ -128,12 +128,12 @@ test('what is there is replaced only where that was asked for, and never under a
   const inUse = await refusal({ from: to, to: used, replace: true });
   assert.match(inUse.message, /-wal belongs to another file|another process has/);
   service.close();
-  // Its lock file stays, but nobody has it.
+  // Its lock file is still there, but nobody holds the lock.
   await backup({ from: to, to: used, replace: true });
   assert.equal(verifyFile(used).events, 10);
 });
 
-test('a service without a log yet is noticed by its lock', async (t) => {
+test('a service that has no log yet is noticed by its lock', async (t) => {
   const { folder, from } = fileOf(t, 10);
   const to = join(folder, 'used.db');
   openFile(to).close();
@@ -144,14 +144,14 @@ test('a service without a log yet is noticed by its lock', async (t) => {
   assert.equal(verifyFileWithout(t, to), 0);
 });
 
-/** Events of a copy of the file, whose own lock is held. */
+/** The number of events in a copy of the file, whose own lock is held. */
 function verifyFileWithout(t: TestContext, path: string): number {
   const copy = join(tempFolder(t), 'copy.db');
   copyFileSync(path, copy);
   return verifyFile(copy).events;
 }
 
-test('a place beside which the log of another file stands is refused', async (t) => {
+test("a target beside another file's log is refused", async (t) => {
   for (const suffix of ['-wal', '-shm', '-journal']) {
     const { from, to } = fileOf(t, 10);
     writeFileSync(to + suffix, '');
@@ -164,7 +164,7 @@ test('a place beside which the log of another file stands is refused', async (t)
   }
 });
 
-test('a file is not copied onto itself, under whatever name', async (t) => {
+test('a file is not copied onto itself, whatever name is used', async (t) => {
   const { folder, from } = fileOf(t, 10);
   const bytes = readFileSync(from);
   symlinkSync(from, join(folder, 'symbolic.db'));
@@ -172,12 +172,12 @@ test('a file is not copied onto itself, under whatever name', async (t) => {
   for (const name of ['events.db', 'events.db-wal', 'events.db-lock', 'symbolic.db', 'hard.db']) {
     const { code, message } = await refusal({ from, to: join(folder, name), replace: true });
     assert.equal(code, 'target', name);
-    assert.match(message, /belongs to the file that is to be copied/, name);
+    assert.match(message, /belongs to the file to be copied/, name);
   }
   assert.deepEqual(readFileSync(from), bytes);
 });
 
-test('a source that is not a file of the service is refused, and a target that cannot be is', async (t) => {
+test("a source that is not the service's file is refused, and so is an impossible target", async (t) => {
   const { folder, from, to } = fileOf(t, 10);
   const text = join(folder, 'text');
   writeFileSync(text, 'The minutes of the meeting, in plain text.\n'.repeat(200));
@@ -194,7 +194,7 @@ test('a source that is not a file of the service is refused, and a target that c
   writeFileSync(empty, '');
   mkdirSync(join(folder, 'a-folder'));
   const cases: [Partial<BackupOptions>, BackupError['code'], RegExp][] = [
-    [{ from: join(folder, 'missing.db') }, 'source', /there is no file/],
+    [{ from: join(folder, 'missing.db') }, 'source', /missing.db does not exist/],
     [{ from: text }, 'source', /is not an SQLite file/],
     [{ from: foreign }, 'source', /SQLite file of another program/],
     [{ from: newer }, 'source', /is of format 1000/],
@@ -202,8 +202,8 @@ test('a source that is not a file of the service is refused, and a target that c
     [{ from: join(folder, 'a-folder') }, 'source', /a-folder/],
     [{ to: join(folder, 'a-folder') }, 'target', /is a folder; name a file in it/],
     [{ to: join(folder, 'x'.repeat(300)) }, 'target', /is too long/],
-    [{ to: join(folder, 'none', 'copy.db') }, 'target', /there is no folder/],
-    [{ to: join(text, 'copy.db') }, 'target', /there is no folder/],
+    [{ to: join(folder, 'none', 'copy.db') }, 'target', /the folder .* does not exist/],
+    [{ to: join(text, 'copy.db') }, 'target', /the folder .* does not exist/],
   ];
   const before = readdirSync(folder);
   for (const [options, code, message] of cases) {
@@ -214,7 +214,7 @@ test('a source that is not a file of the service is refused, and a target that c
   assert.deepEqual(readdirSync(folder), before);
 });
 
-test('a copy with something wrong in it is thrown away and told, or kept where nobody wants to know', async (t) => {
+test('an unsound copy is deleted and reported, or kept if verifying was declined', async (t) => {
   const { from, to } = fileOf(t, 100);
   const damaged = new DatabaseSync(from);
   damaged.exec("UPDATE topic SET events = 7 WHERE name = 't3'");
@@ -227,7 +227,7 @@ test('a copy with something wrong in it is thrown away and told, or kept where n
   assert.equal(verifyFile(to).problemsFound, 1);
 });
 
-test('a copy that a service writes begins an epoch at its end, once, and one that is only verified does not [EPO-1]', async (t) => {
+test('a copy begins a new epoch at its end once a service writes to it, and not by being verified [EPO-1]', async (t) => {
   const { folder, from, to } = fileOf(t, 20);
   const epochs = (path: string): Epoch[] => {
     const db = new DatabaseSync(path);
@@ -258,19 +258,19 @@ test('a copy that a service writes begins an epoch at its end, once, and one tha
   assert.deepEqual(restarted.epochs, begun);
   assert.equal(told.length, 1);
   await restarted.close();
-  // The same copy, restored once more, is another log.
+  // The same copy, restored a second time, is a different log.
   const other = await SqliteStore.open(again);
   assert.deepEqual(other.epochs[0], first);
   assert.notEqual(other.epochs[1]!.name, begun[1]!.name);
   await other.close();
 });
 
-test('a copy that is called off, while it copies or while it verifies, leaves nothing behind', async (t) => {
+test('a copy aborted while copying or verifying leaves nothing behind', async (t) => {
   const { folder, from, to } = fileOf(t, 3000);
   const before = readdirSync(folder);
   for (const stopAt of ['copying', 'verifying']) {
     const off = new AbortController();
-    const reason = new Error('called off');
+    const reason = new Error('aborted');
     const made = backup({
       from,
       to,

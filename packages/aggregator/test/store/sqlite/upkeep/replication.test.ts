@@ -6,7 +6,7 @@ import { verifyFile } from '../../../../src/store/sqlite/upkeep/verify.ts';
 import { manyEvents } from '../../../support/events.ts';
 import { TestServer } from '../../../support/server.ts';
 
-test('the service works beside a program that holds its log and folds it back itself, as Litestream does', async (t) => {
+test('the service works beside a program that checkpoints its log itself, as Litestream does', async (t) => {
   const server = await TestServer.start(t);
   let published = 0;
   const publish = async (): Promise<void> => {
@@ -38,11 +38,11 @@ test('the service works beside a program that holds its log and folds it back it
     `);
   }
 
-  // It takes the write lock for a while: a publish waits for it.
+  // It holds the write lock for a while, and a publish waits.
   replicator.exec('BEGIN IMMEDIATE; INSERT INTO _litestream_lock VALUES (1)');
   const waiting = publish();
   const isFirst = await Promise.race([waiting.then(() => false), sleep(200).then(() => true)]);
-  assert.ok(isFirst, 'the publish was answered under the lock of another');
+  assert.ok(isFirst, 'the publish was answered while another program held the lock');
   replicator.exec('ROLLBACK');
   await waiting;
 

@@ -9,7 +9,7 @@ import { batchOf, eventWith } from '../../../support/events.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
 import { SMALL, Model, mergeOnce, copyAsKilled } from '../../../support/block-log.ts';
 
-test('verify finds each kind of damage and names its place, and a rebuild mends the index', (t) => {
+test('verify finds each kind of damage and names its place, and a rebuild repairs the index', (t) => {
   const folder = tempFolder(t);
   const sound = join(folder, 'sound.db');
   const model = new Model(11, 3);
@@ -59,7 +59,7 @@ test('verify finds each kind of damage and names its place, and a rebuild mends 
   }
 });
 
-test('were keys of 8 bits, events would be dropped for others, and verify would show that keys are not what they say', (t) => {
+test('with keys of only 8 bits events are dropped as duplicates of others, and verify notices that keys are wrong', (t) => {
   const narrow: FileShape = { ...SMALL, keyBits: 8 };
   const path = join(tempFolder(t), 'narrow.db');
   const file = openFile(path, { shape: narrow });
