@@ -138,7 +138,7 @@ export function sharedServer(env: Record<string, string> = {}): () => TestServer
 export async function problemIn(response: Response, status: number, code: string): Promise<Problem> {
   const text = await response.text();
   assert.equal(response.status, status, text);
-  assert.match(response.headers.get('content-type') ?? '', /^application\/problem\+json/);
+  assert.equal(response.headers.get('content-type'), 'application/problem+json');
   const problem = JSON.parse(text) as Problem;
   assert.equal(problem.code, code, text);
   assert.equal(problem.status, status);

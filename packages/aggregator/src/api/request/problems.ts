@@ -33,14 +33,14 @@ export function problemOf({ code, message, errors, done }: ProblemError): Proble
 
 /** Answers any error as a problem document. */
 export function answerError(error: FastifyError | Error, request: FastifyRequest, reply: FastifyReply): void {
-  const { status, headers, body } = problemAnswer(error, request.raw, request.log);
-  reply.code(status).headers(headers).send(body);
+  const { headers, problem } = problemAnswer(error, request.raw, request.log);
+  // Without a serializer of its own Fastify would add a charset to the type.
+  reply.code(problem.status).headers(headers).serializer(JSON.stringify).send(problem);
 }
 
 interface ProblemAnswer {
-  readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly problem: Problem;
 }
 
 /** The answer to a request that this error ended; what was not foreseen goes to the log with its cause. */
@@ -61,7 +61,7 @@ function problemAnswer(
   // What is left of a body that is too slow is not waited for, so the connection can carry no other request. Of another
   // that was refused the rest is read past: closing over unread bytes would tear down the answer.
   if (status === 408) headers['connection'] = 'close';
-  return { status, headers, body: JSON.stringify(problemOf(problem)) };
+  return { headers, problem: problemOf(problem) };
 }
 
 function knownProblem(error: FastifyError | Error): ProblemError | undefined {
