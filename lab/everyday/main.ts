@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { COMPILE_CACHE, pathOf } from '../repository.ts';
@@ -13,14 +13,18 @@ const PART_TIMEOUT_MS = 300_000;
 
 const parts = everydayParts();
 const unheard = new Set(parts.flatMap(({ files }) => files));
+const alone = new Set(parts.flatMap(({ files }) => (files.length === 1 ? files : [])));
 const folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-parts-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 process.env['NODE_COMPILE_CACHE'] = COMPILE_CACHE;
 const results = run({ files: parts.map(entryOf), concurrency: 2, timeout: PART_TIMEOUT_MS });
-results.on('test:pass', ({ file }) => hearOf(file));
-results.on('test:fail', ({ file }) => {
-  hearOf(file);
+results.on('test:complete', ({ name }) => unheard.delete(fileOf(name)));
+results.on('test:pass', ({ name }) => {
+  // A process that ended well is a test itself only where it reported none: it may have left before it could.
+  if (alone.has(fileOf(name))) unheard.add(fileOf(name));
+});
+results.on('test:fail', () => {
   process.exitCode = 1;
 });
 results.once('end', () => {
@@ -33,8 +37,9 @@ results.once('end', () => {
 });
 results.compose(spec).pipe(process.stdout);
 
-function hearOf(file: string | undefined): void {
-  if (file !== undefined) unheard.delete(relative(pathOf(''), file));
+/** The file that bears this name: a process is named by its path, a suite of a shared one by the file. */
+function fileOf(name: string): string {
+  return relative(pathOf(''), resolve(pathOf(''), name));
 }
 
 /** The file that Node.js runs for a part: the tests themselves, or one that runs several. */
