@@ -97,7 +97,7 @@ test(
         refusals.push((await problemIn(response, 503, 'store_unavailable')).detail);
       else assert.equal(((await response.json()) as { accepted: number }).accepted, 0);
     }
-    assert.match(refusals.join('\n'), /bucket \d+ of key run \d+: its bytes are not those that were written/);
+    assert.match(refusals.join('\n'), /bucket \d+ of key run \d+: its checksum does not match/);
     assert.match(refusals.join('\n'), /--rebuild/);
     await assertStopped(aggregator);
     assert.equal((await aggregator.stats()).unique_processed, EVENTS);
@@ -106,7 +106,7 @@ test(
 
     const verify = site.run([...VERIFY, site.databasePath]);
     assert.equal((await verify.exit(60_000)).code, 1);
-    assert.match(verify.stdout, /bucket \d+ of key run \d+: its bytes are not those/);
+    assert.match(verify.stdout, /bucket \d+ of key run \d+: its checksum does not match/);
     const rebuild = site.run([...VERIFY, site.databasePath, '--rebuild']);
     assert.equal((await rebuild.exit(60_000)).code, 0, rebuild.printed());
     const after = await site.start();
@@ -148,7 +148,7 @@ test(
     await aggregator.stop();
     const verify = sealed.run([...VERIFY, sealed.databasePath]);
     assert.equal((await verify.exit(60_000)).code, 1);
-    assert.match(verify.stdout, /block at offset 1: its bytes are not those that were written/);
+    assert.match(verify.stdout, /block at offset 1: its checksum does not match/);
   },
 );
 

@@ -5,7 +5,7 @@ import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 import { all, storeSuites } from '../support/store-suites.ts';
 
 for (const suite of storeSuites()) {
-  suite('pages of any size and direction, one after the other, are the whole [READ-5]', async (store) => {
+  suite('pages of any size, in either direction, add up to the whole log [READ-5]', async (store) => {
     const events = manyEvents(57, (i) => ({
       topic: i % 3 === 0 ? 'rare' : 'common',
       source: i % 2 === 0 ? 'even' : 'odd',
@@ -46,7 +46,7 @@ for (const suite of storeSuites()) {
     }
   });
 
-  suite('topic patterns narrow reads, counts and lists; every list must be met', async (store) => {
+  suite('topic patterns narrow reads, counts and lists; a topic must match in every list', async (store) => {
     const names = ['orders', 'orders.eu', 'orders.eu.de', 'billing.eu', 'a..b', '*', 'é.eu'];
     const events = manyEvents(60, (i) => ({ topic: names[i % names.length]! }));
     await store.append([batchOf(...events.slice(0, 40))]);
@@ -120,7 +120,7 @@ for (const suite of storeSuites()) {
   });
 
   suite(
-    'a page that is placed says where each event ends, and events can be read by their offsets',
+    'a placed page says where each event ends, and events can be read by their offsets',
     async (store) => {
       await store.append([batchOf(...manyEvents(10, (i) => ({ topic: i % 2 === 0 ? 'even' : 'ödd' })))]);
       const query = {

@@ -25,7 +25,7 @@ const aStep = fc.oneof(
   { weight: 1, arbitrary: fc.constant('restart' as const) },
 );
 
-test('whatever is appended, with restarts between, SQLite says and keeps what the reference does [P-2, P-5]', async (t) => {
+test('SQLite answers and keeps the same as the reference, whatever is appended, with restarts in between [P-2, P-5]', async (t) => {
   const folder = tempFolder(t);
   let file = 0;
   await fc.assert(

@@ -37,13 +37,13 @@ for (const suite of storeSuites()) {
     );
   });
 
-  suite('an append returns the time that its events have as received_at [READ-1]', async (store) => {
+  suite('an append returns the received_at of its events [READ-1]', async (store) => {
     const [first] = await store.append([batchOf(eventWith())]);
     const [kept] = await all(store);
     assert.equal(new Date(first!.receivedMs).toISOString(), kept!.received_at);
   });
 
-  suite('times of commits never go back with the clock [READ-1]', async (store, clock) => {
+  suite('commit times never go back with the clock [READ-1]', async (store, clock) => {
     await store.append([batchOf(eventWith({ event_id: 'before' }))]);
     const beforeMs = clock.ms;
     clock.ms -= 60_000;
@@ -58,14 +58,14 @@ for (const suite of storeSuites()) {
     );
   });
 
-  suite('a watcher hears of every committed event in the end', async (store) => {
+  suite('a watcher eventually hears of every committed event', async (store) => {
     await store.append([batchOf(...manyEvents(3))]);
     let end = 0;
     const stop = store.watch(0, (news) => {
       assert.ok(news.after < news.lastOffset);
       end = Math.max(end, news.lastOffset);
     });
-    assert.equal(end, 3, 'what is committed already is told at once');
+    assert.equal(end, 3, 'earlier commits are reported at once');
     for (let i = 0; i < 9; i++) await store.append([batchOf(eventWith({ event_id: `${i}` }))]);
     for (let turn = 0; turn < 40; turn++) await new Promise(setImmediate);
     assert.equal(end, 12);
@@ -77,7 +77,7 @@ for (const suite of storeSuites()) {
   });
 
   suite(
-    'a second event under a key is dropped with the first offset, whatever append it comes in [P-2]',
+    'a second event with the same key is dropped with the offset of the first, in the same append or a later one [P-2]',
     async (store) => {
       const [one, two] = await store.append([
         batchOf(eventWith(), eventWith(), eventWith({ topic: 'other' })),
@@ -94,7 +94,7 @@ for (const suite of storeSuites()) {
   );
 
   suite(
-    'another source, timestamp or payload under a key is a conflict and changes nothing [PUB-6]',
+    'a different source, timestamp or payload under the same key is a conflict and changes nothing [PUB-6]',
     async (store) => {
       await store.append([batchOf(eventWith())]);
       const [result] = await store.append([
@@ -120,7 +120,7 @@ for (const suite of storeSuites()) {
     },
   );
 
-  suite('keys do not run into one another', async (store) => {
+  suite('keys are different even if topic and id together read the same', async (store) => {
     const keys = [['a', 'bc'], ['ab', 'c'], ['a', 'b\u0001c'], ['a\u0001b', 'c'], ['A', 'bc'], ['é', 'x'], ['e\u0301', 'x']]; // prettier-ignore
     const [result] = await store.append([
       batchOf(...keys.map(([topic, event_id]) => eventWith({ topic: topic!, event_id: event_id! }))),
@@ -142,7 +142,7 @@ for (const suite of storeSuites()) {
     assert.equal(await store.find('other', 'a "b" / ü'), undefined);
   });
 
-  suite('topics are counted, with their last offset, in order of their bytes [READ-9]', async (store) => {
+  suite('topics are listed in byte order, with their counts and last offsets [READ-9]', async (store) => {
     const names = ['b', 'a', 'b', 'Z', '😀', '\uffee', 'a'];
     await store.append([batchOf(...names.map((topic, i) => eventWith({ topic, event_id: `${i}` })))]);
     assert.deepEqual(await store.topics(), [
@@ -155,7 +155,7 @@ for (const suite of storeSuites()) {
     assert.deepEqual((await store.stats()).topics, ['Z', 'a', 'b', '\uffee', '😀']);
   });
 
-  suite('text comes back byte for byte, without the whitespace between tokens [EVT-6]', async (store) => {
+  suite('text is returned byte for byte, except for whitespace between tokens [EVT-6]', async (store) => {
     const event = eventWith({ payload: { n: 1, text: 'é 😀 \u0000 "\\' } });
     await store.append([batchOf(event)]);
     const page = await store.read({ order: 'asc', after: 0, upTo: 1, eventsMax: 1, framing: 'array' });
@@ -164,7 +164,7 @@ for (const suite of storeSuites()) {
     assert.ok(text.endsWith('"},'), text);
   });
 
-  suite('appends that are sent at once are judged one after the other [P-2]', async (store) => {
+  suite('concurrent appends are judged one after the other [P-2]', async (store) => {
     const results = await Promise.all(
       Array.from({ length: 20 }, () => store.append([batchOf(...manyEvents(5))])),
     );

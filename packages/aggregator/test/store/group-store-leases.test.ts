@@ -34,7 +34,7 @@ suite('the state of each lease is reported', async (setting) => {
   const giveBack = await group.step('giveBack', group.id, leases([1, 1], [2, 4], [2, 4]), 0);
   assert.deepEqual(said(giveBack), ['settled', 'done', 'expired']);
   group.clock.ms += LEASE_MS;
-  assert.deepEqual(await acknowledge([2, 3]), ['expired'], 'although nobody else was given it');
+  assert.deepEqual(await acknowledge([2, 3]), ['expired'], 'although nobody else has it');
   const extend = await group.step('extend', group.id, leases([2, 3], [1, 1]), LEASE_MS);
   assert.deepEqual(said(extend), ['expired', 'settled']);
   await group.take([5, 5], 9);
@@ -156,7 +156,7 @@ suite('a seek continues from another place and ends earlier leases', async (sett
     kind: 'beyond_end',
     lastOffset: 10,
   });
-  assert.equal((await group.state()).leased, 2, 'a seek that is refused changes nothing');
+  assert.equal((await group.state()).leased, 2, 'a refused seek changes nothing');
   assert.deepEqual(await group.step('seek', group.id, 'latest'), {
     kind: 'sought',
     position: 10,

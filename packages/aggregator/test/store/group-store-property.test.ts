@@ -94,7 +94,7 @@ class Witness {
   }
 }
 
-test('whatever workers do, in any order, with restarts between, SQLite does as the reference, no event that was acknowledged is delivered again, and every other is, or is dead', async (t) => {
+test('SQLite behaves like the reference whatever workers do, with restarts in between; acknowledged events are never delivered again, and all others are, or are dead', async (t) => {
   const folder = tempFolder(t);
   let file = 0;
   await fc.assert(

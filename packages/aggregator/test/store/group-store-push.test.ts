@@ -70,7 +70,7 @@ suite('a definition that differs only in the order of its secrets changes nothin
     const other = await group.step('create', definition(changed));
     assert.equal(other.kind, 'differs', JSON.stringify(change));
   }
-  assert.deepEqual(await group.state(), state, 'what is refused changes nothing');
+  assert.deepEqual(await group.state(), state, 'a refused change has no effect');
 });
 
 suite(
@@ -110,7 +110,7 @@ suite('one sender at a time may send, and when another takes over nothing is und
   group.clock.ms += 200;
   assert.deepEqual(await claim('two'), { ...held, isHeld: false, othersForMs: 300 });
   assert.deepEqual(await claim('one'), held, 'it is renewed');
-  assert.equal((await group.state()).leased, 1, 'what it was sending it is sending still');
+  assert.equal((await group.state()).leased, 1, 'its delivery is still under way');
   group.clock.ms += 499;
   assert.equal((await claim('two'))!.othersForMs, 1);
   group.clock.ms += 1;
@@ -118,10 +118,10 @@ suite('one sender at a time may send, and when another takes over nothing is und
   assert.deepEqual(
     handsOf(await group.take([1, 4], 1)),
     [[[1, 1]]],
-    'the delivery that was cut does not count',
+    'the interrupted delivery does not count',
   );
   await group.step('releasePush', group.id, 'one');
-  assert.equal((await claim('one'))!.isHeld, false, 'only who has it can give it back');
+  assert.equal((await claim('one'))!.isHeld, false, 'only its holder can release it');
   await group.step('releasePush', group.id, 'two');
   assert.deepEqual(await claim('one'), held);
   assert.deepEqual(handsOf(await group.take([1, 4], 1)), [[[1, 1]]]);

@@ -52,7 +52,7 @@ suite('the store finds only events on its topics, within the same bounds', async
   assert.equal(hand!.length, fitting);
   assert.deepEqual(hand!.map(([offset]) => offset), [13, 14, 16, 18, 19, 21, 23, 24, 26].slice(0, fitting)); // prettier-ignore
   for (let i = 0; i < 5; i++) await group.take(null, 50);
-  assert.equal((await group.state()).position, 30, 'all of the log was looked at');
+  assert.equal((await group.state()).position, 30, 'the whole log was examined');
   assert.equal((await group.state()).leased, 12);
   const { offsets } = (await group.take(null, 50)).hands[0]!;
   assert.equal(offsets.length, 0);

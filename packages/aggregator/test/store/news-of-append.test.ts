@@ -4,7 +4,7 @@ import { MemoryStore } from '../../src/store/memory/store.ts';
 import { newsOf } from '../../src/store/news-of-append.ts';
 import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 
-test('the news of an append visits what it stored, and of that only what lies above an offset [STR-1]', async () => {
+test('the news of an append visits the stored events above the requested offset [STR-1]', async () => {
   const store = new MemoryStore();
   const batches = [
     batchOf(...manyEvents(3, () => ({ topic: 'a' }))),

@@ -20,7 +20,7 @@ const page = fc.record({
   ),
 });
 
-test('events are written as the same bytes that the splicing of strings gives, page after page [READ-1]', () => {
+test('events are written as the same bytes that splicing strings gives, page after page [READ-1]', () => {
   fc.assert(
     fc.property(fc.array(page, { maxLength: 6 }), (pages) => {
       const writer = new StoredEventWriter();
@@ -44,7 +44,7 @@ test('events are written as the same bytes that the splicing of strings gives, p
   );
 });
 
-test('an event larger than a page is written whole, and the page is taken without a copy', () => {
+test('an event larger than a page is written completely, and the page is taken without a copy', () => {
   const writer = new StoredEventWriter();
   const text = `{"payload":{"large":"${'x'.repeat(3_000_000)}"}}`;
   writer.begin('lines');

@@ -13,14 +13,14 @@ import { type FileShape, type OpenFile, openFile } from '../../src/store/sqlite/
 import { Reader } from '../../src/store/sqlite/read.ts';
 import { batchOf, eventWith } from './events.ts';
 
-/** So small that a few thousand events go through every step of sealing and merging, three levels deep. */
+/** Sizes with which a few thousand events go through every step of sealing and merging, three levels deep. */
 export const SMALL: FileShape = {
   index: { hotKeysMax: 16, baseBits: 1 },
   log: { eventsMax: 40, bytesMax: 5000, mergedAtOnceBytesMin: 4000, freshBlocksMax: 12 },
   keyBits: 128,
 };
 
-/** A run of appends from a seed, against a plain Map: the log that must come out, and a check of every verdict. */
+/** Appends drawn from a seed and checked against a plain Map: the expected log, and a check of every verdict. */
 export class Model {
   readonly log: Event[] = [];
   readonly #offsets = new Map<string, number>();
@@ -40,7 +40,7 @@ export class Model {
     };
   }
 
-  /** Some events: new ones, and repeats of recent or any earlier ones, some with another payload. */
+  /** New events, and repeats of recent or older ones, some of them with a different payload. */
   batch(count: number): Event[] {
     return Array.from({ length: count }, () => {
       const choice = this.#random(10);
@@ -78,7 +78,7 @@ export class Model {
     }
   }
 
-  /** Whether a reader of the file is told the books and the counts of every topic. */
+  /** Asserts that a reader of the file sees the right books and the right counts of every topic. */
   assertBooks({ db }: OpenFile): void {
     const reader = new Reader(db);
     const accepted = this.log.length;
@@ -109,7 +109,7 @@ export class Model {
   }
 }
 
-/** Continues reading from its position, on one connection while the file stays the same, and keeps what it has read. */
+/** Reads on from its position, keeping its connection as long as the file is the same, and keeps what it has read. */
 export class Follower {
   readonly events: Record<string, unknown>[] = [];
   readonly #filter: TopicFilter;
@@ -129,7 +129,7 @@ export class Follower {
     this.#reader = new Reader(this.#db);
   }
 
-  /** Whether there is more. */
+  /** Returns whether there is more. */
   readPage(eventsMax: number): boolean {
     const page = this.#reader.page({
       ...this.#filter,
@@ -173,12 +173,12 @@ export function openSmall(path: string): OpenFile {
   return file;
 }
 
-/** A whole merge of the oldest fresh blocks, or what is left of it. */
+/** Merges the oldest fresh blocks, or finishes a merge in progress. */
 export function mergeOnce({ appender, log }: OpenFile): void {
   appender.transaction(() => log.mergeSome(Number.POSITIVE_INFINITY));
 }
 
-/** What a kill leaves: the files as they are at this moment, without a clean close. */
+/** Copies the files as a kill at this moment would leave them, without a clean close. */
 export function copyAsKilled(from: string, to: string): void {
   for (const suffix of ['', '-wal']) if (existsSync(from + suffix)) copyFileSync(from + suffix, to + suffix);
 }

@@ -1,8 +1,8 @@
 import type { StatsAnswer, TestServer } from './server.ts';
 
 /**
- * All that a publish may change, to be compared before and after one that must change nothing. Bytes are left out: the
- * store merges blocks in its idle time, and its file grows by that for a while.
+ * Everything that a publish may change, to compare before and after one that must change nothing. Stored bytes are left
+ * out: the store merges blocks in its idle time, which makes its file grow for a while.
  */
 export async function booksOf(server: TestServer): Promise<Record<string, unknown>> {
   const {

@@ -15,7 +15,7 @@ export function eventWith(change: Partial<Event> = {}): Event {
   };
 }
 
-/** `count` valid events with ids of their own. */
+/** `count` valid events with distinct ids. */
 export function manyEvents(count: number, change: (index: number) => Partial<Event> = () => ({})): Event[] {
   return Array.from({ length: count }, (_, i) => eventWith({ event_id: `e-${i + 1}`, ...change(i) }));
 }

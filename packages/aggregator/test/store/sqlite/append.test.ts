@@ -21,14 +21,14 @@ test('a writer whose disk failed stops writing: its memory may differ from the f
   }, hasFailed);
   assert.throws(() => file.appender.append(batchOf(eventWith())), hasFailed);
   assert.throws(() => file.appender.probe(), hasFailed);
-  assert.deepEqual(why, ['failed'], 'it is told once');
+  assert.deepEqual(why, ['failed'], 'it is reported once');
 });
 
-test('topics that begin alike are counted apart, however many there are [READ-9]', (t) => {
+test('topics with a common prefix are counted separately, however many there are [READ-9]', (t) => {
   const file = openFile(join(tempFolder(t), 'events.db'));
   t.after(() => file.close());
   file.db.exec('PRAGMA synchronous = OFF');
-  // So many that some share the slot of the short one, and alternate with it.
+  // Enough topics for some to share a slot with the short one, and to alternate with it.
   const others = 8192;
   const events = Array.from({ length: 2 * others }, (_, i) =>
     eventWith({ event_id: `${i}`, topic: i % 2 === 0 ? 'orders' : `orders.${i}` }),
@@ -39,7 +39,7 @@ test('topics that begin alike are counted apart, however many there are [READ-9]
   assert.deepEqual({ ...rows[0] }, { name: 'orders', events: others });
 });
 
-test('a topic is counted in each of its commits, however far its row is behind [READ-9]', (t) => {
+test('a topic is counted in every commit, however far its row lags behind [READ-9]', (t) => {
   const file = openFile(join(tempFolder(t), 'events.db'));
   t.after(() => file.close());
   const reader = new Reader(file.db);
@@ -50,7 +50,7 @@ test('a topic is counted in each of its commits, however far its row is behind [
   }
 });
 
-test('a small commit writes the row of its block alone, and the rows of the books follow', (t) => {
+test('a small commit writes only the row of its block, and the rows of the books follow later', (t) => {
   const file = openFile(join(tempFolder(t), 'events.db'));
   t.after(() => file.close());
   const books = (): unknown => {
@@ -72,7 +72,7 @@ test('a small commit writes the row of its block alone, and the rows of the book
   assert.ok(file.appender.isSettled);
 });
 
-test('few commits are told by their blocks alone, so that a reader of counts has little to add up', (t) => {
+test('the rows of the books lag by a few commits at most, so that a reader of counts has little to add up', (t) => {
   const file = openFile(join(tempFolder(t), 'events.db'));
   t.after(() => file.close());
   const untold = new UntoldEvents(file.db);
@@ -83,7 +83,7 @@ test('few commits are told by their blocks alone, so that a reader of counts has
   assert.equal(Math.max(...lags), 15);
 });
 
-test('a topic that is forgotten to save memory keeps the counts that its row lacks [READ-9]', (t) => {
+test('a topic dropped from memory keeps the counts that its row lacks [READ-9]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const file = openFile(path);
   t.after(() => file.close());

@@ -19,7 +19,7 @@ import {
   copyAsKilled,
 } from '../../support/block-log.ts';
 
-test('against a plain Map: any batches, with kills at every step of sealing and merging, and readers meanwhile [P-2, P-5, READ-2]', (t) => {
+test('the store behaves like a plain Map for any batches, with kills at every step of sealing and merging, and with concurrent readers [P-2, P-5, READ-2]', (t) => {
   const folder = tempFolder(t);
   let files = 0;
   const killsAmid = { seal: 0, merge: 0 };
@@ -74,7 +74,7 @@ test('against a plain Map: any batches, with kills at every step of sealing and 
   assert.ok(killsAmid.seal > 5 && killsAmid.merge > 5, `kills amid ${JSON.stringify(killsAmid)}`);
 });
 
-test('a transaction that fails leaves file and memory as before, whatever it had done [P-3]', (t) => {
+test('a failed transaction leaves file and memory unchanged, whatever it had done [P-3]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const model = new Model(7, 5);
   let file = openFile(path, { shape: SMALL });
@@ -95,7 +95,7 @@ test('a transaction that fails leaves file and memory as before, whatever it had
     model.assertBooks(file);
     if (model.random(4) === 0) mergeOnce(file);
   }
-  // Memory still knows everything that is in the file.
+  // Memory still matches the file.
   for (let merge = 0; merge < 40; merge++) mergeOnce(file);
   assert.equal(file.db.prepare('SELECT 1 FROM fresh_block').get(), undefined);
   file.close();
@@ -106,7 +106,7 @@ test('a transaction that fails leaves file and memory as before, whatever it had
   assert.deepEqual(verifyFile(path, undefined, SMALL).problems, []);
 });
 
-test('an append that finds the file held by another program leaves every key where it was [P-2]', (t) => {
+test('an append that finds the file locked by another program leaves every key in its place [P-2]', (t) => {
   const path = join(tempFolder(t), 'held.db');
   const file = openFile(path);
   t.after(() => file.close());
@@ -125,7 +125,7 @@ test('an append that finds the file held by another program leaves every key whe
   assert.deepEqual([...offsets], [1, 2]);
 });
 
-test('an append that finds no space is undone in file and memory, and goes through when there is space [P-3]', (t) => {
+test('an append without space is undone in file and memory, and succeeds once there is space [P-3]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const model = new Model(5, 3);
   let file = openFile(path, { shape: SMALL });

@@ -28,7 +28,7 @@ import { tempFolder } from '../../support/temp-folder.ts';
 const unusable = (message: RegExp) => (error: unknown) =>
   error instanceof StoreError && error.code === 'unusable' && message.test(error.message);
 
-test('the writer syncs its log at every commit [P-1]', (t) => {
+test('the writer syncs its log with every commit [P-1]', (t) => {
   const { db, lock } = openForWriting(join(tempFolder(t), 'deep/er/events.db'));
   t.after(() => {
     db.close();
@@ -38,7 +38,7 @@ test('the writer syncs its log at every commit [P-1]', (t) => {
   assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
 });
 
-test('a log that a long read made large gives its space back when the read is over', (t) => {
+test('a log that grew during a long read shrinks when the read ends', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const { db, lock } = openForWriting(path);
   const reader = openForReading(path);
@@ -70,7 +70,7 @@ test('an SQLite that can corrupt the file is refused; versions from the first go
   for (const version of ['3.51.3', '3.51.10', '3.53.4', '4.0.0']) refuseOldSqlite(version);
 });
 
-test('a file that is not ours is refused, with what to do, and left as it was', async (t) => {
+test('a file that is not ours is refused with advice, and left unchanged', async (t) => {
   const folder = tempFolder(t);
   const text = join(folder, 'notes.txt');
   writeFileSync(text, 'these are my notes, and not a database\n'.repeat(100));
@@ -95,7 +95,7 @@ test('a file that is not ours is refused, with what to do, and left as it was', 
   }
 });
 
-test('a file is the same file by whatever link it is named, so it has one writer [P-2]', async (t) => {
+test('a file has one writer, whichever link leads to it [P-2]', async (t) => {
   const folder = tempFolder(t);
   const path = join(folder, 'events.db');
   const first = await SqliteStore.open(path);
@@ -113,7 +113,7 @@ test('a file is the same file by whatever link it is named, so it has one writer
   );
 });
 
-test('a link to a file works like the file, and one that leads nowhere is refused', async (t) => {
+test('a link to a file works like the file, and a dangling link is refused', async (t) => {
   const folder = tempFolder(t);
   const link = join(folder, 'link.db');
   symlinkSync(join(folder, 'events.db'), link);
@@ -124,7 +124,7 @@ test('a link to a file works like the file, and one that leads nowhere is refuse
   await store.close();
 });
 
-test('a file with a second name is refused, since no lock could be found by both [P-2]', async (t) => {
+test('a file with a second hard link is refused, because its lock is only found under one name [P-2]', async (t) => {
   const folder = tempFolder(t);
   const path = join(folder, 'events.db');
   await (await SqliteStore.open(path)).close();
@@ -146,7 +146,7 @@ function leaveKilled(folder: string): string {
   return path;
 }
 
-test('a file that held events and is empty or gone is not silently started over', async (t) => {
+test('a file that held events and is now empty or missing is not silently replaced', async (t) => {
   const path = leaveKilled(tempFolder(t));
   const bytes = readFileSync(path);
   for (const ruin of [() => writeFileSync(path, ''), () => unlinkSync(path)]) {
@@ -166,7 +166,7 @@ test('a file that held events and is empty or gone is not silently started over'
   await (await SqliteStore.open(path)).close();
 });
 
-test('a file whose log was taken away is refused, and accepted again with it [P-1]', async (t) => {
+test('a file without its log is refused, and accepted when the log is back [P-1]', async (t) => {
   const path = leaveKilled(tempFolder(t));
   const log = readFileSync(`${path}-wal`);
   unlinkSync(`${path}-wal`);
@@ -182,7 +182,7 @@ test('a file whose log was taken away is refused, and accepted again with it [P-
   await store.close();
 });
 
-test('a file that is opened without a lock is marked at once, so that it is missed when it goes', async (t) => {
+test('a file opened without a lock file is marked at once, so that its loss is noticed', async (t) => {
   const folder = tempFolder(t);
   const path = leaveKilled(folder);
   unlinkSync(`${path}-lock`);
@@ -228,7 +228,7 @@ test('a file whose log and books end at different offsets is refused, whichever 
   }
 });
 
-test('a file whose log lacks a block in its newest part is refused: its keys are not known [P-2, P-4]', (t) => {
+test('a file that lacks one of its newest blocks is refused, because its keys are unknown [P-2, P-4]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const file = openFile(path);
   for (const id of ['a', 'b', 'c']) file.appender.append(batchOf(eventWith({ event_id: id })));
@@ -239,7 +239,7 @@ test('a file whose log lacks a block in its newest part is refused: its keys are
   assert.throws(() => openFile(path), unusable(/a block at offset 3, and the one before ends at 1/));
 });
 
-test('a copy that a backup put in the place of a longer file is taken', async (t) => {
+test('a backup that replaced a longer file is accepted', async (t) => {
   const folder = tempFolder(t);
   const empty = join(folder, 'empty.db');
   await (await SqliteStore.open(empty)).close();
@@ -253,7 +253,7 @@ test('a copy that a backup put in the place of a longer file is taken', async (t
   }
 });
 
-test('a lock file that a loss of power left half written is recreated', async (t) => {
+test('a lock file that a power loss left half written is recreated', async (t) => {
   const path = leaveKilled(tempFolder(t));
   for (const bytes of [Buffer.alloc(4096), Buffer.alloc(1), readFileSync(`${path}-lock`).subarray(0, 512)]) {
     writeFileSync(`${path}-lock`, bytes);
@@ -271,7 +271,7 @@ test('an empty file is treated as a new one', async (t) => {
   await store.close();
 });
 
-test('a step of the format that fails leaves the file before it', (t) => {
+test('a failed migration step leaves the file in the format before it', (t) => {
   const path = join(tempFolder(t), 'half.db');
   const half = new DatabaseSync(path);
   // The application's mark, but no tables, as a crash between the two would leave it if that could happen.

@@ -11,7 +11,7 @@ import { batchOf, eventWith } from '../../support/events.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { logOf, mergeOnce } from '../../support/block-log.ts';
 
-test('a topic is read out of merged blocks without unpacking the others [READ-3]', (t) => {
+test('a topic is read from merged blocks without unpacking other topics [READ-3]', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const file = openFile(path);
   const filler = 'x'.repeat(300);
@@ -38,7 +38,7 @@ test('a topic is read out of merged blocks without unpacking the others [READ-3]
   );
 });
 
-test('topics meant by patterns are read out of the merged blocks that hold them, and the others are left alone', (t) => {
+test('topics that match a pattern are read from the merged blocks that hold them, without unpacking others', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const file = openFile(path);
   const rare = new Set([99, 100, 9000, 12_400, 16_400]);
@@ -75,7 +75,7 @@ test('topics meant by patterns are read out of the merged blocks that hold them,
   }
 });
 
-test('events of the smallest and the largest size, and thousands of topics, come back as they were', (t) => {
+test('the smallest and the largest events, on thousands of topics, are read back unchanged', (t) => {
   const path = join(tempFolder(t), 'sizes.db');
   const file = openFile(path);
   const large = 'ü'.repeat(500_000);

@@ -11,7 +11,7 @@ import { batchOf, eventWith } from '../../support/events.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { SMALL, Model, logOf, assertSame, copyAsKilled } from '../../support/block-log.ts';
 
-test('a file of the plain store is migrated, even if killed in the middle, and nothing changes', (t) => {
+test('a file of the plain store is migrated unchanged, even if the migration is killed halfway', (t) => {
   const folder = tempFolder(t);
   const path = join(folder, 'plain.db');
   const model = new Model(3, 4);
@@ -52,7 +52,7 @@ test('a file of the plain store is migrated, even if killed in the middle, and n
   }
 });
 
-test('a file in which fresh and merged blocks share a table is opened, and nothing changes', (t) => {
+test('a file in which fresh and merged blocks share a table is opened unchanged', (t) => {
   const path = join(tempFolder(t), 'events.db');
   const model = new Model(9, 4);
   let file = openFile(path, { shape: SMALL });

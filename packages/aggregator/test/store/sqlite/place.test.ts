@@ -36,7 +36,7 @@ function complaintTwice(path: string): string {
   return first!;
 }
 
-test('a path that no file can have is refused the same way at every start, and creates nothing', (t) => {
+test('an impossible path is refused the same way at every start, and creates nothing', (t) => {
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'is-folder'));
   writeFileSync(join(folder, 'is-file'), '');
@@ -117,7 +117,7 @@ test('a folder or file without the necessary rights is refused the same way at e
   chmodSync(closed, 0o700);
 });
 
-/** Root may do everything, so the process becomes another user meanwhile. */
+/** Root may do everything, so the process acts as another user for the time of the call. */
 function withoutRights(act: () => void): void {
   const isRoot = process.geteuid!() === 0;
   if (isRoot) process.seteuid!(NOBODY);

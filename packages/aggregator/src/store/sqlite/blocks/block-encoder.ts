@@ -5,18 +5,18 @@ import { type BlockEvents, type BlockRow, type Commit, LAYOUTS } from './block-f
 import { NumberWriter } from './numbers.ts';
 
 /**
- * Below this a chunk is stored as it is: setting zstd up costs a commit of some single events 20 µs, and the merge that
- * follows packs it anyway.
+ * Smaller chunks are stored uncompressed: setting up zstd costs a commit of a few single events 20 µs, and the merge that
+ * follows compresses them anyway.
  */
 const COMPRESS_BYTES_MIN = 8192;
 
-/** Chunks of a merged block hold whole topics, and small topics together until they have this many bytes. */
+/** Chunks of a merged block hold whole topics. Small topics share a chunk until it has this many bytes. */
 const CHUNK_BYTES_MIN = 64 * 1024;
 
-/** Level 1: on log-like events level 3 took a third longer and packed no better (docs/performance.md). */
+/** Level 1: on log-like events level 3 took a third longer and compressed no better (docs/performance.md). */
 const ZSTD_PARAMS = { [constants.ZSTD_c_compressionLevel]: 1 };
 
-/** A merged block's row, and the topics that it must be found by. */
+/** A merged block's row, and the topics to list it under. */
 export interface MergedRow extends BlockRow {
   readonly topicIds: readonly number[];
 }
@@ -39,13 +39,13 @@ export function encodeMerged({ topicIds, starts, lengths, texts, commits }: Bloc
 }
 
 /**
- * Makes a merged block a piece at a time. In: topics and lengths of all events, then each text in offset order (`put`).
- * Then its chunks are packed, one a call (`packNext`), until none is left; then there is the row.
+ * Builds a merged block step by step. In: topics and lengths of all events, then each text in offset order (`put`). Then
+ * each call of `packNext` packs one chunk, until none is left. Out: the row.
  */
 export class MergedBlockEncoder {
   readonly #directory: Directory;
   readonly #texts: Uint8Array;
-  /** Of each topic, where its next text goes; when all are put, where its texts end. */
+  /** Per topic, where its next text goes; after the last one, where its texts end. */
   readonly #next: Int32Array;
   readonly #chunks: StoredChunk[] = [];
   readonly #packed: Uint8Array[] = [];
@@ -64,18 +64,18 @@ export class MergedBlockEncoder {
       this.#next[topic] = end;
       end += bytesOf[topic]!;
     }
-    // Not filled with zeros: every byte is put before it is packed.
+    // Need not be filled with zeros: every byte is written before it is packed.
     this.#texts = Buffer.allocUnsafeSlow(end);
   }
 
-  /** The next event's text. */
+  /** Adds the next event's text. */
   put(text: Uint8Array): void {
     const topic = this.#directory.places[this.#event++]!;
     this.#texts.set(text, this.#next[topic]);
     this.#next[topic]! += text.length;
   }
 
-  /** The texts of all events. */
+  /** Adds the texts of all events. */
   putAll(texts: Uint8Array, starts: Int32Array): void {
     const { places, lengths } = this.#directory;
     const next = this.#next;
@@ -90,7 +90,7 @@ export class MergedBlockEncoder {
     }
   }
 
-  /** Packs the next chunk and tells how many bytes of text it has; 0 where none is left. */
+  /** Packs the next chunk. Returns its bytes of text, or 0 if none is left. */
   packNext(): number {
     const topics = this.#directory.ids.length;
     const from = this.#packedBytes;
@@ -124,16 +124,16 @@ interface StoredChunk {
   readonly unpackedBytes: number;
 }
 
-/** What a block's directory tells of its events. */
+/** The part of a directory that describes the events, and how it is written. */
 class Directory {
   readonly ids: readonly number[];
-  /** Of each event, its topic's place in `ids`. */
+  /** Per event, its topic's place in `ids`. */
   readonly places: Int32Array;
   readonly lengths: Int32Array;
   readonly #commits: readonly Commit[];
 
   constructor(topicIds: Int32Array, lengths: Int32Array, commits: readonly Commit[]) {
-    // First in the order in which they come, so that each event costs one look.
+    // Number topics in order of appearance first, so that each event costs one lookup.
     const places = new Int32Array(topicIds.length);
     const firstPlaceOf = new Map<number, number>();
     for (let i = 0; i < topicIds.length; i++) {
@@ -154,7 +154,7 @@ class Directory {
   encoded(layout: keyof typeof LAYOUTS, chunks: readonly StoredChunk[], body: Uint8Array): Uint8Array {
     const commits = this.#commits;
     const events = this.places.length;
-    // Ten bytes hold any number; two numbers an event, two a commit, four a topic.
+    // Ten bytes hold any number. There are two numbers per event, two per commit, four per topic.
     const writer = new NumberWriter(10 * (2 * events + 2 * commits.length + 4 * this.ids.length + 8));
     writer.put(LAYOUTS[layout]);
     writer.put(commits.length);
@@ -176,14 +176,14 @@ class Directory {
     for (const { topics, storedBytes, unpackedBytes } of chunks) {
       writer.put(topics);
       writer.put(storedBytes);
-      // What packing made no smaller is stored as it is.
+      // A chunk that compression did not shrink is stored uncompressed.
       writer.put(storedBytes === unpackedBytes ? 0 : unpackedBytes);
     }
     return withChecksum(writer.bytes(), body);
   }
 }
 
-/** The texts one behind the other: as they lie where nothing is between them. */
+/** The texts, one after the other: a view if nothing lies between them, else a copy. */
 function joined(texts: Uint8Array, starts: Int32Array, lengths: Int32Array): Uint8Array {
   const pieces: Uint8Array[] = [];
   let from = 0;
@@ -200,12 +200,12 @@ function joined(texts: Uint8Array, starts: Int32Array, lengths: Int32Array): Uin
   return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
 }
 
-/** The bytes compressed, or as they are where that is no smaller. */
+/** The bytes compressed, or unchanged if that is not smaller. */
 function packed(raw: Uint8Array): Uint8Array {
   if (raw.length < COMPRESS_BYTES_MIN) return raw;
   const compressed = zstdCompressSync(raw, { params: ZSTD_PARAMS, chunkSize: raw.length });
   if (compressed.length >= raw.length) return raw;
-  // What zstd made is the beginning of a buffer as large as what it was given.
+  // The result of zstd is the beginning of a buffer as large as the input.
   const bytes = new Uint8Array(compressed);
   const whole = new Uint8Array(compressed.buffer);
   if (whole.length === raw.length) freeMemory(whole);

@@ -5,34 +5,34 @@ import { damaged } from '../file/errors.ts';
 import { NumberReader } from './numbers.ts';
 
 /**
- * A block: consecutive events as one row. `directory` says of each event, in offset order, its topic and the length of
- * its text, and of each commit when it was; `body` is the texts, in one chunk or several, each compressed by itself
- * where that pays.
+ * A block: consecutive events as one row. `directory` gives each event's topic and the length of its text, in offset
+ * order, and the time of each commit. `body` holds the texts, in one chunk or several, each compressed by itself if that
+ * makes it smaller.
  *
- * In a *fresh* block, what one commit made, there is one chunk with the texts in offset order. In a *merged* block the
- * texts of a topic lie together, in offset order, and a chunk holds one topic or some small ones: a reader of one topic
- * unpacks no other's but for those that share its chunk.
+ * A *fresh* block, written by one commit, has one chunk with the texts in offset order. In a *merged* block the texts of
+ * a topic are together, in offset order, and a chunk holds one topic or several small ones. So a reader of one topic
+ * unpacks no others except those that share its chunk.
  *
- * Directory, all numbers LEB128: layout (2 fresh, 3 merged); count of commits, then events and milliseconds (the first
- * since 1970, the others since the one before) of each; count of topics, then their ids in ascending order, each as the
- * difference to the one before; where there is more than one, each event's topic as its place in that list; each
- * event's text length; count of chunks, then of each its topics, its stored bytes, and its bytes unpacked, or 0 where
- * it is stored as it is. Behind them stands a checksum of body and directory (checksum.ts). Blocks of layout 0 (fresh)
- * and 1 (merged) were written before there was one, and have none.
+ * Directory, all numbers LEB128: layout (2 fresh, 3 merged); count of commits, then events and milliseconds of each (the
+ * first since 1970, the others since the previous one); count of topics, then their ids in ascending order, each as the
+ * difference to the previous one; if there is more than one, each event's topic as its place in that list; each event's
+ * text length; count of chunks, then of each the number of its topics, its stored bytes, and its unpacked bytes, or 0 if
+ * it is not compressed. At the end comes a checksum of body and directory (checksum.ts). Blocks of layout 0 (fresh) and 1
+ * (merged) are from before there were checksums and have none.
  */
 export interface BlockRow {
   readonly directory: Uint8Array;
   readonly body: Uint8Array;
 }
 
-/** What a directory begins with. */
+/** The first number of a directory. */
 export const LAYOUTS = { fresh: 2, merged: 3 } as const;
 const MERGED_UNCHECKED = 1;
 
 /** The events of a block before it is encoded; all arrays have an entry per event, in offset order. */
 export interface BlockEvents {
   readonly topicIds: Int32Array;
-  /** Where each text is in `texts`; in the same order, though not always one right behind the other. */
+  /** Where each text begins in `texts`. Texts are in the same order there, but other bytes may lie between them. */
   readonly starts: Int32Array;
   readonly lengths: Int32Array;
   readonly texts: Uint8Array;
@@ -44,22 +44,22 @@ export interface Commit {
   readonly receivedMs: number;
 }
 
-/** A block that is being read. Texts are unpacked chunk by chunk, when first asked for. */
+/** A block being read. Each chunk is unpacked when one of its texts is first requested. */
 export class Block {
   readonly firstOffset: number;
   readonly count: number;
   readonly commits: readonly Commit[];
-  /** Ids of the topics that have events here, ascending. */
+  /** Ids of the topics of its events, ascending. */
   readonly topicIds: readonly number[];
-  /** Bytes of all texts, unpacked. */
+  /** Bytes of all texts, uncompressed. */
   readonly textBytes: number = 0;
-  /** Of each event, its topic's place in `topicIds`. */
+  /** Per event, its topic's place in `topicIds`. */
   readonly #topics: Int32Array;
   readonly #lengths: Int32Array;
   readonly #isMerged: boolean;
   readonly #body: Uint8Array;
   readonly #chunks: Chunk[];
-  /** Of each topic, its chunk's place. */
+  /** Per topic, its chunk's place. */
   readonly #chunkOfTopic: Int32Array;
   #starts: Int32Array | null = null;
   #receivedMs: Float64Array | null = null;
@@ -98,13 +98,12 @@ export class Block {
       return { stored, unpackedBytes: reader.next(), texts: null };
     });
     if (topic !== this.topicIds.length || at !== row.body.length || !reader.isAtEnd) {
-      throw damaged(`block at offset ${firstOffset}: its directory does not fit it`);
+      throw damaged(`block at offset ${firstOffset}: its directory does not match its body`);
     }
   }
 
   #checked({ directory, body }: BlockRow): Uint8Array {
-    const wrong = () =>
-      damaged(`block at offset ${this.firstOffset}: its bytes are not those that were written`);
+    const wrong = () => damaged(`block at offset ${this.firstOffset}: its checksum does not match`);
     return withoutChecksum(directory, wrong, body);
   }
 
@@ -137,7 +136,7 @@ export class Block {
     return this.#receivedMs[index]!;
   }
 
-  /** Gives back the memory of the texts. The block and all views on its texts are of no more use. */
+  /** Frees the memory of the texts. Afterwards neither the block nor any view on its texts can be used. */
   release(): void {
     for (const { stored, texts } of this.#chunks) if (texts !== null && texts !== stored) freeMemory(texts);
     freeMemory(this.#body);
@@ -177,7 +176,7 @@ export class Block {
 
 interface Chunk {
   readonly stored: Uint8Array;
-  /** 0 where it is stored as it is. */
+  /** 0 if it is not compressed. */
   readonly unpackedBytes: number;
   texts: Uint8Array | null;
 }
@@ -191,13 +190,13 @@ function receivedMsOf(commits: readonly Commit[], count: number): Float64Array {
 
 function unpacked({ stored, unpackedBytes }: Chunk): Uint8Array {
   if (unpackedBytes === 0) return stored;
-  // One buffer of the right size: with zlib's pieces of 16 KiB unpacking took two and a half times as long.
+  // Use one buffer of the right size: with zlib's default of 16 KiB pieces this took two and a half times as long.
   const texts = zstdDecompressSync(stored, {
     maxOutputLength: unpackedBytes,
     chunkSize: Math.max(64, unpackedBytes),
   });
   if (texts.length !== unpackedBytes)
     throw damaged(`a chunk of ${unpackedBytes} bytes unpacked to ${texts.length}`);
-  // A view of a Buffer is a Buffer, which takes twice as long to make as a plain one.
+  // A Buffer's subarray is a Buffer, which takes twice as long to create as a plain Uint8Array.
   return new Uint8Array(texts.buffer, texts.byteOffset, texts.length);
 }

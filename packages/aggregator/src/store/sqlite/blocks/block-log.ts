@@ -4,17 +4,17 @@ import { type MergedRow, encodeFresh, encodeMerged } from './block-encoder.ts';
 import { Block, type BlockEvents, type BlockRow } from './block-format.ts';
 import { BlockMerge, mergeWork } from './block-merge.ts';
 
-/** What a test makes smaller to see every step with few events. */
+/** The sizes of the log. Tests use small ones, to reach every step with few events. */
 export interface LogShape {
-  /** Events and bytes of text of one block: what a reader unpacks at most. */
+  /** The most events and bytes of text in one block, and so the most that a reader unpacks at once. */
   readonly eventsMax: number;
   readonly bytesMax: number;
   /**
-   * From so many bytes of text on a commit is written as a merged block at once: it is packed well by itself, and
-   * packing it a second time would cost more than all else that the store does for its events.
+   * A commit with at least this many bytes of text is written as a merged block right away. It compresses well on its
+   * own, and compressing it a second time would cost more than all the store's other work on its events.
    */
   readonly mergedAtOnceBytesMin: number;
-  /** A reader of a topic looks into every fresh block, however small. */
+  /** The most fresh blocks before a merge, because a reader of a topic reads every fresh block, however small. */
   readonly freshBlocksMax: number;
 }
 
@@ -25,19 +25,19 @@ export const LOG_SHAPE: LogShape = {
   freshBlocksMax: 2048,
 };
 
-/** Twice the work that keeps up: a merge is done when half of the next one has come. */
+/** Work at twice the necessary pace, so that a merge ends when half of the events for the next one have arrived. */
 const PACE = 2;
 
 /**
  * The log as the writer sees it: blocks of consecutive events, *fresh* or *merged*, each kind in a table of its own.
  *
- * In: the accepted events of a commit. Many make a merged block; few make a fresh one, and when those fill a block, the
- * oldest are merged into one in which a topic's events lie together; `block_topic` then says that it holds the topic.
- * Offsets never change, and rows are exchanged in one transaction, so a reader sees the events before or after it, and
- * the same ones.
+ * In: the accepted events of a commit. Many become a merged block at once. Few become a fresh block; when the fresh
+ * blocks hold enough for a merged one, the oldest are merged into a block in which each topic's events are together, and
+ * `block_topic` lists its topics. Offsets never change, and the rows are exchanged in one transaction, so a reader sees
+ * the same events before and after it.
  *
- * A merge goes on in steps, each append doing the share that its own events owe (block-merge.ts). What a transaction
- * changes here is kept apart until `committed`, and forgotten by `rolledBack`.
+ * A merge proceeds in steps: each append does the share that its own events owe (block-merge.ts). A transaction's changes
+ * to this state are kept apart until `committed`, and discarded by `rolledBack`.
  */
 export class BlockLog {
   readonly #shape: LogShape;
@@ -48,7 +48,7 @@ export class BlockLog {
   #added: FreshBlock[] = [];
   #merge: BlockMerge | null = null;
   #isExchanged = false;
-  /** Work that the transaction's events owe, in bytes of text. */
+  /** Merge work that the transaction's events owe, in bytes of text. */
   #debt = 0;
   readonly #insertFresh: StatementSync;
   readonly #getFresh: StatementSync;
@@ -80,14 +80,14 @@ export class BlockLog {
   }
 
   /**
-   * Appends the events of one commit, the first with this offset, as one block, or as some where one is too large. Returns
-   * whether it is a single fresh block, whose row tells the ledger as well.
+   * Appends the events of one commit, whose first event has this offset, as one block, or as several if one would be too
+   * large. Returns whether it is a single fresh block, whose row then holds the ledger as well.
    */
   append(firstOffset: number, events: BlockEvents, ledger: Readonly<Ledger>): boolean {
     const { topicIds, starts, lengths, texts } = events;
     const count = topicIds.length;
     const bytes = sumOf(lengths);
-    // Of about the same size, so that no small rest is left.
+    // Make the blocks about equally large, so that no small remainder is left.
     const { eventsMax, bytesMax } = this.#shape;
     const blocks = Math.ceil(Math.max(count / eventsMax, bytes / bytesMax));
     const { lastMs: receivedMs } = ledger;
@@ -109,7 +109,7 @@ export class BlockLog {
     return false;
   }
 
-  /** Appends one block. Returns whether it is fresh; then its row tells the ledger, where there is one. */
+  /** Appends one block. Returns whether it is fresh; if so, its row holds the ledger that was given. */
   insert(firstOffset: number, events: BlockEvents, ledger?: Readonly<Ledger>): boolean {
     const count = events.topicIds.length;
     const textBytes = sumOf(events.lengths);
@@ -125,23 +125,23 @@ export class BlockLog {
     return true;
   }
 
-  /** Does the share of merging that the transaction's events owe. To be called once in a transaction, as the last. */
+  /** Does the share of merging that the transaction's events owe. Call it once per transaction, after everything else. */
   step(): void {
-    // At least one step: where only large commits come, which owe none, a merge that was begun is done too.
+    // Do at least one step, so that a merge also ends if only large commits follow, which owe nothing.
     if (this.isMergeable) this.mergeSome(Math.max(1, this.#debt));
   }
 
-  /** Whether a merge was begun and is not done. */
+  /** Whether a merge is in progress. */
   get isMerging(): boolean {
     return this.#merge !== null;
   }
 
-  /** Whether this transaction has put a merged block in the place of fresh ones. */
+  /** Whether this transaction has replaced fresh blocks by a merged one. */
   get isExchanged(): boolean {
     return this.#isExchanged;
   }
 
-  /** Whether a merge goes on, or the fresh blocks fill a merged one. */
+  /** Whether a merge is in progress, or the fresh blocks hold enough for one. */
   get isMergeable(): boolean {
     const { eventsMax, bytesMax, freshBlocksMax } = this.#shape;
     return (
@@ -152,7 +152,7 @@ export class BlockLog {
     );
   }
 
-  /** Goes on with merging the oldest fresh blocks into one, for so much work in bytes of text, at most to its end. */
+  /** Continues to merge the oldest fresh blocks, for this much work in bytes of text or until the merge is done. */
   mergeSome(work: number): void {
     if (this.#merge === null && this.#fresh.length === 0) return;
     const merge = (this.#merge ??= new BlockMerge(this.#freshBlocks(), this.#shape));
@@ -173,7 +173,7 @@ export class BlockLog {
     this.#begin();
   }
 
-  /** The merge stays as far as it is: its blocks are as they were. */
+  /** A merge in progress keeps its work, because its blocks have not changed. */
   rolledBack(): void {
     this.#begin();
   }
@@ -190,7 +190,7 @@ export class BlockLog {
     this.#freshBytes += block.storedBytes;
   }
 
-  /** The fresh blocks in order, each read when it is asked for, also in a later transaction. */
+  /** The fresh blocks in order. Each is read when it is requested, which may be in a later transaction. */
   *#freshBlocks(): Generator<Block> {
     for (const { firstOffset } of this.#fresh) {
       yield new Block(firstOffset, this.#getFresh.get(firstOffset) as unknown as BlockRow);

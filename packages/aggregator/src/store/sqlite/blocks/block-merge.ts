@@ -1,29 +1,29 @@
 import { MergedBlockEncoder, type MergedRow } from './block-encoder.ts';
 import type { Block } from './block-format.ts';
 
-/** What reading a block costs beside its texts, as bytes of text. */
+/** The fixed cost of reading a block, expressed in bytes of text. */
 const BLOCK_WORK = 1024;
 
-/** Packing a byte costs about twice what unpacking and copying it does. */
+/** Compressing a byte costs about twice as much as decompressing and copying it. */
 const PACK_WORK = 2;
 
-/** The work of a merge for so many bytes of text in one fresh block. */
+/** The work of merging one fresh block with this many bytes of text. */
 export function mergeWork(textBytes: number): number {
   return BLOCK_WORK + (1 + PACK_WORK) * textBytes;
 }
 
 /**
- * The making of one merged block out of consecutive fresh ones, in steps of about a millisecond.
+ * Builds one merged block from consecutive fresh ones, in steps of about a millisecond.
  *
- * In: fresh blocks that are committed, oldest first; until the merge is done nobody changes or deletes them. Out: the
- * row to put in their place. States: *reading* the blocks, until they fill one; *placing* their texts, a block a step;
- * *packing*, a chunk a step; *packed*, when `row` is there.
+ * In: committed fresh blocks, oldest first, which must not change until the merge is done. Out: the row that replaces
+ * them. States: *reading* the blocks, until they fill a merged one; *placing* their texts, one block per step; *packing*,
+ * one chunk per step; *packed*, once `row` is set.
  *
- * All of it is in memory and follows from what is committed. So a crash loses this work and nothing else, and a
- * transaction that fails while it goes on takes nothing from it.
+ * All of it is in memory and derived from committed data. So a crash loses only this work, and a failed transaction in
+ * the meantime does not affect it.
  */
 export class BlockMerge {
-  /** What is merged: known when the blocks are read. */
+  /** The blocks being merged; complete after *reading*. */
   readonly blocks: Block[] = [];
   row: MergedRow | null = null;
   readonly #fresh: Iterator<Block>;
@@ -34,7 +34,7 @@ export class BlockMerge {
   #encoder: MergedBlockEncoder | null = null;
   #placed = 0;
 
-  /** Takes at least the first of the blocks, and as many as follow one another and fit the bounds. */
+  /** Takes the first of the blocks, and the following ones as long as they are consecutive and fit the bounds. */
   constructor(fresh: Iterator<Block>, bounds: { readonly eventsMax: number; readonly bytesMax: number }) {
     this.#fresh = fresh;
     this.#eventsMax = bounds.eventsMax;
@@ -49,7 +49,7 @@ export class BlockMerge {
     return this.blocks.at(-1)!.lastOffset;
   }
 
-  /** One step on the way to `row`. Returns the work it was, in bytes of text. */
+  /** Does one step. Returns its work in bytes of text. */
   step(): number {
     if (this.#encoder === null) return this.#read();
     if (this.#placed < this.blocks.length) return this.#place(this.#encoder, this.blocks[this.#placed++]!);

@@ -18,7 +18,7 @@ export class NumberWriter {
     this.#bytes[this.#at++] = rest;
   }
 
-  /** Numbers below 2^31. */
+  /** Writes numbers below 2^31. */
   putAll(numbers: Int32Array): void {
     const bytes = this.#bytes;
     let at = this.#at;
@@ -37,7 +37,7 @@ export class NumberWriter {
 
 const ENDS_TOO_EARLY = 'the directory of a block ends too early';
 
-/** Reads them. Throws where the bytes end within one. */
+/** Reads LEB128 numbers. Throws if the bytes end within one. */
 export class NumberReader {
   readonly #bytes: Uint8Array;
   #at = 0;
@@ -50,7 +50,7 @@ export class NumberReader {
     return this.#at === this.#bytes.length;
   }
 
-  /** Reads as many numbers below 2^31 as there are places. */
+  /** Fills the array with numbers below 2^31. */
   fill(numbers: Int32Array): void {
     const bytes = this.#bytes;
     let at = this.#at;
@@ -63,7 +63,7 @@ export class NumberReader {
       }
       numbers[i] = number;
     }
-    // Beyond the end a byte is undefined, which ends a number as 0 does.
+    // A byte beyond the end is undefined, which ends a number like 0 does.
     if (at > bytes.length) throw damaged(ENDS_TOO_EARLY);
     this.#at = at;
   }

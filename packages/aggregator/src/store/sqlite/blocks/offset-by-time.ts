@@ -4,20 +4,20 @@ import { readLedger } from '../file/ledger.ts';
 import { Block, type BlockRow } from './block-format.ts';
 
 /**
- * The offset of the last event that was committed before the time, 0 where none was. Times of commits never fall, so
- * halving finds it in some twenty blocks.
+ * The offset of the last event committed before the time, or 0 if there is none. Commit times never go back, so a binary
+ * search finds it after reading about twenty blocks.
  */
 export function lastOffsetBefore(db: DatabaseSync, timeMs: number): number {
   const blockAt = db.prepare(
     'SELECT first_offset, directory, body FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
   );
-  // All at or below `before` were committed before the time, all above `last` were not.
+  // All events at or below `before` were committed before the time, all events above `last` were not.
   let before = 0;
   let last = readLedger(db).lastOffset;
   while (before < last) {
     const row = blockAt.get(Math.ceil((before + last) / 2)) as
       (BlockRow & { first_offset: number }) | undefined;
-    if (row === undefined) throw damaged(`there is no block with offset ${last}`);
+    if (row === undefined) throw damaged(`the block with offset ${last} is missing`);
     const block = new Block(row.first_offset, row);
     let at = block.firstOffset - 1;
     for (const { events, receivedMs } of block.commits) {

@@ -1,13 +1,13 @@
-/** 32-bit words of an entry: four of the key, the offset's low half, its high 8 bits beside the digest's 24. */
+/** 32-bit words per entry: four of the key, the low half of the offset, its high 8 bits with the digest's 24. */
 export const ENTRY_WORDS = 6;
 
-/** Offsets take 40 bits in the index: 10^12 events. */
+/** Offsets have 40 bits in the index, enough for 10^12 events. */
 const OFFSET_MAX = 2 ** 40 - 1;
 
-/** Share of the slots at which the table grows: above it the chains get long. */
+/** The table grows when more than this share of its slots is filled, because then the chains get long. */
 const SLOTS_FILLED_MAX = 0.75;
 
-/** The fifth and sixth word of an entry, as one number each. */
+/** Decodes an offset from the fifth and sixth word of an entry. */
 export function offsetOf(low: number, high: number): number {
   return (high >>> 24) * 2 ** 32 + (low >>> 0);
 }
@@ -26,15 +26,15 @@ function highWord(offset: number, digest: number): number {
  * The recent keys: one open-addressed table in memory, never stored, rebuilt after a restart from the blocks above the
  * last sealed offset.
  *
- * A key's place is told by its highest bits, as its bucket in a run is, so the table is nearly in the order of its keys
- * and a bucket's entries lie side by side. Beside the entries stands a byte a slot, the tag: 0 where the slot is free,
- * else 8 other bits of the key. Most keys that are looked for are new, and the tags, which fit a processor's cache, say so.
+ * The highest bits of a key choose its slot, as they choose its bucket in a run. So the table is nearly sorted by key,
+ * and the entries of a bucket are side by side. Each slot also has a tag of one byte: 0 if the slot is free, else 8 other
+ * bits of the key. Most lookups are of new keys, and the tags alone, which fit into a processor's cache, answer these.
  *
- * An entry is never changed. It goes only by `undo`, which takes back the newest ones, those since `begin`: so no chain
- * of slots is ever broken.
+ * Entries never change. `undo` removes only the newest ones, those added since `begin`, and `clear` removes all; so a
+ * chain of slots is never broken.
  */
 export class HotTable {
-  /** Where `find` looked last: an entry, or a free slot. */
+  /** The slot at which the last `find` ended: an entry or a free slot. */
   #slot = 0;
   #bits: number;
   #tags: Uint8Array;
@@ -43,7 +43,7 @@ export class HotTable {
   #added: number[] = [];
   #count = 0;
 
-  /** `capacity` keys fill at most half of the slots; half as many more fit before the table grows. */
+  /** `capacity` keys fill at most half of the slots; the table grows after half as many more. */
   constructor(capacity: number) {
     this.#bits = Math.ceil(Math.log2(capacity * 2));
     this.#tags = new Uint8Array(2 ** this.#bits);
@@ -54,12 +54,12 @@ export class HotTable {
     return this.#count;
   }
 
-  /** From here on additions can be taken back. */
+  /** Starts a set of additions that `undo` can remove. */
   begin(): void {
     this.#added = [];
   }
 
-  /** Looks for a key; after `true` the entry's offset and digest can be read, after `false` it can be added. */
+  /** Looks up a key. After `true` its offset and digest can be read; after `false` it can be added. */
   find(k0: number, k1: number, k2: number, k3: number): boolean {
     const tags = this.#tags;
     const words = this.#words;
@@ -94,7 +94,7 @@ export class HotTable {
     return digestOf(this.#words[this.#slot * ENTRY_WORDS + 5]!);
   }
 
-  /** Adds the key that `find` just did not find. */
+  /** Adds the key that the last `find` did not find. */
   add(k0: number, k1: number, k2: number, k3: number, offset: number, digest: number): void {
     if (this.#count >= this.#tags.length * SLOTS_FILLED_MAX) {
       this.#grow();
@@ -104,21 +104,21 @@ export class HotTable {
     this.#added.push(this.#slot);
   }
 
-  /** Takes back what was added since `begin`. */
+  /** Removes everything added since `begin`. */
   undo(): void {
     for (const slot of this.#added) this.#tags[slot] = FREE;
     this.#count -= this.#added.length;
     this.#added = [];
   }
 
-  /** Lets go of all entries. */
+  /** Removes all entries. */
   clear(): void {
     this.#tags.fill(FREE);
     this.#added = [];
     this.#count = 0;
   }
 
-  /** The entries, `ENTRY_WORDS` each, in no order, of the keys whose `bits` highest bits are `bucket`. */
+  /** The entries of the keys whose `bits` highest bits are `bucket`, `ENTRY_WORDS` each, in no particular order. */
   entriesOf(bucket: number, bits: number): Int32Array<ArrayBuffer> {
     const tags = this.#tags;
     const words = this.#words;
@@ -126,7 +126,7 @@ export class HotTable {
     const places: number[] = [];
     const own = 2 ** (this.#bits - bits);
     let slot = bucket * own;
-    // The bucket's own slots, then those that were taken because these were not free: up to a free one, or once around.
+    // The bucket's own slots, then those it overflowed into: up to a free slot, or once around the table.
     for (let looked = 0; looked < tags.length && (looked < own || tags[slot] !== FREE); looked++) {
       const at = slot * ENTRY_WORDS;
       if (tags[slot] !== FREE && words[at]! >>> (32 - bits) === bucket) places.push(at);
@@ -154,7 +154,7 @@ export class HotTable {
   #grow(): void {
     const words = this.#words;
     const added = this.#added;
-    // What may be taken back must come last again: no other entry may stand behind one of these.
+    // Entries that `undo` may remove must again be inserted last, so that no chain depends on them.
     const others = this.#tags.slice();
     for (const slot of added) others[slot] = FREE;
     this.#bits += 1;
@@ -165,7 +165,7 @@ export class HotTable {
     this.#added = added.map((slot) => this.#take(words, slot));
   }
 
-  /** Puts the entry of a smaller table into this one, and tells where. */
+  /** Inserts an entry of a smaller table. Returns its slot. */
   #take(words: Int32Array, slot: number): number {
     const at = slot * ENTRY_WORDS;
     const [k0, k1, k2, k3] = [words[at]!, words[at + 1]!, words[at + 2]!, words[at + 3]!];

@@ -5,12 +5,12 @@ import { ENTRY_WORDS } from './hot-table.ts';
 const ENTRY_BYTES = ENTRY_WORDS * 4;
 
 /**
- * A key block: the entries of one bucket of a run, sorted by key, each ENTRY_WORDS little-endian words. In memory and
- * in the file it is the same bytes, so that a lookup looks at them as they were read.
+ * A key block: the entries of one bucket of a run, sorted by key, each ENTRY_WORDS little-endian words. It has the same
+ * bytes in memory and in the file, so a lookup needs no decoding.
  */
 export type KeyBlock = Int32Array<ArrayBuffer>;
 
-/** Below, at or above 0, as the key at `a` is below, the same as, or above that at `b`: as unsigned numbers. */
+/** Compares the keys at `a` and `b` as unsigned numbers: below 0 if `a` is lower, 0 if they are equal. */
 export function compareKeys(words: Int32Array, a: number, b: number): number {
   for (let i = 0; i < 4; i++) {
     const difference = (words[a + i]! >>> 0) - (words[b + i]! >>> 0);
@@ -19,13 +19,13 @@ export function compareKeys(words: Int32Array, a: number, b: number): number {
   return 0;
 }
 
-/** Above the count of entries that are sorted at once. */
+/** More than the number of entries sorted at once. */
 const PLACES = 2 ** 20;
 
-/** The entries in the order of their keys. */
+/** The entries, sorted by key. */
 export function sortedEntries(entries: Int32Array): KeyBlock {
   const count = entries.length / ENTRY_WORDS;
-  // First word and place as one number, 32 and 20 bits of its 53: numbers are sorted without a call to compare two.
+  // Pack first word and place into one number, 32 and 20 of its 53 bits: numbers are sorted without a comparator.
   const order = new Float64Array(count);
   for (let i = 0; i < count; i++) order[i] = (entries[i * ENTRY_WORDS]! >>> 0) * PLACES + i;
   order.sort();
@@ -34,7 +34,7 @@ export function sortedEntries(entries: Int32Array): KeyBlock {
     const from = (order[i]! % PLACES) * ENTRY_WORDS;
     const to = i * ENTRY_WORDS;
     for (let w = 0; w < ENTRY_WORDS; w++) sorted[to + w] = entries[from + w]!;
-    // Two first words are hardly ever the same; then the others decide.
+    // First words are hardly ever equal; if they are, the other words decide.
     for (let at = to; at > 0 && sorted[at] === sorted[at - ENTRY_WORDS]; at -= ENTRY_WORDS) {
       if (compareKeys(sorted, at - ENTRY_WORDS, at) <= 0) break;
       swap(sorted, at - ENTRY_WORDS, at);
@@ -68,7 +68,7 @@ export function rowOf(block: KeyBlock): Uint8Array {
   return withChecksum(new Uint8Array(block.buffer));
 }
 
-/** The block that a row holds. One that was written before there were checksums has only entries. */
+/** The block in a row. Rows from before there were checksums hold nothing but entries. */
 export function blockOf(row: Uint8Array, wrong: () => StoreError): KeyBlock {
   const isChecked = row.length % ENTRY_BYTES === CHECKSUM_BYTES;
   const bytes = isChecked ? withoutChecksum(row, wrong) : row;

@@ -3,16 +3,16 @@ import { withChecksum, withoutChecksum } from '../file/checksum.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
 import type { KeyBlock } from './key-block.ts';
 
-/** Words of the filter of one bucket: 1024 bits for 64 keys, 16 bits a key. */
+/** Words of one bucket's filter: 1024 bits for 64 keys, 16 bits per key. */
 const BUCKET_WORDS = 32;
 
-/** Buckets whose filters are stored in one row of 64 KiB. */
+/** The number of buckets whose filters share one row of 64 KiB. */
 export const FILTER_PART_BUCKETS = 512;
 
 /**
- * Says of most keys that a run does not hold, without looking into the file, that it does not: a blocked Bloom filter
- * (Putze, Sanders, Singler 2007), one small filter per bucket. A key sets 6 bits in one half of its bucket's, a cache
- * line, so a look costs one miss. At 64 keys a bucket about 3 in 1000 are let through in vain.
+ * Recognizes most keys that a run does not hold without reading the file: a blocked Bloom filter (Putze, Sanders, Singler
+ * 2007), one small filter per bucket. A key sets 6 bits in one half of its bucket's filter, which is one cache line, so a
+ * lookup costs one cache miss. At 64 keys per bucket about 3 in 1000 lookups are false positives.
  */
 export class KeyFilter {
   readonly #words: Int32Array<ArrayBuffer>;
@@ -37,7 +37,7 @@ export class KeyFilter {
     );
   }
 
-  /** Notes all keys of a bucket's block. */
+  /** Adds all keys of a bucket's block. */
   add(block: KeyBlock): void {
     const words = this.#words;
     for (let at = 0; at < block.length; at += ENTRY_WORDS) {
@@ -64,7 +64,7 @@ export class KeyFilter {
     return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
   }
 
-  /** Takes over a part from its row. One that was written before there were checksums has none. */
+  /** Loads a part from its row. Rows from before there were checksums have none. */
   load(number: number, row: Uint8Array, wrong: () => StoreError): void {
     const part = this.#part(number);
     const bytes = row.length === part.length ? row : withoutChecksum(row, wrong);

@@ -8,45 +8,45 @@ import {
   TOPIC,
 } from '../../../event/event-batch.ts';
 
-/** Bytes of a file's secret, drawn when the file is made (migrations.ts), so that nobody without it can make two ids meet. */
+/** Bytes of a file's secret, drawn when it is created (migrations.ts). Without it nobody can construct collisions. */
 const SECRET_BYTES = 16;
 
-/** Digests are this many bits: what stands beside an offset in the index. */
+/** Bits of a digest: as many as fit beside an offset in the index. */
 const DIGEST_BITS = 24;
 
 /**
- * Turns an event into its identity and its content's digest.
+ * Computes an event's identity and the digest of its content.
  *
  * Identity: 128 bits of Chaskey-12 (Mouha et al., SAC 2014; ISO/IEC 29192-6) under the file's secret over
- * `topic NUL event_id`; no topic holds a NUL (EVT-3), so two pairs never read alike. At 10^12 events the chance that
- * any two meet is below 10^-14. Why this hash and how fast it is: docs/adr/0005-key-hash.md.
+ * `topic NUL event_id`. No topic contains a NUL (EVT-3), so different pairs give different texts. At 10^12 events the
+ * chance of any collision is below 10^-14. Why this hash, and how fast it is: docs/adr/0005-key-hash.md.
  *
  * Digest: 24 bits of a multiplicative hash under the secret over `source NUL timestamp NUL payload`. It only tells a
- * retry from a conflict, and both are dropped: one conflict in 16 million is told as a retry.
+ * retry from a conflict, and both are dropped: one conflict in 16 million is reported as a plain duplicate.
  */
 export class KeyHasher {
-  /** The identity that `hashKey` found last, four 32-bit words. */
+  /** The last identity computed, four 32-bit words. */
   k0 = 0;
   k1 = 0;
   k2 = 0;
   k3 = 0;
 
   readonly #secret: Int32Array;
-  /** Keys for the last block, whole and padded: the secret times 2 and 4 in GF(2^128). */
+  /** Subkeys for the last block, if it is whole or padded: the secret times 2 or 4 in GF(2^128). */
   readonly #whole: Int32Array;
   readonly #padded: Int32Array;
   readonly #mask: number;
-  /** What is hashed: names of any length that events may have, and 16 bytes for their padding. */
+  /** Holds the text to hash: room for the longest names that events may have, and 16 bytes of padding. */
   #scratch = new Uint8Array(4096);
   #scratchView = new DataView(this.#scratch.buffer);
-  /** The bytes of the batch that was looked at last, and a view that reads four of them at once. */
+  /** The bytes of the last batch, and a view that reads four of them at once. */
   #bytes: Uint8Array = new Uint8Array(0);
   #view: DataView = new DataView(this.#bytes.buffer);
 
-  /** `keyBits` below 128 narrows the identity, for tests that need keys to meet. */
+  /** `keyBits` below 128 narrows the identity, for tests that need collisions. */
   constructor(secret: Uint8Array, keyBits: 8 | 128 = 128) {
     if (secret.length !== SECRET_BYTES)
-      throw new Error(`a secret has ${SECRET_BYTES} bytes, this one ${secret.length}`);
+      throw new Error(`a secret has ${SECRET_BYTES} bytes, but this one has ${secret.length}`);
     const view = new DataView(secret.buffer, secret.byteOffset, SECRET_BYTES);
     this.#secret = Int32Array.from([0, 4, 8, 12], (at) => view.getInt32(at, true));
     this.#whole = timesTwo(this.#secret);
@@ -69,13 +69,13 @@ export class KeyHasher {
       scratch[length++] = bytes[i]!;
     this.#hashScratch(length, 12);
     if (this.#mask === 0) {
-      // Narrowed: the eight highest bits, which choose the bucket, and nothing else.
+      // Narrowed: only the eight highest bits, which choose the bucket.
       this.k0 &= 0xff000000;
       this.k1 = this.k2 = this.k3 = 0;
     }
   }
 
-  /** Sets `k0` to `k3` to the identity of an event that is looked for. */
+  /** Sets `k0` to `k3` to the identity of an event to look up. */
   hashNames(topic: string, eventId: string): void {
     const names = Buffer.from(`${topic}\0${eventId}`);
     this.hashBytes(names, names.length, 12);
@@ -85,7 +85,7 @@ export class KeyHasher {
     }
   }
 
-  /** Chaskey over the first `length` bytes, with this many rounds a block. */
+  /** Chaskey over the first `length` bytes, with this many rounds per block. */
   hashBytes(bytes: Uint8Array, length: number, rounds: number): void {
     this.#scratchFor(length).set(bytes.subarray(0, length));
     this.#hashScratch(length, rounds);
@@ -167,7 +167,7 @@ function timesTwo(words: Int32Array): Int32Array {
   return Int32Array.of((a << 1) ^ carry, (b << 1) | (a >>> 31), (c << 1) | (b >>> 31), (d << 1) | (c >>> 31));
 }
 
-/** Murmur3's 32-bit mixing (Appleby, public domain), the length last. */
+/** Murmur3's 32-bit mixing (Appleby, public domain), which ends with the length. */
 function mixed(bytes: DataView, start: number, end: number, seed: number): number {
   let hash = seed;
   let at = start;

@@ -3,21 +3,21 @@ import { ENTRY_WORDS, HotTable, digestOf, offsetOf } from './hot-table.ts';
 import { findInBlock, sortedEntries } from './key-block.ts';
 import { MERGE_RUNS, type Run, RunFile, firstBucket, isWhole, runProblems } from './key-runs.ts';
 
-/** What a test makes smaller to see every step with few keys. */
+/** The sizes of the index. Tests use small ones, to reach every step with few keys. */
 export interface IndexShape {
-  /** Keys of the hot table, and so of a run of level 0. */
+  /** Keys of a full hot table, and so of a run of level 0. */
   readonly hotKeysMax: number;
   /** A run of level L has 2^(baseBits + MERGE_BITS * L) buckets. */
   readonly baseBits: number;
 }
 
-/** 131,072 keys in 2048 buckets of 64: one key block is about 1.5 KiB, less than a page. */
+/** 131,072 keys in 2048 buckets of 64: a key block has about 1.5 KiB, less than a page. */
 export const INDEX_SHAPE: IndexShape = { hotKeysMax: 131_072, baseBits: 11 };
 
-/** Runs of this level are not merged further: 4 * 10^9 keys each. */
+/** Runs of this level, of 4 * 10^9 keys each, are not merged further. */
 const LEVEL_MAX = 5;
 
-/** Twice the work that keeps up, so that sealing and merging are done long before the next must begin. */
+/** Work at twice the necessary pace, so that sealing and merging end long before the next round must begin. */
 const PACE = 2;
 
 interface Sealing {
@@ -28,17 +28,17 @@ interface Sealing {
 /**
  * Which keys are stored, and where: a log-structured index in the file and transactions of the events.
  *
- * In: keys with their offset and digest, each once. Out: whether a key is there. A key is *hot* (in memory), then
- * *sealing* (in memory and partly in the file), then in a *run* of key blocks; runs are merged, eight into one, into
- * runs of the next level. A key is always found in exactly one of these.
+ * In: keys with their offset and digest, each once. Out: whether a key is stored. A key is *hot* (in memory), then
+ * *sealing* (in memory and partly in the file), then in a *run* of key blocks. Eight runs of a level are merged into one
+ * of the next level. Every key is found in exactly one of these places.
  *
- * A run being sealed is not looked into before it is whole. If the process dies, its rows are deleted and its keys
- * come back into the hot table from the blocks. A merge moves bucket by bucket: those below its cursor are in the new
- * run and nowhere else, those above in the old ones; if the process dies, it goes on where the last commit left it.
+ * A run being sealed is not searched until it is complete. If the process dies before, the run's rows are deleted and its
+ * keys return to the hot table from the blocks. A merge moves one bucket after the other: those below its cursor are only
+ * in the new run, those above only in the old ones. If the process dies, the merge resumes from the last commit.
  *
  * Work is done in small steps inside the transactions of the appends, in proportion to the keys that they add, so no
- * append waits for a whole seal or merge. What a step changes in memory is applied only when its transaction is
- * committed (`committed`), and forgotten when it is not (`rolledBack`).
+ * append waits for a whole seal or merge. The effects of a step on memory are applied once its transaction is durable
+ * (`committed`), and discarded if it is not (`rolledBack`).
  */
 export class KeyIndex {
   /** Of the key that `find` found. */
@@ -49,9 +49,9 @@ export class KeyIndex {
   readonly #shape: IndexShape;
   readonly #file: RunFile;
   #hot: HotTable;
-  /** A table that was sealed, for the next time: its memory is there already. */
+  /** A table that was sealed, kept to reuse its memory. */
   #spare: HotTable | null = null;
-  /** What `rolledBack` goes back to. */
+  /** The value that `rolledBack` restores. */
   #lastOffsetBefore = 0;
   #sealing: Sealing | null = null;
   /** Newest first. */
@@ -62,7 +62,7 @@ export class KeyIndex {
   #mergeDebt = 0;
   #onCommit: (() => void)[] = [];
 
-  /** Reads runs and filters; the hot table is empty: add the keys of all offsets above `sealedTo`. */
+  /** Reads runs and filters. The hot table starts empty; the caller adds the keys of all offsets above `sealedTo`. */
   constructor(db: DatabaseSync, shape: IndexShape = INDEX_SHAPE) {
     this.#shape = shape;
     this.#file = new RunFile(db, shape.baseBits);
@@ -71,14 +71,14 @@ export class KeyIndex {
     this.#startMerges();
   }
 
-  /** Up to here the runs hold every key; above, the hot table must. */
+  /** The runs hold every key up to this offset; the hot table must hold the others. */
   get sealedTo(): number {
     return Math.max(0, ...this.#runs.map((run) => run.lastOffset));
   }
 
-  /** All keys there are. */
+  /** The number of all keys. */
   get keys(): number {
-    // A run that is being merged still counts its keys; the one that it is merged into does not yet.
+    // The sources of a merge still count all their keys, so the target does not count yet.
     const inRuns = this.#runs.reduce((sum, run) => sum + (isWhole(run) ? run.keys : 0), 0);
     return inRuns + (this.#sealing?.table.count ?? 0) + this.#hot.count;
   }
@@ -90,7 +90,7 @@ export class KeyIndex {
     this.#lastOffsetBefore = this.#lastOffset;
   }
 
-  /** Whether the key is stored; then `offset` and `digest` are its event's. */
+  /** Whether the key is stored. If so, `offset` and `digest` are those of its event. */
   find(k0: number, k1: number, k2: number, k3: number): boolean {
     if (this.#hot.find(k0, k1, k2, k3)) return this.#foundIn(this.#hot);
     if (this.#sealing?.table.find(k0, k1, k2, k3) === true) return this.#foundIn(this.#sealing.table);
@@ -108,29 +108,29 @@ export class KeyIndex {
     return false;
   }
 
-  /** Adds the key that `find` just did not find. Offsets come in ascending order. */
+  /** Adds the key that the last `find` did not find. Offsets must ascend. */
   add(k0: number, k1: number, k2: number, k3: number, offset: number, digest: number): void {
     this.#hot.add(k0, k1, k2, k3, offset, digest);
     this.#lastOffset = offset;
   }
 
-  /** Adds a key of which the caller knows that it is new. */
+  /** Adds a key that the caller knows to be new. */
   addNew(k0: number, k1: number, k2: number, k3: number, offset: number, digest: number): void {
     if (this.#hot.find(k0, k1, k2, k3))
-      throw new Error(`the key of offset ${offset} is that of ${this.#hot.offset}, too`);
+      throw new Error(`offsets ${offset} and ${this.#hot.offset} have the same key`);
     this.add(k0, k1, k2, k3, offset, digest);
   }
 
   /**
-   * Does the share of sealing and merging that `keys` new keys owe. To be called once in a transaction, as the last:
-   * what it moves in the file is found in its new place only after the commit.
+   * Does the share of sealing and merging that `keys` new keys owe. Call it once per transaction, after everything else:
+   * keys that it moves are found in their new place only after the commit.
    */
   step(keys: number): void {
-    if (this.#onCommit.length > 0) throw new Error('a transaction takes one step of the index');
+    if (this.#onCommit.length > 0) throw new Error('a transaction allows only one step of the index');
     const { hotKeysMax, baseBits } = this.#shape;
     if (this.#sealing !== null) {
       this.#sealDebt += (keys * PACE * 2 ** baseBits) / hotKeysMax;
-      // Hot is full again: the rest is due now.
+      // The hot table is full again, so the rest is due now.
       if (this.#hot.count >= hotKeysMax) this.#sealDebt = Infinity;
       if (this.#sealDebt >= 1) this.#sealSome(this.#sealing);
     }
@@ -146,17 +146,17 @@ export class KeyIndex {
     return this.#shape.hotKeysMax;
   }
 
-  /** Whether the hot table is full, so that the next transaction begins to seal it. */
+  /** Whether the hot table is full, so the next transaction starts to seal it. */
   get mustSeal(): boolean {
     return this.#hot.count >= this.#shape.hotKeysMax;
   }
 
-  /** What is wrong with the runs in themselves, each with its place. */
+  /** Problems of the runs themselves, each with its place. */
   *problems(): Generator<string> {
     for (const run of this.#runs) yield* runProblems(this.#file, run);
   }
 
-  /** Whether there is work that `step` would do. */
+  /** Whether `step` has any work to do. */
   get isBusy(): boolean {
     return this.isSealing || this.isMerging;
   }
@@ -166,7 +166,7 @@ export class KeyIndex {
     return this.#sealing !== null;
   }
 
-  /** Whether runs are being merged into another. */
+  /** Whether runs are being merged. */
   get isMerging(): boolean {
     return this.#runs.some((run) => !isWhole(run));
   }
@@ -178,7 +178,7 @@ export class KeyIndex {
     this.#startMerges();
   }
 
-  /** The transaction since `begin` left no trace. */
+  /** The transaction since `begin` was rolled back. */
   rolledBack(): void {
     this.#onCommit = [];
     this.#hot.undo();
@@ -219,7 +219,7 @@ export class KeyIndex {
     });
   }
 
-  /** Where eight whole runs of a level wait, the oldest eight begin to become one. */
+  /** Starts to merge the oldest eight runs of each level that has so many. */
   #startMerges(): void {
     for (let level = 0; level < LEVEL_MAX; level++) {
       const waiting = this.#runs.filter((run) => run.level === level && isWhole(run) && run.into === null);
@@ -252,7 +252,7 @@ export class KeyIndex {
     });
   }
 
-  /** Moves one bucket of every source into the eight buckets of the target that share its bits. */
+  /** Moves one bucket of every source into the eight buckets of the target whose highest bits are the same. */
   #mergeBucket(target: Run, sources: readonly Run[], bucket: number): void {
     const blocks = sources.map((source) => this.#file.read(source, bucket));
     const words = new Int32Array(blocks.reduce((sum, block) => sum + block.length, 0));

@@ -5,13 +5,13 @@ import { ENTRY_WORDS, offsetOf } from './hot-table.ts';
 import { type KeyBlock, blockOf, compareKeys, findInBlock, rowOf } from './key-block.ts';
 import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';
 
-/** Eight runs of a level become one of the next: few runs to look into, and a key is written once more per level. */
+/** Eight runs of a level become one of the next, so few runs must be searched and a key is rewritten once per level. */
 const MERGE_BITS = 3;
 export const MERGE_RUNS = 2 ** MERGE_BITS;
 
-/** A run's rows: `run_id * PLACES + bucket`. */
+/** Places of a run's blocks: `run_id * PLACES + bucket`. */
 const PLACES = 2 ** 26;
-/** A run's filter rows: `run_id * FILTER_PLACES + part`. */
+/** Places of the parts of a run's filter: `run_id * FILTER_PLACES + part`. */
 const FILTER_PLACES = 2 ** 17;
 
 export interface Run {
@@ -21,9 +21,9 @@ export interface Run {
   readonly keys: number;
   readonly lastOffset: number;
   readonly filter: KeyFilter;
-  /** Buckets that are written, from 0. Below all of them, the run is being made. */
+  /** The number of buckets written so far, from bucket 0 on. A run that lacks some is still being written. */
   filled: number;
-  /** The run that takes over this one's buckets; it has those below `into.filled / MERGE_RUNS`. */
+  /** The run into which this one is merged, which already has the buckets below `into.filled / MERGE_RUNS`. */
   into: Run | null;
 }
 
@@ -31,14 +31,14 @@ export function isWhole(run: Run): boolean {
   return run.filled === 2 ** run.bits;
 }
 
-/** The first bucket of a run that was not yet moved into another. */
+/** The first bucket that a merge has not moved away yet. */
 export function firstBucket(run: Run): number {
   return run.into === null ? 0 : run.into.filled / MERGE_RUNS;
 }
 
 /**
- * The rows of runs: their key blocks, their filters, and how far each is written. All that changes rows runs inside the
- * caller's transaction; what a run says of itself in memory (`filled`, `into`) is the caller's to change after the commit.
+ * The rows of runs: their key blocks, their filters, and how far each is written. Rows change inside the caller's
+ * transaction. The caller updates a run's fields in memory (`filled`, `into`) after the commit.
  */
 export class RunFile {
   readonly #db: DatabaseSync;
@@ -72,7 +72,7 @@ export class RunFile {
     this.#dropRun = db.prepare('DELETE FROM key_run WHERE run_id = ?');
   }
 
-  /** A new run, of which nothing is written yet. */
+  /** A new run. Nothing of it is written yet. */
   create(level: number, keys: number, lastOffset: number): Run {
     return this.#run(++this.#lastId, level, keys, lastOffset, 0);
   }
@@ -82,22 +82,22 @@ export class RunFile {
     return { id, level, bits, keys, lastOffset, filter: new KeyFilter(bits), filled, into: null };
   }
 
-  /** Throws a StoreError where the bucket is missing or damaged. */
+  /** Throws a StoreError if the bucket is missing or damaged. */
   read(run: Run, bucket: number): KeyBlock {
     const row = this.#getBlock.get(run.id * PLACES + bucket) as unknown as [Uint8Array] | undefined;
     if (row === undefined) throw damagedIndex(`bucket ${bucket} of key run ${run.id} is missing`);
     return blockOf(row[0], () =>
-      damagedIndex(`bucket ${bucket} of key run ${run.id}: its bytes are not those that were written`),
+      damagedIndex(`bucket ${bucket} of key run ${run.id}: its checksum does not match`),
     );
   }
 
   write(run: Run, bucket: number, block: KeyBlock): void {
     this.#putBlock.run(run.id * PLACES + bucket, rowOf(block));
-    // Bits of a bucket that is not yet looked into do no harm, so they need not wait for the commit.
+    // Extra bits only cost useless lookups, so they need not wait for the commit.
     run.filter.add(block);
   }
 
-  /** Stores the filter's parts that end between two buckets. */
+  /** Stores the parts of the filter that end between the two buckets. */
   writeFilterParts(run: Run, from: number, to: number): void {
     for (let part = Math.floor(from / FILTER_PART_BUCKETS); part * FILTER_PART_BUCKETS < to; part++) {
       const end = Math.min((part + 1) * FILTER_PART_BUCKETS, 2 ** run.bits);
@@ -105,17 +105,17 @@ export class RunFile {
     }
   }
 
-  /** Makes the row of a run of which nothing is written yet. */
+  /** Inserts the row of a new run. */
   begin(run: Run): void {
     this.#putRun.run(run.id, run.level, run.keys, run.lastOffset);
   }
 
-  /** Notes that the buckets below `to` are written. */
+  /** Records that the buckets below `to` are written. */
   fill(run: Run, to: number): void {
     this.#fillRun.run(to, run.id);
   }
 
-  /** Notes that the source's buckets move into the target. */
+  /** Records that the source is being merged into the target. */
   join(source: Run, target: Run): void {
     this.#joinRun.run(target.id, source.id);
   }
@@ -130,7 +130,7 @@ export class RunFile {
     this.#dropFilters.run(run.id * FILTER_PLACES, (run.id + 1) * FILTER_PLACES);
   }
 
-  /** The runs, newest first, with their filters. What was written of a seal that did not end is deleted. */
+  /** The runs, newest first, with their filters. Deletes what an unfinished seal has written. */
   load(): Run[] {
     const rows = this.#db.prepare('SELECT * FROM key_run ORDER BY run_id DESC').all();
     const runs = new Map<number, Run>();
@@ -143,9 +143,9 @@ export class RunFile {
         Number(row['last_offset']),
         Number(row['filled']),
       );
-      // The id of a run that is deleted is not given again, either.
+      // Do not reuse the id of a run that is deleted below.
       this.#lastId = Math.max(this.#lastId, run.id);
-      // Its keys are hot again: what was written of it is of no use.
+      // Its keys return to the hot table, so its rows are useless.
       if (run.level === 0 && !isWhole(run)) this.#forget(run);
       else runs.set(run.id, run);
       if (row['merged_into'] !== null) into.set(run, Number(row['merged_into']));
@@ -170,18 +170,18 @@ export class RunFile {
     for (const row of parts.iterate(run.id * FILTER_PLACES, (run.id + 1) * FILTER_PLACES)) {
       const part = Number(row['place']) - run.id * FILTER_PLACES;
       run.filter.load(part, row['bits'] as Uint8Array, () =>
-        damagedIndex(`the filter of key run ${run.id}: its bytes are not those that were written`),
+        damagedIndex(`the filter of key run ${run.id}: its checksum does not match`),
       );
       buckets = Math.min((part + 1) * FILTER_PART_BUCKETS, 2 ** run.bits);
     }
-    // The buckets since the last whole part, when a merge was cut off between two.
+    // Rebuild the filters of buckets that a merge has written since the last complete part.
     for (let bucket = buckets; bucket < run.filled; bucket++) {
       if (bucket >= firstBucket(run)) run.filter.add(this.read(run, bucket));
     }
   }
 }
 
-/** What is wrong with a run in itself, each with its place. */
+/** The problems of a run itself, each with its place. */
 export function* runProblems(file: RunFile, run: Run): Generator<string> {
   let keys = 0;
   for (let bucket = firstBucket(run); bucket < run.filled; bucket++) {
@@ -204,10 +204,10 @@ function* blockProblems(run: Run, bucket: number, block: KeyBlock): Generator<st
   for (let at = 0; at < block.length; at += ENTRY_WORDS) {
     const [k0, k1, k2, k3] = block.subarray(at, at + 4) as unknown as [number, number, number, number];
     const where = `key run ${run.id}, bucket ${bucket}, entry ${at / ENTRY_WORDS}`;
-    if (k0 >>> (32 - run.bits) !== bucket) yield `${where}: it belongs into another bucket`;
+    if (k0 >>> (32 - run.bits) !== bucket) yield `${where}: it belongs in another bucket`;
     if (at > 0 && compareKeys(block, at - ENTRY_WORDS, at) >= 0)
       yield `${where}: it is not above the one before`;
-    if (!run.filter.mayHold(k0, k1, k2)) yield `${where}: the filter does not know it`;
+    if (!run.filter.mayHold(k0, k1, k2)) yield `${where}: the filter does not contain it`;
     if (offsetOf(block[at + 4]!, block[at + 5]!) > run.lastOffset)
       yield `${where}: its offset is above the run's`;
     if (findInBlock(block, k0, k1, k2, k3) !== at) yield `${where}: another entry has the same key`;

@@ -15,7 +15,7 @@ import { tempFolder } from '../../../support/temp-folder.ts';
 
 const EVENTS_MAX = 40;
 
-/** A file whose blocks are so small that some dozen events fill one. */
+/** A file whose blocks are full after a few dozen events. */
 function openSmall(t: TestContext, options: OpenOptions = {}): OpenFile {
   const log = {
     eventsMax: EVENTS_MAX,
@@ -28,7 +28,7 @@ function openSmall(t: TestContext, options: OpenOptions = {}): OpenFile {
   return file;
 }
 
-/** New events, each with so many bytes of text beside what every event has. */
+/** New events, each with this many additional bytes of text. */
 function eventsOf(name: string, ...bytes: number[]): Event[] {
   return bytes.map((length, i) =>
     eventWith({ event_id: `${name}-${i}`, payload: { text: 'x'.repeat(length) } }),
@@ -61,7 +61,7 @@ test('no block holds more events than a reader should unpack, however long their
   assert.ok(Math.max(...blocksOf(file, 'merged')) <= EVENTS_MAX);
 });
 
-test('what was merged no longer counts as fresh: the next merge waits until as much has come again', (t) => {
+test('merged events no longer count as fresh: the next merge waits for as many new ones', (t) => {
   const file = openSmall(t);
   for (let i = 0; i < EVENTS_MAX; i++) append(file, ...eventsOf(`a-${i}`, 10));
   for (let i = 0; i < 3; i++) mergeOnce(file);
@@ -73,7 +73,7 @@ test('what was merged no longer counts as fresh: the next merge waits until as m
   assert.equal(file.log.isMergeable, true);
 });
 
-test('an append that fails after its block was written leaves nothing for a merge to find [P-3]', (t) => {
+test('an append that fails after writing its block leaves nothing for a merge to find [P-3]', (t) => {
   const file = openSmall(t);
   append(file, ...eventsOf('before', 10));
   file.db.exec('PRAGMA busy_timeout = 0');
@@ -100,7 +100,7 @@ test('an append that fails after its block was written leaves nothing for a merg
   assert.deepEqual(blocksOf(file, 'merged'), [2, 1]);
 });
 
-test('the last offset before a time is that of the last commit below it, in fresh and in merged blocks [GRP-3]', (t) => {
+test('the last offset before a time is that of the last earlier commit, in fresh and merged blocks [GRP-3]', (t) => {
   let nowMs = 0;
   const file = openSmall(t, { now: () => nowMs });
   for (const [atMs, events] of [

@@ -6,7 +6,7 @@ import { compareKeys, findInBlock, sortedEntries } from '../../../../src/store/s
 
 type Key = readonly [number, number, number, number];
 
-/** Few first words, at both ends and in the middle, so that keys crowd, run over the end and differ in the last word only. */
+/** Few first words, at both ends and in the middle, so that chains get long, wrap around, and keys differ in one word. */
 const key: fc.Arbitrary<Key> = fc.tuple(
   fc.constantFrom(0, 1, 0x7fff_ffff, -0x8000_0000, -2, -1),
   fc.constantFrom(0, 0x0100_0000, -1),
@@ -16,7 +16,7 @@ const key: fc.Arbitrary<Key> = fc.tuple(
 
 const transaction = fc.record({ keys: fc.array(key, { maxLength: 12 }), isUndone: fc.boolean() });
 
-test('the table of recent keys holds what was added and not taken back, however keys crowd', () => {
+test('the table of recent keys holds what was added and not undone, however crowded its slots are', () => {
   fc.assert(
     fc.property(fc.array(transaction, { maxLength: 12 }), (transactions) => {
       const table = new HotTable(8);
@@ -60,7 +60,7 @@ test('the table of recent keys holds what was added and not taken back, however 
   );
 });
 
-test('an offset of 40 bits comes back with its digest of 24, and a larger one is refused', () => {
+test('an offset of 40 bits is found with its digest of 24 bits, and a larger offset is refused', () => {
   const table = new HotTable(8);
   const offsets = [1, 2 ** 32 - 1, 2 ** 32, 2 ** 40 - 1];
   for (const [i, offset] of offsets.entries()) {
@@ -75,7 +75,7 @@ test('an offset of 40 bits comes back with its digest of 24, and a larger one is
   assert.throws(() => table.add(7, 7, 7, 7, 2 ** 40, 0), /the last one that the index holds/);
 });
 
-test('entries are sorted by all words of their keys, as numbers without a sign, and each is found', () => {
+test('entries are sorted by all words of their keys as unsigned numbers, and each is found', () => {
   fc.assert(
     fc.property(fc.array(key, { maxLength: 60 }), (keys) => {
       const entries = Int32Array.from(keys.flatMap((one, i) => [...one, i + 1, i]));

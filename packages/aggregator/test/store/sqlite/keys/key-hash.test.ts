@@ -11,10 +11,10 @@ function hex(hasher: KeyHasher): string[] {
   );
 }
 
-test('Chaskey with 8 rounds gives the tags that its authors published', () => {
+test('Chaskey with 8 rounds computes the tags that its authors published', () => {
   const hasher = new KeyHasher(SECRET);
   const message = Buffer.from(Array.from({ length: 33 }, (_, i) => i));
-  // Nothing, less than a block, one and two blocks, and a byte more than each.
+  // No byte, less than a block, one block, two blocks, and one byte more than each of these.
   const published = [
     [0, '792e8fe5', '75ce87aa', '2d1450b5', '1191970b'],
     [1, '13a9307b', '50e62c89', '4577bd88', 'c0bbdc18'],
@@ -30,7 +30,7 @@ test('Chaskey with 8 rounds gives the tags that its authors published', () => {
   }
 });
 
-test('an identity is that of topic and id alone, the same whether it is stored or looked for', () => {
+test('an identity depends on topic and id alone, and is the same when storing and when looking up', () => {
   const hasher = new KeyHasher(SECRET);
   const ids = ['', 'a', 'ü'.repeat(15), 'x'.repeat(16), 'x'.repeat(17), '😀'.repeat(511)].map(
     (id) => `${id}!`,
@@ -50,14 +50,14 @@ test('an identity is that of topic and id alone, the same whether it is stored o
   assert.equal(seen.size, ids.length * 3);
 });
 
-test('another secret gives other identities', () => {
+test('a different secret gives different identities', () => {
   const [a, b] = [new KeyHasher(SECRET), new KeyHasher(Buffer.alloc(16, 1))];
   a.hashNames('t', 'id');
   b.hashNames('t', 'id');
   assert.notDeepEqual(hex(a), hex(b));
 });
 
-test('a digest changes with source, timestamp and payload, and not with the id', () => {
+test('a digest depends on source, timestamp and payload, not on the id', () => {
   const hasher = new KeyHasher(SECRET);
   const digest = (change: Parameters<typeof eventWith>[0]) => hasher.digest(batchOf(eventWith(change)), 0);
   const base = digest({});

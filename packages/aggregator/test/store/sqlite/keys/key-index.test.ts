@@ -5,7 +5,7 @@ import { FILE_SHAPE, openFile } from '../../../../src/store/sqlite/open-file.ts'
 import { batchOf, manyEvents } from '../../../support/events.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
 
-test('a bucket that was merged is in the new run alone, so the index takes no more room than its keys', (t) => {
+test('a merged bucket is in the new run alone, so the index takes no more space than its keys need', (t) => {
   const index = { hotKeysMax: 16, baseBits: 1 };
   const file = openFile(join(tempFolder(t), 'events.db'), { shape: { ...FILE_SHAPE, index } });
   t.after(() => file.close());
@@ -14,7 +14,7 @@ test('a bucket that was merged is in the new run alone, so the index takes no mo
     file.appender.append(batchOf(...manyEvents(16, (n) => ({ event_id: `${i}-${n}` }))));
   }
   for (let steps = 0; file.index.isBusy; steps++) {
-    assert.ok(steps < 100, 'the index does not come to rest');
+    assert.ok(steps < 100, 'the index never finishes its work');
     file.appender.transaction(() => file.index.step(64));
   }
   const runs = file.db.prepare('SELECT level, filled FROM key_run ORDER BY run_id').all();
