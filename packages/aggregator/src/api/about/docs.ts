@@ -4,8 +4,8 @@ import type { Api } from '../api.ts';
 const PATHS = ['/openapi.json', '/docs', '/docs/*', '/redoc', '/redoc/*'];
 
 /**
- * `/openapi.json`, `/docs` and `/redoc`, about all routes that are registered after this. What answers them is loaded and made
- * when somebody first asks: it is a third of all modules, and few ask.
+ * `/openapi.json`, `/docs` and `/redoc`, about all routes that are registered after this. The code behind them is loaded
+ * on the first request: it is a third of all modules, and few people ask for it.
  */
 export function docsRoutes(api: Api): void {
   const described: RouteOptions[] = [];
@@ -15,13 +15,13 @@ export function docsRoutes(api: Api): void {
   let opened: Promise<FastifyInstance> | undefined;
   const pages = (): Promise<FastifyInstance> => {
     opened ??= import('./pages.ts').then(({ openPages }) => openPages(described, api.log));
-    // Where it fails for want of open files, say, the next request tries again.
+    // If that fails, for example for lack of file descriptors, the next request tries again.
     opened.catch(() => (opened = undefined));
     return opened;
   };
   const handOver = async ({ raw: request }: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const server = await pages();
-    // What CORS has said about the answer, for one.
+    // Include the headers that hooks have set, such as those for CORS.
     for (const [name, value] of Object.entries(reply.getHeaders())) reply.raw.setHeader(name, value ?? '');
     reply.hijack();
     server.routing(request, reply.raw);

@@ -15,8 +15,8 @@ import { OWN_COMPILERS } from '../request/parameters.ts';
 import { answerError, noSuchAddress } from '../request/problems.ts';
 
 /**
- * The pages that describe the service: a Fastify of their own that never listens, to which docs.ts hands requests. The
- * routes of the service are in it only for the document that is made from their schemas.
+ * The pages that describe the service, in a Fastify instance of their own that never listens; docs.ts passes requests to
+ * it. It knows the routes of the service only to generate the document from their schemas.
  */
 export async function openPages(
   described: readonly RouteOptions[],
@@ -27,7 +27,7 @@ export async function openPages(
     logController: new LogController({ disableRequestLogging: true }),
     schemaController: OWN_COMPILERS,
   });
-  // Nobody calls the routes that are only described.
+  // The described routes are never called here.
   pages.setValidatorCompiler(() => () => true);
   pages.setSerializerCompiler(() => JSON.stringify);
   pages.setErrorHandler(answerError);
@@ -44,7 +44,7 @@ export async function openPages(
   return pages;
 }
 
-/** `/openapi.json`, made from the schemas of the routes that are registered after this. */
+/** `/openapi.json`, generated from the schemas of the routes that are registered after this. */
 async function openApi(pages: FastifyInstance): Promise<void> {
   await pages.register(swagger, {
     openapi: {
@@ -66,7 +66,8 @@ async function openApi(pages: FastifyInstance): Promise<void> {
           key: {
             type: 'http',
             scheme: 'bearer',
-            description: 'Wanted where keys are in force (API_KEYS_FILE); made by `npm run keys -- create`.',
+            description:
+              'Required if keys are in force (API_KEYS_FILE); created by `npm run keys -- create`.',
           },
         },
       },
@@ -94,15 +95,15 @@ const REDOC_PAGE = `<!doctype html>
 `;
 
 /**
- * Nothing from anywhere but us: the pages work without a network, and say nothing to anybody. Swagger UI's own policy
- * lets in fonts, styles and a validator from elsewhere, and asks for https, which we do not speak.
+ * Allows nothing from other origins: the pages work offline and tell nobody about their readers. Swagger UI's default
+ * policy allows fonts, styles and a validator from elsewhere, and upgrades requests to https, which may not be set up.
  */
 const POLICY =
   "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:; object-src 'none'";
 
 /**
- * ReDoc's sidebar shows its maker's logo from a CDN, and no option is there to leave it out. In its place stands an
- * empty image, which ReDoc hides as it does with one that cannot be loaded.
+ * ReDoc's sidebar loads its maker's logo from a CDN, and no option turns that off. We replace it by an empty image, which
+ * ReDoc hides like any image that cannot be loaded.
  */
 const REDOC_LOGO = 'https://cdn.redoc.ly/redoc/logo-mini.svg';
 const NO_IMAGE = 'data:,';
@@ -113,14 +114,14 @@ async function swaggerUiPages(pages: FastifyInstance): Promise<void> {
     routePrefix: '/docs',
     staticCSP: POLICY,
     theme: { title: 'ChronicleWeaver API' },
-    // Without the bar that opens documents from elsewhere.
+    // Without the bar that opens other documents.
     uiConfig: { layout: 'BaseLayout' },
   });
 }
 
 /** `/redoc`, ReDoc with its script. */
 async function reDocPages(pages: FastifyInstance): Promise<void> {
-  // Made when it is first asked for: it is a megabyte.
+  // Prepared on the first request, because it is a megabyte.
   let script: Promise<Buffer> | undefined;
   pages.get('/redoc/redoc.standalone.js', { schema: { hide: true } }, async (_request, reply) => {
     script ??= readFile(join(REDOC_FOLDER, 'redoc.standalone.js'), 'utf8').then((redoc) =>

@@ -15,39 +15,48 @@ interface Parts {
   readonly followers: Followers;
 }
 
-/** What the service says of itself: `/`, `/health`, `/ready`, `/topics`, `/stats`. */
-export async function systemRoutes(api: Api, { store, queue, consumer, followers }: Parts): Promise<void> {
-  const tags = ['system'];
+/** How the service is and what it holds: `/`, `/health`, `/ready`, `/topics`, `/stats`. */
+export async function systemRoutes(api: Api, parts: Parts): Promise<void> {
+  aliveRoutes(api);
+  readyRoute(api, parts.store);
+  topicsRoute(api, parts.store);
+  statsRoute(api, parts);
+}
 
+const TAGS = ['system'];
+
+function aliveRoutes(api: Api): void {
   api.get(
     '/',
     {
       config: { scope: 'open' },
-      schema: { summary: 'The service runs', tags, response: { 200: messageAnswer } },
+      schema: { summary: 'The service runs', tags: TAGS, response: { 200: messageAnswer } },
     },
-    () => ({
-      message: 'ChronicleWeaver is running...',
-    }),
+    () => ({ message: 'ChronicleWeaver is running...' }),
   );
 
   api.get(
     '/health',
     {
       config: { scope: 'open' },
-      schema: { summary: 'The process is alive', tags, response: { 200: messageAnswer } },
+      schema: { summary: 'The process is alive', tags: TAGS, response: { 200: messageAnswer } },
     },
-    () => ({
-      message: 'healthy',
-    }),
+    () => ({ message: 'healthy' }),
   );
+}
 
-  // One probe serves all who ask while it runs, so that asking often costs few syncs.
+function readyRoute(api: Api, store: EventStore): void {
+  // Requests that arrive during a probe share it, so that frequent checks cost few syncs.
   let probing: Promise<void> | null = null;
   api.get(
     '/ready',
     {
       config: { scope: 'open' },
-      schema: { summary: 'The store can commit', tags, response: { 200: messageAnswer, ...problems(503) } },
+      schema: {
+        summary: 'The store can commit',
+        tags: TAGS,
+        response: { 200: messageAnswer, ...problems(503) },
+      },
     },
     async () => {
       probing ??= store.probe().finally(() => (probing = null));
@@ -55,7 +64,9 @@ export async function systemRoutes(api: Api, { store, queue, consumer, followers
       return { message: 'ready' };
     },
   );
+}
 
+function topicsRoute(api: Api, store: EventStore): void {
   api.get(
     '/topics',
     {
@@ -70,12 +81,14 @@ export async function systemRoutes(api: Api, { store, queue, consumer, followers
       };
     },
   );
+}
 
+function statsRoute(api: Api, { store, queue, consumer, followers }: Parts): void {
   api.get(
     '/stats',
     {
       config: { scope: ['read', 'admin'] },
-      schema: { summary: 'The books', tags, response: { 200: statsAnswer } },
+      schema: { summary: 'The books', tags: TAGS, response: { 200: statsAnswer } },
     },
     async (request) => {
       const epoch = currentEpoch(store.epochs);
@@ -101,7 +114,7 @@ export async function systemRoutes(api: Api, { store, queue, consumer, followers
   );
 }
 
-/** What can be told of some topics alone: the books count the drops of all topics together. */
+/** The figures that exist per topic. Drops are only counted for all topics together. */
 async function topicStats(store: EventStore, topicPatterns: readonly (readonly string[])[]) {
   const topics = await store.topics({ topicPatterns });
   return {

@@ -21,10 +21,10 @@ import type { Api } from '../api.ts';
 const JSON_TYPE = 'application/json; charset=utf-8';
 const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';
 
-/** Bytes that a page's events have together at most: what one answer may hold in memory. */
+/** The most bytes of events on a page, and so the most that one answer holds in memory. */
 const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** What an answer with everything holds at most: a page that goes out, the next one, and what the connection holds. */
+/** The most that a whole answer holds: the page being sent, the next one, and what the connection buffers. */
 const WHOLE_ANSWER_BYTES = 768 * 1024;
 
 interface Parts {
@@ -35,8 +35,8 @@ interface Parts {
 const EVENTS_SCHEMA = {
   summary: 'Read events in order',
   description:
-    'All that match, streamed from one snapshot; with `limit` a page. ' +
-    '`Accept: application/x-ndjson` gives one event a line.',
+    'All matching events, streamed from one snapshot; with `limit` one page of them. ' +
+    'With `Accept: application/x-ndjson` one event per line.',
   tags: ['events'],
   querystring: eventsQuery,
   response: {
@@ -61,7 +61,7 @@ const EVENT_SCHEMA = {
   },
 };
 
-/** `GET /events` and `GET /events/{topic}/{event_id}`: stored text is passed on as it is, never parsed. */
+/** `GET /events` and `GET /events/{topic}/{event_id}`. Stored text is passed on unchanged, never parsed. */
 export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<void> {
   api.get(
     '/events',
@@ -80,7 +80,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
       const isHead = request.method === 'HEAD';
       const reading = room.open(reply.raw);
       if (limit === undefined) {
-        // Nobody reads what the answer to HEAD would stream.
+        // An answer to HEAD has no body, so read nothing from the store.
         if (isHead) return reply.send(Readable.from([]));
         reading.need(WHOLE_ANSWER_BYTES);
         const pieces = await allEvents(store, query, ndjson, request.log);
@@ -113,7 +113,7 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
   );
 }
 
-/** A small page is sent at once, a large one as its reader takes it. */
+/** Sends a small page at once, and a large one at the pace of its reader. */
 function sendPage(
   reply: FastifyReply,
   query: EventsQuery,
@@ -147,8 +147,8 @@ function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
 }
 
 /**
- * The whole answer, a piece at a time. The snapshot is an offset, not an open transaction: what is stored never changes
- * below it, so a reader may take hours and holds back nobody.
+ * The whole answer, one piece at a time. The snapshot is an offset, not an open transaction: what is stored below it
+ * never changes, so a reader that takes hours holds up nobody.
  */
 async function allEvents(
   store: EventStore,
@@ -158,7 +158,7 @@ async function allEvents(
 ): Promise<AsyncGenerator<Uint8Array>> {
   const { lastOffset, count } = await store.snapshot(query);
   const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
-  // Where it cannot be read, that is the answer: once a part is out there is no telling but by cutting it short.
+  // Read the first page before answering: a failure here still gets an error status, a later one only a cut.
   const first = count > 0 ? await ask(query.after) : null;
   return pieces();
 
@@ -171,30 +171,30 @@ async function allEvents(
         const page: EventPage = await asked;
         releasedYoung(page.bytes.length);
         left -= page.count;
-        // While this page goes out the next one is read.
+        // Read the next page while this one is being sent.
         asked = page.resumeAfter !== null && left > 0 ? ask(page.resumeAfter) : null;
-        // It is awaited when this page is gone, which is when the reader pleases; until then nobody minds its failure.
+        // It is awaited only when the reader has taken this page. If it fails before, that is not an unhandled rejection.
         asked?.catch(() => undefined);
-        // No separator stands behind the last event of an array.
+        // An array has no comma after its last event.
         if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
       }
-      // The count went out first; an answer that does not keep it must not look whole.
-      if (left !== 0) throw new Error(`${count} events were announced, ${count - left} were read`);
+      // The count was sent first; an answer with fewer events must not look complete.
+      if (left !== 0) throw new Error(`${count} events were announced, but ${count - left} were read`);
     } catch (error) {
       log.error({ err: error }, 'an answer was cut short: its events could not be read');
       throw error;
     } finally {
-      // A reader that leaves in the middle leaves a page behind.
+      // If the reader leaves, a page may still be on its way.
       await asked?.catch(() => undefined);
     }
     if (!ndjson) yield Buffer.from(']}');
   }
 }
 
-/** Up to here a page is sent at once: what is smaller the kernel takes, whether or not the reader does. */
+/** Pages up to this size are sent at once: the kernel takes them even if the reader does not. */
 const ONE_PIECE_BYTES = 256 * 1024;
 
-/** The same pieces; the reading is told each time that one was taken. */
+/** Passes the pieces on, and notes each time that the reader took one. */
 async function* noting(
   reading: Reading,
   pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -212,8 +212,8 @@ interface Page {
 }
 
 /**
- * One page of at most `eventsMax` events, whole in memory, without a separator behind the last. Where there is no room
- * for all of it, it has fewer events.
+ * One page of at most `eventsMax` events, complete in memory, without a comma after the last one. It has fewer events if
+ * there is not enough room.
  */
 async function readPage(store: EventStore, query: PageQuery, reading: Reading): Promise<Page> {
   const pieces: Uint8Array[] = [];
@@ -232,7 +232,7 @@ async function readPage(store: EventStore, query: PageQuery, reading: Reading): 
     length += page.bytes.length;
     lastOffset = page.lastOffset;
   }
-  // Only another match makes another page.
+  // Announce a next page only if it has at least one event.
   while (after !== null) {
     const page = await store.read({ ...query, after, eventsMax: 1 });
     if (page.count > 0) break;
@@ -243,7 +243,7 @@ async function readPage(store: EventStore, query: PageQuery, reading: Reading): 
   return { pieces, count, next: after === null ? null : lastOffset };
 }
 
-/** RFC 8288: the address of the next page, for readers that do not look into the body. */
+/** RFC 8288: the address of the next page, for readers that do not parse the body. */
 function nextLink(query: EventsQuery, next: number): string {
   const parameters = Object.entries({ ...query, after: next }).map(([name, value]) => [name, String(value)]);
   return `</events?${new URLSearchParams(parameters).toString()}>; rel="next"`;

@@ -1,6 +1,6 @@
 /**
- * The answer `{"count":n,"events":[…]}`, where each event gets further members behind its own; its JSON is spliced, not
- * parsed. `membersOf` gives ASCII like `"a":1,"b":2`, and `more` further members of the answer, like `,"next":1`.
+ * The answer `{"count":n,"events":[…]}`, in which further members follow each event's own; its JSON is spliced, not
+ * parsed. `membersOf` returns ASCII like `"a":1,"b":2`; `more` is further members of the answer, like `,"next":1`.
  */
 export function joinedEvents<E extends { readonly json: Uint8Array }>(
   events: readonly E[],
@@ -10,7 +10,7 @@ export function joinedEvents<E extends { readonly json: Uint8Array }>(
   const members = events.map(membersOf);
   const head = `{"count":${events.length},"events":[`;
   let length = head.length + more.length + 2;
-  // A comma takes the place of each event's last brace, and a brace and a comma follow, but for the last event.
+  // A comma replaces each event's closing brace; then come the members, a brace, and a comma except after the last event.
   for (const [i, { json }] of events.entries()) length += json.length + members[i]!.length + 2;
   if (events.length > 0) length -= 1;
 
@@ -25,7 +25,7 @@ export function joinedEvents<E extends { readonly json: Uint8Array }>(
     answer[at++] = BRACE;
   }
   at += answer.write(`]${more}}`, at, 'latin1');
-  if (at !== length) throw new Error(`an answer of ${at} bytes was reckoned to have ${length}`);
+  if (at !== length) throw new Error(`an answer of ${at} bytes was expected to have ${length}`);
   return answer;
 }
 

@@ -3,17 +3,17 @@ import { ByteBudget, type Hold } from '../../queue/byte-budget.ts';
 import { ProblemError } from '../request/problems.ts';
 
 /**
- * Bounds what answers to readers hold in memory, all together. In: a response that may be long. Out: a `Reading` that
- * takes room for what it holds, until the response closes.
+ * Bounds the memory that all answers to readers hold together. In: a response that may be long. Out: a `Reading`, which
+ * occupies room for what it holds until the response closes.
  *
- * A reading *goes on* as long as its reader takes something at times; a reader that has taken nothing for `stalledMs` is
- * *stalled*. It may be so for hours where nobody else wants its room. Where somebody does, the one that is stalled the
- * longest is cut off; where nobody is stalled, the newcomer is refused.
+ * A reading is *active* while its reader takes something from time to time, and *stalled* once the reader has taken
+ * nothing for `stalledMs`. It may stay stalled for hours while nobody else needs its room. When somebody does, the
+ * reading stalled the longest is cut off; if none is stalled, the newcomer is refused.
  */
 export class ReadRoom {
   readonly #budget: ByteBudget;
   readonly #stalledMs: number;
-  /** Who took nothing for the longest time stands first. */
+  /** In the order in which their readers last took something, the longest ago first. */
   readonly #readings = new Set<Reading>();
 
   constructor(bytesMax: number, stalledMs: number) {
@@ -28,12 +28,12 @@ export class ReadRoom {
     return reading;
   }
 
-  /** For readings alone. */
+  /** Only for use by readings. */
   moveOn(reading: Reading): void {
     if (this.#readings.delete(reading)) this.#readings.add(reading);
   }
 
-  /** For readings alone: cuts off one that is stalled, or returns false where there is none. */
+  /** Only for use by readings: cuts off a stalled one, or returns false if there is none. */
   cutOneFor(reading: Reading): boolean {
     const [first] = this.#readings;
     if (first === undefined || first === reading || performance.now() - first.movedMs < this.#stalledMs) {
@@ -50,7 +50,7 @@ export class ReadRoom {
   }
 }
 
-/** What one answer holds. */
+/** The room that one answer occupies. */
 export class Reading {
   readonly #room: ReadRoom;
   readonly hold: Hold;
@@ -63,20 +63,20 @@ export class Reading {
     this.response = response;
   }
 
-  /** Takes room for so many more bytes; false where there is none. */
+  /** Takes room for this many more bytes; false if there is not enough. */
   grow(bytes: number): boolean {
     while (!this.hold.grow(bytes)) if (!this.#room.cutOneFor(this)) return false;
     return true;
   }
 
-  /** The same where the answer cannot do without; throws a ProblemError. */
+  /** Takes room that the answer cannot do without; throws a ProblemError if there is not enough. */
   need(bytes: number): void {
     if (!this.grow(bytes)) {
-      throw new ProblemError('readers_full', 'too many answers are under way to others; ask again');
+      throw new ProblemError('readers_full', 'answers to other readers take all the room; try again');
     }
   }
 
-  /** The reader took something. */
+  /** Notes that the reader took something. */
   moved(): void {
     this.movedMs = performance.now();
     this.#room.moveOn(this);

@@ -11,19 +11,18 @@ import { type StreamQuery, problems, streamHeaders, streamQuery } from '../schem
 import type { Api } from '../api.ts';
 
 /**
- * When a reader that was cut off comes back, milliseconds: drawn for each from a range, so that a restart is not followed
- * by all of them in one moment.
+ * How long a reader that was cut off waits before it reconnects, milliseconds. Drawn at random for each, so that not all
+ * readers reconnect at the same moment after a restart.
  */
 const RETRY_MS_MIN = 1000;
 const RETRY_MS_MAX = 2000;
 
 const HEADERS = {
   'content-type': 'text/event-stream',
-  // What a proxy repacks or holds back comes late.
+  // A proxy that compresses or buffers the stream would delay events.
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',
-  // The end of the stream is that of the connection: nothing stands around the events, and all who follow can be given
-  // the same bytes.
+  // The stream ends with its connection. So it needs no chunk framing, and all followers can be sent the same bytes.
   connection: 'close',
 };
 
@@ -33,7 +32,7 @@ interface Parts {
   readonly followers: Followers;
 }
 
-/** `GET /events/stream`: the log as Server-Sent Events (WHATWG HTML, 9.2), from a cursor on, without an end. */
+/** `GET /events/stream`: the log as Server-Sent Events (WHATWG HTML, 9.2), from a cursor on, without end. */
 export async function streamRoutes(api: Api, { store, commits, followers }: Parts): Promise<void> {
   const epochNow = currentEpoch(store.epochs);
   api.get(
@@ -43,14 +42,14 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
       schema: {
         summary: 'Follow events live',
         description:
-          'Server-Sent Events without a name, for `onmessage`: `id` is the offset, `data` the event as `GET /events` gives it. ' +
-          'First all events behind the cursor, then each as it is committed: none missing, none twice.',
+          'Server-Sent Events without a name, for `onmessage`: `id` is the offset, `data` the event as in `GET /events`. ' +
+          'First all events after the cursor, then each new one as it is committed: none missing, none twice.',
         tags: ['events'],
         querystring: streamQuery,
         headers: streamHeaders,
         response: {
           200: {
-            description: 'Events, without an end',
+            description: 'Events, without end',
             content: { 'text/event-stream': { schema: { type: 'string' } } },
           },
           ...problems(409, 422, 500, 503),
@@ -69,22 +68,22 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
     },
   );
 
-  /** The offset that the cursor means. Behind the last one nothing can be told: it may be of another log. */
+  /** The offset that the cursor stands for. One beyond the end is refused: it may belong to another log. */
   async function startOf(cursor: number | 'latest'): Promise<number> {
     if (cursor !== 'latest' && cursor <= commits.lastOffset) return cursor;
-    // The store may be ahead of what is known here, and only it knows what was answered before.
+    // The store may be ahead of this process's commits, and publishes may already have been answered with its offsets.
     const { lastOffset } = await store.snapshot({ order: 'asc', after: START.asc });
     if (cursor === 'latest') return lastOffset;
     if (cursor <= lastOffset) return cursor;
     throw new ProblemError(
       'cursor_beyond_end',
-      `the cursor is ${cursor} and the log ends at ${lastOffset}: it is from another log, or this one was restored ` +
-        'from a copy; read again from an offset that is there, or from after=earliest',
+      `the cursor is ${cursor}, but the log ends at ${lastOffset}: it belongs to another log, or this one was restored ` +
+        'from a copy; read again from an offset that exists, or with after=earliest',
     );
   }
 }
 
-/** Who asks for the same topics in another order follows the same channel. */
+/** Sorts the topics, so that followers of the same topics share a channel whatever their order. */
 function filterOf(request: FastifyRequest, topics: readonly string[] | undefined): TopicFilter {
   const visible = visiblePatterns(request) ?? [];
   if (topics === undefined) return { topicPatterns: visible };
@@ -101,14 +100,15 @@ function filterOf(request: FastifyRequest, topics: readonly string[] | undefined
       errors,
     );
   }
-  // Of a pattern the part that may be seen is followed; a topic that may not would be waited for in vain.
+  // A pattern is narrowed to the topics that the key may see. A single topic that it may not see would never deliver
+  // anything, so it is refused.
   for (const topic of topics) if (!hasWildcard(topic)) requireTopic(request, topic);
   return { topicPatterns: [[...new Set(topics)].toSorted(), ...visible] };
 }
 
 /**
- * The id that a reader got last is where it was cut off, so it wins over where it began. Readers that cannot set a header
- * send it as a parameter; a reader that has got none yet may send an empty one.
+ * The last id that a reader received tells where it was cut off, so it wins over `after`, where it began. Readers that
+ * cannot set headers send it as a parameter. A reader that has received nothing yet may send an empty one.
  */
 function cursorOf(
   { after = 'latest', lastEventId }: StreamQuery,
@@ -121,7 +121,7 @@ function cursorOf(
   return offsetOf('after', after, 'takes an offset, earliest or latest');
 }
 
-const ID_EXPECTED = 'takes the id of an event, which is its offset';
+const ID_EXPECTED = "takes an event's id, which is its offset";
 
 function offsetOf(field: string, text: string, expected: string): number {
   const offset = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
@@ -130,12 +130,12 @@ function offsetOf(field: string, text: string, expected: string): number {
   throw new ProblemError('invalid_parameter', `${field}: ${message}`, [{ index: null, field, message }]);
 }
 
-/** Sends the head, when to come back, and from where: who is cut off before the first event misses none. */
+/** Sends the head, the time to reconnect, and the cursor, so that a reader cut off before the first event misses none. */
 function open(reply: FastifyReply, start: number, epoch: string): Writable {
   reply.hijack();
   const response = reply.raw;
   response.removeHeader('transfer-encoding');
-  // What hooks have set, such as whose pages may read it.
+  // Include the headers that hooks have set, such as those for CORS.
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) response.setHeader(name, value);
   }
