@@ -10,6 +10,7 @@ import { growthBar, growthHead, growthLine, growthLines } from './report/growth.
 import { barLines, headingLines } from './report/heading.ts';
 import { standardBar, standardLines } from './report/standard.ts';
 import { besideBar, besideLines } from './report/beside.ts';
+import { writesLines } from './report/writes.ts';
 import { tailsBar, tailsLines } from './report/tails.ts';
 import { stallsBar, stallsLines } from './report/stalls.ts';
 import type {
@@ -21,12 +22,14 @@ import type {
   StallsResults,
   StandardResults,
   TailsResults,
+  WritesResults,
 } from './results.ts';
 import { fanOutRun } from './runs/fan-out.ts';
 import { drainRun } from './runs/drain.ts';
 import { growthRun } from './runs/growth.ts';
 import { stallsRun } from './runs/stalls.ts';
 import { besideRun } from './runs/beside.ts';
+import { writesRun } from './runs/writes.ts';
 import { tailsRun } from './runs/tails.ts';
 import { standardRun } from './runs/standard.ts';
 
@@ -55,6 +58,7 @@ async function measure(options: Options): Promise<void> {
     | FanOutResults
     | DrainResults
     | TailsResults
+    | WritesResults
     | StallsResults
     | BesideResults;
   let bar: BarLine[];
@@ -77,6 +81,11 @@ async function measure(options: Options): Promise<void> {
     bar = tailsBar(tails);
     print(tailsLines(tails));
     print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
+  } else if (options.writes) {
+    const writes = await writesRun(setting, { quick: options.quick });
+    results = { kind: 'writes', machine, writes };
+    bar = [];
+    print(writesLines(writes));
   } else if (options.beside) {
     const { quick } = options;
     const beside = await besideRun(setting, { quick });

@@ -15,6 +15,8 @@ export interface Options {
   readonly drain: boolean;
   /** Slow answers, cold and warm, instead of the standard run. */
   readonly tails: boolean;
+  /** What a commit writes, instead of the standard run. */
+  readonly writes: boolean;
   /** Redis beside ours, instead of the standard run. */
   readonly beside: boolean;
   /** How many times short things are measured; the median counts. */
@@ -43,6 +45,7 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
       '--tails',
       'only this part of the standard run: answers of a process that has just started, and of a warm one',
     )
+    .option('--writes', 'only this part of the standard run: pages and syncs of a commit; needs strace')
     .option('--stalls', ABOUT.stalls)
     .option('--beside-redis', ABOUT.beside)
     .option('--quick', 'a small version of any run except --keys: under a minute, too short for the bar')
@@ -60,6 +63,7 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
         fanOut,
         drain,
         tails,
+        writes,
         stalls,
         besideRedis,
         quick,
@@ -71,10 +75,13 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
         profile,
         seed,
       }) => {
-        if ([keys, fanOut, drain, tails, stalls, besideRedis].filter((one) => one !== undefined).length > 1)
+        if (
+          [keys, fanOut, drain, tails, writes, stalls, besideRedis].filter((one) => one !== undefined)
+            .length > 1
+        )
           throw new Stopped(
             2,
-            '--keys, --fan-out, --drain, --tails, --stalls and --beside-redis are separate runs: choose one',
+            '--keys, --fan-out, --drain, --tails, --writes, --stalls and --beside-redis are separate runs: choose one',
           );
         if (quick === true && keys !== undefined) throw new Stopped(2, '--quick does not go with --keys');
         return work({
@@ -85,6 +92,7 @@ export function benchCommand(work: (options: Options) => Promise<void>) {
           fanOut: fanOut === true,
           drain: drain === true,
           tails: tails === true,
+          writes: writes === true,
           runs: runs ?? (quick === true ? 1 : 3),
           folder: dir,
           pin,

@@ -84,6 +84,7 @@ export interface StandardResults {
   readonly fanOut: FanOut;
   readonly drain: Drain;
   readonly tails: Tails;
+  readonly writes: Writes;
   readonly appendOnly: AppendOnly;
   readonly afternoon: System;
   readonly sink: System;
@@ -167,6 +168,33 @@ export interface TailRow {
   readonly batch: number;
   readonly cold: Scenario;
   readonly warm: Scenario;
+}
+
+/** What so many commits wrote and synced, in all. */
+export interface WritesRow {
+  readonly batch: number;
+  readonly events: number;
+  readonly commits: number;
+  readonly logPages: number;
+  readonly logSyncs: number;
+  readonly filePages: number;
+  readonly fileSyncs: number;
+  /** Those by the thread that commits: a commit waits for them. */
+  readonly fileSyncsByWriter: number;
+  /** Written to log and file. */
+  readonly bytes: number;
+}
+
+export interface Writes {
+  /** Why nothing was measured, or null. */
+  readonly missing: string | null;
+  readonly rows: readonly WritesRow[];
+}
+
+export interface WritesResults {
+  readonly kind: 'writes';
+  readonly machine: Machine;
+  readonly writes: Writes;
 }
 
 export interface Tails {

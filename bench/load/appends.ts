@@ -1,16 +1,18 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { EventBatch } from '../../packages/aggregator/src/event/event-batch.ts';
 import { readEvents } from '../../packages/aggregator/src/event/event-reader.ts';
 import { ACCEPTED } from '../../packages/aggregator/src/store/event-store.ts';
 import { openFile } from '../../packages/aggregator/src/store/sqlite/open-file.ts';
+import { Folding } from '../../packages/aggregator/src/store/sqlite/threads/folding.ts';
 import type { StallLoad, StallRow, StallSize } from '../results.ts';
 import { percentile } from '../statistics.ts';
 import { createEventText } from './event-text.ts';
 import { Plan } from './plan.ts';
 
 /**
- * Appends as the writer's thread does, alone in this process, and reports how long commits took, how much of that was
- * sealing and merging, and what else went on during them.
+ * Appends as the writer's thread does, with the thread that folds the log beside it, and reports how long commits took,
+ * how much of that was sealing and merging, and what else went on during them.
  *
  * usage: node appends.ts FILE SEED LOADS
  *
@@ -33,6 +35,9 @@ const eventText = createEventText(Number(seed));
 const plan = new Plan(Number(seed));
 const file = openFile(path);
 const { appender, index, log } = file;
+const folding = new Folding(file, (fields, message) => {
+  throw new Error(`${message}: ${JSON.stringify(fields)}`);
+});
 
 let heldMs = 0;
 let heldCpuMs = 0;
@@ -43,17 +48,20 @@ log.step = timed(log.step.bind(log));
 const walIndex = openSync(`${path}-shm`, 'r');
 const backfill = Buffer.alloc(4);
 
-const sizes: StallSize[] = (JSON.parse(loads) as StallLoad[]).map(({ batch, commits: count }) => {
+const sizes: StallSize[] = [];
+for (const { batch, commits: count } of JSON.parse(loads) as StallLoad[]) {
   const commits: Commit[] = [];
   while (commits.length < count) {
     const ahead = Math.min(count - commits.length, Math.max(1, Math.floor(PREPARED_EVENTS / batch)));
     const prepared = Array.from({ length: ahead }, () => batchOf(batch));
-    for (const one of prepared) commits.push(commit(one));
+    for (const one of prepared) commits.push(await commit(one));
   }
-  return { batch, rows: rowsOf(commits) };
-});
+  sizes.push({ batch, rows: rowsOf(commits) });
+}
 closeSync(walIndex);
+await folding.leave();
 file.close();
+folding.release();
 process.stdout.write(`${JSON.stringify(sizes)}\n`);
 
 function batchOf(events: number): { batch: EventBatch; fresh: number } {
@@ -64,12 +72,14 @@ function batchOf(events: number): { batch: EventBatch; fresh: number } {
   return { batch: read.batch, fresh };
 }
 
-function commit({ batch, fresh }: { batch: EventBatch; fresh: number }): Commit {
+async function commit({ batch, fresh }: { batch: EventBatch; fresh: number }): Promise<Commit> {
   const before = underWay();
   const checkpointedBefore = checkpointed();
   heldMs = 0;
   heldCpuMs = 0;
   const startMs = performance.now();
+  // Now the other thread is heard; if the writer folds what it has left, this commit waits for that.
+  await turn();
   const { verdicts } = appender.append(batch);
   const tookMs = performance.now() - startMs;
   const accepted = verdicts.reduce((sum, verdict) => sum + (verdict === ACCEPTED ? 1 : 0), 0);

@@ -12,6 +12,8 @@ export interface ServerCommand {
   readonly name: string;
   readonly script: string;
   readonly nodeArgs?: readonly string[];
+  /** A command that runs it, such as strace. */
+  readonly under?: readonly string[];
   /** Its file, in an existing folder. */
   readonly databasePath: string;
   readonly cores: Cores;
@@ -102,7 +104,14 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
-function launch({ name, script, nodeArgs = [], databasePath, cores }: ServerCommand): AggregatorProcess {
+function launch({
+  name,
+  script,
+  nodeArgs = [],
+  under = [],
+  databasePath,
+  cores,
+}: ServerCommand): AggregatorProcess {
   const env = {
     APP_PORT: '0',
     DEDUPLICATION_DB_PATH: databasePath,
@@ -112,7 +121,7 @@ function launch({ name, script, nodeArgs = [], databasePath, cores }: ServerComm
   };
   const server = new AggregatorProcess(
     (onLine) =>
-      new Program([...nodeCommand(cores), ...nodeArgs, script], {
+      new Program([...under, ...nodeCommand(cores), ...nodeArgs, script], {
         cwd: dirname(databasePath),
         env,
         showsErrors: true,

@@ -29,7 +29,7 @@ export function stallsLines({ sizes }: StallsResults): string[] {
       ...sizes.flatMap(({ batch, rows }) => [[`commits of ${whole(batch)} events`], ...rows.map(row)]),
     ]),
     'held up: by the steps of sealing and merging within the commit. What a commit has beside its own events is told',
-    'by rows; one with two things is in both. A checkpoint brings the log (WAL) into the file and syncs that.',
+    'by rows; one with two things is in both. A checkpoint brings the log (WAL) into the file; another thread does it.',
   ];
 }
 

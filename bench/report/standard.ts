@@ -2,6 +2,7 @@ import type { AppendOnly, BarLine, Scenario, StandardResults, System } from '../
 import { median } from '../statistics.ts';
 import { drainLines } from './drain.ts';
 import { tailsBar, tailsLines } from './tails.ts';
+import { writesLines } from './writes.ts';
 import { fanOutBar, fanOutLines } from './fan-out.ts';
 import { NONE, fine, megabytes, tableLines, whole } from './table.ts';
 
@@ -50,6 +51,8 @@ export function standardLines(results: StandardResults): string[] {
     ...drainLines(results.drain),
     '',
     ...tailsLines(results.tails),
+    '',
+    ...writesLines(results.writes),
   ];
 }
 

@@ -15,7 +15,7 @@ const LOADS: readonly StallLoad[] = [
 
 const QUICK_SHARE = 0.1;
 
-/** How long commits take in the store itself, and what delays them: without HTTP, and without a second thread. */
+/** How long commits take in the store itself, and what delays them: without HTTP. */
 export async function stallsRun(
   { folder: parent, cores, seed }: Setting,
   { quick, machine }: { quick: boolean; machine: Machine },

@@ -12,6 +12,7 @@ import { BARE_UNPACK_SCRIPT, chronicleWeaver } from '../systems.ts';
 import { drainRun } from './drain.ts';
 import { fanOutRun } from './fan-out.ts';
 import { tailsRun } from './tails.ts';
+import { writesRun } from './writes.ts';
 import { killAndReturn } from './kill-and-return.ts';
 import { AppendOnlyRuns, type Load, type Setting, measureAfternoon, measureSink } from './references.ts';
 
@@ -88,6 +89,7 @@ export async function standardRun(
   const fanOut = await fanOutRun(setting, { quick, profileFolder });
   const drain = await drainRun(setting, { quick, profileFolder });
   const tails = await tailsRun(setting, { quick, profileFolder });
+  const writes = await writesRun(setting, { quick });
   return {
     kind: 'standard',
     quick,
@@ -96,6 +98,7 @@ export async function standardRun(
     fanOut,
     drain,
     tails,
+    writes,
     appendOnly: appendOnly.results(),
     afternoon,
     sink,
