@@ -43,6 +43,11 @@ ENV NODE_ENV=production \
     DEDUPLICATION_DB_PATH=/app/data/chronicle.db \
     SQLITE_TMPDIR=/app/data
 
+# As in start.js, which would restart the process to set them.
+ENV MALLOC_ARENA_MAX=1 \
+    MALLOC_MMAP_THRESHOLD_=33554432 \
+    MALLOC_TRIM_THRESHOLD_=67108864
+
 # A new volume takes its owner from this folder, so it must be there, and be node's, before VOLUME.
 RUN mkdir data && chown node:node data
 VOLUME /app/data

@@ -244,7 +244,8 @@ export function assertBalanced(stats: StatsAnswer): void {
 /** What `npm start` runs, from the sources in `root`. */
 export function startCommand(root = pathOf('')): string[] {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: { start: string } };
-  const [exec, program, ...args] = scripts.start.split(' ');
+  // Without the settings for malloc, which start.js makes by itself where they are missing.
+  const [exec, program, ...args] = scripts.start.replace(/^(\w+=\S+ )+/, '').split(' ');
   assert.deepEqual([exec, program], ['exec', 'node']);
   return [process.execPath, ...args.map((arg) => (arg.startsWith('packages/') ? join(root, arg) : arg))];
 }

@@ -11,6 +11,7 @@ import { groups } from './groups.ts';
 import { keys } from './keys.ts';
 import { queue } from './queue.ts';
 import { request } from './request.ts';
+import { start } from './start.ts';
 import { webhooks } from './webhooks.ts';
 import { written } from './written.ts';
 
@@ -29,6 +30,7 @@ const AREAS = [
   followers,
   groups,
   webhooks,
+  start,
 ];
 
 /** All that there are, with whole paths. */

@@ -21,7 +21,8 @@ const EXIT_WITHIN_MS = 9_000;
 /** How long to wait after a signal for a start that is nearly complete, so that it can be stopped cleanly. */
 const START_GRACE_MS = 500;
 
-async function main(): Promise<void> {
+/** Runs the service until a signal ends it, and sets the exit code. */
+export async function main(): Promise<void> {
   const config = configOrExit();
   const log = createLog(config.logLevel);
   // Before the start: somebody may stop the service the moment the log says that it is running.
@@ -104,5 +105,3 @@ function giveUp(message: string): never {
   process.stderr.write(`chronicleweaver: ${message}\n`);
   process.exit(1);
 }
-
-await main();

@@ -1,18 +1,20 @@
-// The only file that is not TypeScript, so that it can run before any other.
+// Not TypeScript, so that it can run before any other file.
 //
-// It restarts the process in place, with other settings for malloc, which reads them from the environment before anything
-// runs. That takes 80 ms. https://man7.org/linux/man-pages/man3/mallopt.3.html
+// Malloc reads its settings from the environment before anything runs. `npm start`, the image and the systemd unit set them;
+// where nobody has, this restarts the process in place with them, which takes 40 ms.
+// https://man7.org/linux/man-pages/man3/mallopt.3.html
 //
 // Events live briefly, in buffers that one thread allocates and another frees. By default glibc keeps such memory per
 // thread: just as fast, but 20 to 40 MB more, and 536 MiB instead of 450 under overload. Returning each buffer to the
 // system at once is no better: every 4 KiB allocated again is a page fault, at 13 µs if the kernel is itself virtual, which
 // was as much as everything else that an event needs (docs/performance.md).
 //
-// It also lets the first start strip the types of the other files once. Every later start and every thread reads the result
-// from Node's compile cache, so they are ready sooner and none holds a type stripper in memory. If no cache can be
-// written, everything works as it would without one.
-import { enableCompileCache, flushCompileCache } from 'node:module';
-import { isMainThread, workerData } from 'node:worker_threads';
+// It also chooses between the bundle that `npm ci` made (bundle.js) and the sources, and keeps what V8 compiled in Node's
+// compile cache. From the sources the first start strips their types once, and every later one and every thread reads the
+// result from the cache. If no cache can be written, everything works as it would without one.
+import { createRequire, enableCompileCache, flushCompileCache } from 'node:module';
+import { getEnvironmentData, isMainThread, setEnvironmentData, workerData } from 'node:worker_threads';
+import { freshBundle } from './bundle.js';
 
 const MALLOC = {
   // One heap, so that memory freed by the writer's thread is available to the next body.
@@ -37,6 +39,19 @@ if (
 enableCompileCache();
 // Node writes the cache when the process ends, but a process may be killed.
 setTimeout(() => flushCompileCache(), 3000).unref();
-if (isMainThread) await import('./main.ts');
-else if (workerData.role === 'folder') await import('./store/sqlite/threads/folding-thread.ts');
-else await import('./store/sqlite/threads/thread.ts');
+
+// Every thread runs what the first one chose, whatever changes meanwhile.
+if (isMainThread) setEnvironmentData('bundle', freshBundle());
+const chosen = getEnvironmentData('bundle');
+const bundle = typeof chosen === 'string' ? chosen : undefined;
+const bundled = (name) => createRequire(import.meta.url)(`${bundle}/${name}.cjs`);
+if (isMainThread) {
+  const { main } = bundle === undefined ? await import('./main.ts') : bundled('main');
+  await main();
+} else if (workerData.role === 'folder') {
+  if (bundle === undefined) await import('./store/sqlite/threads/folding-thread.ts');
+  else bundled('folding-thread');
+} else {
+  if (bundle === undefined) await import('./store/sqlite/threads/thread.ts');
+  else bundled('thread');
+}
