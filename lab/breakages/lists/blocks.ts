@@ -14,7 +14,7 @@ export const blocks: Area = {
   breakages: [
     {
       file: 'block-encoder.ts',
-      breaks: 'From its second commit on a block tells times that are years ahead.',
+      breaks: 'From its second commit on, a block has commit times years ahead.',
       find: `writer.put(receivedMs - ms);
       ms = receivedMs;`,
       replace: 'writer.put(receivedMs - ms);',
@@ -22,28 +22,28 @@ export const blocks: Area = {
     },
     {
       file: 'block-encoder.ts',
-      breaks: 'Texts that were not packed are given back before the row with them is written.',
+      breaks: 'Uncompressed texts are freed before their row is written.',
       find: 'if (body.buffer !== this.#texts.buffer) freeMemory(this.#texts);',
       replace: 'freeMemory(this.#texts);',
       tests: BLOCK_STORE,
     },
     {
       file: 'block-encoder.ts',
-      breaks: 'In a merged block a text is put over the one before of its topic.',
+      breaks: 'In a merged block each text overwrites the previous one of its topic.',
       find: 'next[topic] = at + length;',
       replace: '',
       tests: BLOCK_STORE,
     },
     {
       file: 'block-format.ts',
-      breaks: 'A flipped bit in a block is handed out as it is.',
+      breaks: 'A block with a flipped bit is delivered.',
       find: 'isChecked ? this.#checked(row) : row.directory',
       replace: 'isChecked ? row.directory.subarray(0, row.directory.length - 4) : row.directory',
       tests: ['api/read/damaged.test.ts'],
     },
     {
       file: 'block-format.ts',
-      breaks: 'Texts of the second chunk of a merged block are read behind its end.',
+      breaks: 'Texts in the second chunk of a merged block are read beyond its end.',
       find: 'isSameChunk ? next[topic - 1]! + bytesOfTopic[topic - 1]! : 0',
       replace: 'next[topic - 1]! + bytesOfTopic[topic - 1]!',
       tests: BLOCK_STORE,
@@ -57,14 +57,14 @@ export const blocks: Area = {
     },
     {
       file: 'block-log.ts',
-      breaks: 'What was merged still counts as fresh, so that every later commit is merged by itself.',
+      breaks: 'Merged events still count as fresh, so every later commit is merged on its own.',
       find: 'this.#freshEvents -= events;',
       replace: '',
       tests: BLOCK_LOG,
     },
     {
       file: 'block-log.ts',
-      breaks: 'A fresh block of a transaction that failed is merged later, though it is not there.',
+      breaks: 'A fresh block of a failed transaction is merged later, although it does not exist.',
       find: `rolledBack(): void {
     this.#begin();`,
       replace: `rolledBack(): void {
@@ -88,8 +88,7 @@ export const blocks: Area = {
     },
     {
       file: 'block-log.ts',
-      breaks:
-        'A merge that was exchanged counts before its commit: after one that fails its blocks are forgotten.',
+      breaks: 'A merge takes effect in memory before its commit, so a failed commit loses its blocks.',
       find: 'this.#isExchanged = true;',
       replace: `this.#isExchanged = true;
     this.committed();`,
@@ -97,7 +96,8 @@ export const blocks: Area = {
     },
     {
       file: 'block-merge.ts',
-      breaks: 'A merge goes over a large commit between two fresh blocks, and events get offsets of others.',
+      breaks:
+        'A merge ignores a large commit between two fresh blocks, and events get the offsets of others.',
       find: 'block.firstOffset === this.lastOffset + 1 &&',
       replace: '',
       tests: BLOCK_STORE,
@@ -111,25 +111,25 @@ export const blocks: Area = {
     },
     {
       file: 'block-merge.ts',
-      breaks: 'A block is let go of before its texts are copied.',
+      breaks: 'A block is freed before its texts are copied.',
       find: 'for (let i = 0; i < block.count; i++) encoder.put(block.text(i));\n    block.release();',
       replace: 'block.release();\n    for (let i = 0; i < block.count; i++) encoder.put(block.text(i));',
       tests: BLOCK_STORE,
     },
     {
       file: 'offset-by-time.ts',
-      breaks: 'A group that begins at a time misses the events of that millisecond.',
+      breaks: 'A group that starts at a time misses the events of that millisecond.',
       find: 'if (receivedMs >= timeMs) {',
       replace: 'if (receivedMs > timeMs) {',
       tests: BLOCK_LOG,
     },
     {
       file: 'numbers.ts',
-      breaks: 'A directory that is cut off is read as zeros.',
+      breaks: 'The missing end of a truncated directory is read as zeros.',
       find: 'if (at > bytes.length) throw damaged(ENDS_TOO_EARLY);',
       replace: '',
       tests: BLOCK_STORE,
-      survives: 'behind what is filled stands at least one more number, and reading that one fails',
+      survives: 'at least one more number follows the filled ones, and reading that one fails',
     },
   ],
 };

@@ -12,14 +12,14 @@ export const keys: Area = {
   breakages: [
     {
       file: 'hot-table.ts',
-      breaks: 'A publish that failed is told as a duplicate when it is sent again, and is lost.',
+      breaks: 'A failed publish is reported as a duplicate when it is sent again, and is lost.',
       find: 'for (const slot of this.#added) this.#tags[slot] = FREE;',
       replace: '',
       tests: HOT_TABLE,
     },
     {
       file: 'hot-table.ts',
-      breaks: 'Keys that were pushed out of their own slots are not sealed, and forgotten.',
+      breaks: 'Keys displaced from their own slots are not sealed, and are lost.',
       find: '(looked < own || tags[slot] !== FREE)',
       replace: 'looked < own',
       tests: HOT_TABLE,
@@ -33,7 +33,7 @@ export const keys: Area = {
     },
     {
       file: 'hot-table.ts',
-      breaks: 'Keys that differ in their last word only are taken for the same.',
+      breaks: 'Keys that differ only in their last word are treated as equal.',
       find: `words[at + 2] === k2 &&
         words[at + 3] === k3`,
       replace: 'words[at + 2] === k2',
@@ -41,7 +41,7 @@ export const keys: Area = {
     },
     {
       file: 'hot-table.ts',
-      breaks: 'Entries of a transaction are put twice into a table that grows, and undone once.',
+      breaks: 'A growing table gets the entries of a transaction twice, and an undo removes them once.',
       find: 'for (const slot of added) others[slot] = FREE;',
       replace: '',
       tests: HOT_TABLE,
@@ -55,15 +55,14 @@ export const keys: Area = {
     },
     {
       file: 'key-block.ts',
-      breaks:
-        'Words of a key are compared with their sign, so blocks are sorted in an order in which nothing is found.',
+      breaks: 'Words of a key are compared as signed numbers, so lookups in sorted blocks fail.',
       find: '(words[a + i]! >>> 0) - (words[b + i]! >>> 0)',
       replace: 'words[a + i]! - words[b + i]!',
       tests: HOT_TABLE,
     },
     {
       file: 'key-block.ts',
-      breaks: 'Of keys with the same first word only the first is found.',
+      breaks: 'Only the first of several keys with the same first word is found.',
       find: 'at < block.length && block[at] === k0; at += ENTRY_WORDS',
       replace: 'at < block.length && block[at] === k0; at = block.length',
       tests: HOT_TABLE,
@@ -77,7 +76,7 @@ export const keys: Area = {
     },
     {
       file: 'key-filter.ts',
-      breaks: 'The filter asks for a bit that was never set, so keys of runs are not found.',
+      breaks: 'The filter tests a bit that is never set, so keys in runs are not found.',
       find: '(words[line + ((k2 >>> 23) & 15)]! & (1 << (k2 >>> 18))) !== 0',
       replace: '(words[line + ((k2 >>> 23) & 15)]! & (1 << (k2 >>> 17))) !== 0',
       tests: BLOCK_STORE,
@@ -91,28 +90,28 @@ export const keys: Area = {
     },
     {
       file: 'key-hash.ts',
-      breaks: 'Topic "ab" with id "c" is the event of topic "a" with id "bc".',
+      breaks: 'Topic "ab" with id "c" has the same key as topic "a" with id "bc".',
       find: 'scratch[length++] = 0;',
       replace: '',
       tests: KEY_HASH,
     },
     {
       file: 'key-hash.ts',
-      breaks: 'Whole last blocks are hashed with the key of padded ones: not Chaskey any more.',
+      breaks: 'Whole last blocks are hashed with the subkey of padded ones, which is not Chaskey.',
       find: 'isWhole ? this.#whole : this.#padded',
       replace: 'this.#padded',
       tests: KEY_HASH,
     },
     {
       file: 'key-hash.ts',
-      breaks: 'Another timestamp under the same id is told as a duplicate, not as a conflict.',
+      breaks: 'A different timestamp under the same id is reported as a duplicate, not as a conflict.',
       find: 'hash = mixed(bytes, spans[at + TIMESTAMP]!, spans[at + TIMESTAMP + 1]!, hash ^ this.#secret[1]!);',
       replace: '',
       tests: KEY_HASH,
     },
     {
       file: 'key-hash.ts',
-      breaks: 'Digests are made of the bytes of an earlier batch.',
+      breaks: 'Digests are computed from the bytes of an earlier batch.',
       find: 'if (batch.bytes !== this.#bytes) this.#look(batch.bytes);',
       replace: 'if (this.#bytes.length === 0) this.#look(batch.bytes);',
       tests: [...KEY_HASH, ...BLOCK_STORE],
@@ -126,7 +125,7 @@ export const keys: Area = {
     },
     {
       file: 'key-index.ts',
-      breaks: 'During a merge a bucket is looked for where it is no more.',
+      breaks: 'During a merge a bucket is searched for in its old place.',
       find: 'if (bucket >= run.filled || bucket < firstBucket(run)) continue;',
       replace: 'if (bucket >= run.filled) continue;',
       tests: BLOCK_STORE,
@@ -134,12 +133,12 @@ export const keys: Area = {
     {
       file: 'key-index.ts',
       breaks:
-        'The end of the sealed keys goes on after a transaction that failed: the next run says that it has them all.',
+        'After a failed transaction the end of the sealed keys stays too high, and the next run claims to hold keys that it lacks.',
       find: 'this.#lastOffset = this.#lastOffsetBefore;',
       replace: '',
       tests: BLOCK_STORE,
       survives:
-        'it is asked for when a table is full at the begin of a transaction, and then the one before has committed',
+        'it is only read when a table is full at the start of a transaction, when the previous one has committed',
     },
     {
       file: 'key-index.ts',
@@ -161,7 +160,7 @@ export const keys: Area = {
     },
     {
       file: 'key-runs.ts',
-      breaks: 'A run whose sealing a crash cut off is kept, and its keys are there twice.',
+      breaks: 'A run whose sealing was cut off by a crash is kept, and its keys are stored twice.',
       find: 'if (run.level === 0 && !isWhole(run)) this.#forget(run);',
       replace: 'if (run.level === 9 && !isWhole(run)) this.#forget(run);',
       tests: BLOCK_STORE,
@@ -175,7 +174,7 @@ export const keys: Area = {
     },
     {
       file: 'key-runs.ts',
-      breaks: 'After a start runs are numbered from the oldest on, over the rows of others.',
+      breaks: 'After a start new runs get used ids and overwrite rows of others.',
       find: 'this.#lastId = Math.max(this.#lastId, run.id);',
       replace: 'this.#lastId = run.id;',
       tests: BLOCK_STORE,

@@ -30,7 +30,7 @@ export const queue: Area = {
     {
       file: 'publish-queue.ts',
       breaks:
-        'A batch above the bound of a take is never taken, and the consumer thinks that the queue is drained.',
+        'A batch larger than the bound of a take is never taken, and the consumer thinks the queue is empty.',
       find: 'if (taken > 0 && (',
       replace: 'if ((',
       tests: QUEUE,
@@ -44,7 +44,7 @@ export const queue: Area = {
     },
     {
       file: 'publish-queue.ts',
-      breaks: 'A queue that was closed takes what nobody will commit.',
+      breaks: 'A closed queue accepts batches that nobody will commit.',
       find: "if (this.#closed) return Promise.reject(new QueueFull('the queue is closed'));",
       replace: '',
       tests: QUEUE,
@@ -52,7 +52,7 @@ export const queue: Area = {
     },
     {
       file: 'publish-queue.ts',
-      breaks: 'A consumer that waits does not hear of the close, and the service does not stop.',
+      breaks: 'A waiting consumer does not notice the close, and the service does not stop.',
       find: 'this.#closed = true;\n    this.#awaited?.resolve();',
       replace: 'this.#closed = true;',
       tests: QUEUE,
@@ -60,35 +60,35 @@ export const queue: Area = {
     },
     {
       file: 'publish-queue.ts',
-      breaks: 'A consumer that waits for several publishers goes on with the first of them.',
+      breaks: 'A consumer that waits for several publishers continues after the first one.',
       find: 'this.#awaited !== null && this.#waiting.length >= this.#awaited.count',
       replace: 'this.#awaited !== null',
       tests: QUEUE,
     },
     {
       file: 'publish-queue.ts',
-      breaks: 'A batch larger than the bound is refused for ever, though nothing stands in its way.',
+      breaks: 'A batch larger than the bound is always refused, even by an empty queue.',
       find: 'this.#events === 0 || ',
       replace: '',
       tests: QUEUE,
     },
     {
       file: 'byte-budget.ts',
-      breaks: 'A body larger than the bound is refused for ever, though it is alone.',
+      breaks: 'A body larger than the bound is always refused, even if it is the only one.',
       find: 'this.#held > own && ',
       replace: '',
       tests: [...QUEUE, 'api/request/admission.test.ts'],
     },
     {
       file: 'byte-budget.ts',
-      breaks: 'The last byte of the budget is never given.',
+      breaks: 'The last byte of the budget is never granted.',
       find: 'this.#held > own && this.#held + bytes > this.bytesMax',
       replace: 'this.#held > own && this.#held + bytes >= this.bytesMax',
       tests: QUEUE,
     },
     {
       file: 'byte-budget.ts',
-      breaks: 'A hold forgets what it took before, and gives back only its last piece.',
+      breaks: 'A hold forgets its earlier pieces and releases only the last one.',
       find: 'this.#bytes += bytes;',
       replace: 'this.#bytes = bytes;',
       tests: ['api/request/admission.test.ts'],

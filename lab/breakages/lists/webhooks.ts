@@ -9,7 +9,7 @@ export const webhooks: Area = {
   breakages: [
     {
       file: 'webhooks/public-address.ts',
-      breaks: 'A name that leads to an address of the own network is connected to.',
+      breaks: 'The service connects to a name that resolves to a private address.',
       find: 'const open = addresses.filter(({ address }) => isPublicAddress(address));',
       replace: 'const open = addresses;',
       tests: SENDER,
@@ -17,21 +17,21 @@ export const webhooks: Area = {
     {
       file: 'webhooks/public-address.ts',
       breaks:
-        'Only private networks are kept out, not the machine itself, nor where clouds answer with credentials.',
+        'Only private networks are blocked, not the machine itself or the address at which clouds serve credentials.',
       find: "ipaddr.parse(address).range() === 'unicast'",
       replace: "ipaddr.parse(address).range() !== 'private'",
       tests: SENDER,
     },
     {
       file: 'webhooks/public-address.ts',
-      breaks: 'An IPv6 address in a URL is not known for one, and looked up as a name.',
+      breaks: 'An IPv6 address in a URL is not recognized, and is looked up as a name.',
       find: "return hostname.replace(/^\\[(.*)\\]$/, '$1');",
       replace: 'return hostname;',
       tests: SENDER,
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'An address that is not public is connected to where it stands in the URL as a number.',
+      breaks: 'The service connects to a private address that is written in the URL itself.',
       find: `if (!this.#options.allowPrivate && isIP(host) !== 0 && !isPublicAddress(host))
         throw new PrivateAddress(host);`,
       replace: '',
@@ -39,7 +39,7 @@ export const webhooks: Area = {
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'A definition with an address that is not public is taken.',
+      breaks: 'A definition with a private address is accepted.',
       find: 'if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) return new PrivateAddress(host).message;',
       replace: '',
       tests: SENDER,
@@ -53,35 +53,35 @@ export const webhooks: Area = {
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'The prefix of a secret is taken for a part of it.',
+      breaks: 'The prefix of a secret is used as part of the secret.',
       find: "return Buffer.from(secret.slice(SECRET_PREFIX.length), 'base64');",
       replace: "return Buffer.from(secret, 'base64');",
       tests: SENDER,
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'Of several secrets only the first signs.',
+      breaks: 'Only the first of several secrets signs.',
       find: "secrets.map((secret) => signatureOf(secret, id, timestampS, body)).join(' ')",
       replace: 'signatureOf(secrets[0]!, id, timestampS, body)',
       tests: SENDER,
     },
     {
       file: 'store/news-of-steps.ts',
-      breaks: 'A webhook whose url was changed goes on waiting with the old one.',
+      breaks: 'A webhook whose url was changed keeps waiting for the next attempt with the old one.',
       find: "if (created.kind === 'changed') return newsOfResumption(created.state.id);",
       replace: '',
       tests: ['store/group-store.test.ts'],
     },
     {
       file: 'store/sqlite/groups/push-steps.ts',
-      breaks: 'What the old target of a webhook answers is held against the new one.',
+      breaks: "A failure of a webhook's old target counts against the new one.",
       find: 'if (!isSamePush(pushOf(row), target)) {',
       replace: 'if (pushOf(row) === null) {',
       tests: ['store/group-store-push.test.ts'],
     },
     {
       file: 'store/sqlite/groups/groups.ts',
-      breaks: 'A webhook that was paused stays so when its url is changed.',
+      breaks: 'A paused webhook stays paused when its url is changed.',
       find: `    this.resume(nowMs, id);
     return { kind: 'changed'`,
       replace: `    return { kind: 'changed'`,
@@ -89,7 +89,7 @@ export const webhooks: Area = {
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'A target that never answers holds its group up for ever.',
+      breaks: 'A target that never answers holds up its group for ever.',
       find: 'AbortSignal.any([signal, timeout])',
       replace: 'signal',
       tests: SENDER,
@@ -97,21 +97,21 @@ export const webhooks: Area = {
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'A message that is under way keeps the service from stopping.',
+      breaks: 'A message in flight keeps the service from stopping.',
       find: 'AbortSignal.any([signal, timeout])',
       replace: 'timeout',
       tests: SENDER,
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'A kept connection that its other end closed in the moment of use counts as a failure.',
+      breaks: 'A kept-alive connection that the target closes at the moment of reuse counts as a failure.',
       find: "if (request.reusedSocket && error.code === 'ECONNRESET')",
       replace: "if (request.reusedSocket && error.code === 'EPIPE')",
       tests: SENDER,
     },
     {
       file: 'webhooks/sender.ts',
-      breaks: 'An answer without an end is read until the time is up, and counts as none.',
+      breaks: 'An endless answer is read until the timeout, and counts as no answer.',
       find: 'if (bytes > ANSWER_BYTES_MAX) return;',
       replace: '',
       tests: SENDER,
@@ -132,7 +132,7 @@ export const webhooks: Area = {
     },
     {
       file: 'groups/lease-id.ts',
-      breaks: 'Whoever can count can acknowledge what others were given.',
+      breaks: 'Lease ids can be guessed by counting, so anyone can acknowledge events of others.',
       find: 'const isOurs = timingSafeEqual(Buffer.from(mac!), expected);',
       replace: 'const isOurs = expected.length === mac!.length;',
       tests: ['groups/lease-id.test.ts'],
