@@ -5,11 +5,12 @@ import { compileTopicFilter } from '../packages/aggregator/src/store/topic-filte
 import { KeyHasher } from '../packages/aggregator/src/store/sqlite/keys/key-hash.ts';
 import { TopicRoutes } from '../packages/aggregator/src/followers/topic-routes.ts';
 import { createEventText } from './load/event-text.ts';
+import { measureHandOvers } from './parts/hand-over.ts';
 
 /**
  * Measures alternatives for single steps of an event's way, each alone in one thread: the numbers that
  * docs/performance.md and the ADRs cite. `npm run bench:parts` prints, for each, the median of many rounds over the same
- * 1000 events, in nanoseconds per event.
+ * 1000 events, in nanoseconds per event. What it costs to hand a group to another thread comes last.
  */
 const EVENTS = 1000;
 const ROUNDS = 200;
@@ -59,6 +60,8 @@ measure(
   },
   4,
 );
+
+await measureHandOvers();
 
 function measure(what: string, work: () => void, rounds = ROUNDS): void {
   const roundsMs = Array.from({ length: rounds }, () => {

@@ -42,6 +42,9 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
  *
  * Each round gathers everything that arrived while the previous one was committing, and whatever follows at once, and
  * appends it in one transaction: the more publishers there are at once, the more events share a sync (group commit).
+ * One group is under way at a time: a second one, handed over meanwhile, would be smaller, and a small commit costs nearly
+ * as much as a large one (docs/adr/0003-threads.md).
+ *
  * Nobody is answered before the commit, because such an answer could promise an event that a crash loses. If a commit
  * fails, all of its publishes are refused, none of their events is stored, and the next round tries again.
  */
