@@ -21,7 +21,7 @@ const preflight = (server: TestServer, path: string, origin: string, method = 'P
 
 const allowed = ({ headers }: Response): string | null => headers.get('access-control-allow-origin');
 
-test('a page of an allowed origin may call every resource, a page of another may not [CORS-1, CORS-2]', async (t) => {
+test('a page of an allowed origin may call every resource, and other pages may not [CORS-1, CORS-2]', async (t) => {
   const server = await TestServer.start(t, { CORS_ORIGINS: `http://localhost:3000, ${PAGE}` });
   for (const path of ['/publish', '/events', '/subscriptions/a', '/nowhere']) {
     const asked = await preflight(server, path, PAGE);
@@ -42,7 +42,7 @@ test('a page of an allowed origin may call every resource, a page of another may
   assert.equal(allowed(await fetch(`${server.url}/events`, { headers: { origin: OTHER } })), null);
 });
 
-test('a refusal and a live stream can be read by the page, too [CORS-1]', async (t) => {
+test('the page can also read refusals and live streams [CORS-1]', async (t) => {
   const server = await TestServer.start(t, { CORS_ORIGINS: PAGE });
   const refused = await server.post('{', { origin: PAGE });
   assert.equal(allowed(refused), PAGE);
@@ -53,7 +53,7 @@ test('a refusal and a live stream can be read by the page, too [CORS-1]', async 
   await stream.body?.cancel();
 });
 
-test('a browser asks without a key, and is told why a page without one is refused [CORS-2, KEY-1]', async (t) => {
+test('a preflight needs no key, and a page without one can read why it is refused [CORS-2, KEY-1]', async (t) => {
   const path = join(tempFolder(t), 'keys.json');
   const { secret, sha256 } = newSecret();
   const keys = [{ name: 'page', secret_sha256: sha256, scopes: ['read'] }];
@@ -67,7 +67,7 @@ test('a browser asks without a key, and is told why a page without one is refuse
   assert.equal((await fetch(`${server.url}/events`, { headers })).status, 200);
 });
 
-test('by default no page is allowed, not even with requests that a browser sends without a preflight [CORS-1, SYS-5]', async (t) => {
+test('by default no page is allowed, not even to send requests that need no preflight [CORS-1, SYS-5]', async (t) => {
   const server = await TestServer.start(t);
   for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
     const sent = await server.post('{"events":[]}', { origin: PAGE, 'content-type': type });

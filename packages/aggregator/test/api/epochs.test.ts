@@ -12,7 +12,7 @@ const named = (name: string, count: number) => manyEvents(count, (i) => ({ event
 const epochOf = async (server: TestServer): Promise<string> =>
   (await server.get<{ epoch: string }>('/stats')).epoch;
 
-/** A service that lost its events 4 to 6 in a restore, and then stored other events, 4 to 8. */
+/** A service that lost its events 4 to 6 in a restore, and then stored different events as 4 to 8. */
 async function restored(t: TestContext): Promise<{ lost: string; server: TestServer }> {
   const before = await TestServer.start(t);
   await before.publish(...named('kept', 3));
@@ -25,7 +25,7 @@ async function restored(t: TestContext): Promise<{ lost: string; server: TestSer
   return { lost, server };
 }
 
-test('statistics, reads and streams tell the epoch, and only a restore changes it [EPO-1, SYS-3]', async (t) => {
+test('statistics, reads and streams name the epoch, and only a restore changes it [EPO-1, SYS-3]', async (t) => {
   const { lost, server } = await restored(t);
   const epoch = await epochOf(server);
   assert.notEqual(epoch, lost);
@@ -41,7 +41,7 @@ test('statistics, reads and streams tell the epoch, and only a restore changes i
   assert.equal(await epochOf(server), epoch);
 });
 
-test('a cursor of the log before the restore is refused if it no longer means the same events, with where to continue [EPO-2]', async (t) => {
+test('a cursor from before a restore that no longer means the same events is refused, with the place to continue [EPO-2]', async (t) => {
   const { lost, server } = await restored(t);
   const epoch = await epochOf(server);
   const stream = `${server.url}/events/stream`;
@@ -67,7 +67,7 @@ test('a cursor of the log before the restore is refused if it no longer means th
   );
 });
 
-test('a group goes back with the log, and a lease of the log before is unknown [EPO-3]', async (t) => {
+test('a group goes back with the log, and leases from before the restore are unknown [EPO-3]', async (t) => {
   const before = await TestServer.start(t);
   const call = async (
     server: TestServer,
@@ -100,7 +100,7 @@ test('a group goes back with the log, and a lease of the log before is unknown [
   assert.equal((await call(server, '/ack', { lease_ids: [held.lease_id] })).status, 200);
 });
 
-test('a cursor up to the end of the copy is good in both epochs, and one of the new epoch anywhere [EPO-2]', async (t) => {
+test('a cursor up to the end of the copy is valid in both epochs, and any cursor of the new epoch is valid [EPO-2]', async (t) => {
   const { lost, server } = await restored(t);
   const epoch = await epochOf(server);
   const offsets = async (query: string): Promise<number[]> =>

@@ -7,7 +7,7 @@ import * as schemas from '../../src/api/schemas.ts';
 import * as groupSchemas from '../../src/api/groups/schemas.ts';
 import { Type } from '../../src/json-schema.ts';
 
-/** Everything that the builder has, each with and without options. */
+/** Every kind of schema that the builder can make, with and without options. */
 function schemasOf(build: typeof Type): object[] {
   const options = { description: 'what it is' };
   const name = build.String({ minLength: 1 });

@@ -76,7 +76,7 @@ test('results are returned only on request [PUB-3]', async () => {
   }
 });
 
-test('a parameter of a publish that is not right is refused before anything is stored [ERR-4, P-6]', async () => {
+test('an invalid parameter of a publish is refused before anything is stored [ERR-4, P-6]', async () => {
   const server = service();
   const before = await booksOf(server);
   for (const [query, field] of [
@@ -113,7 +113,7 @@ test('the first event under an id is kept, in a batch, across batches and across
   );
 });
 
-test('the same id in another topic is another event, and so is an id that only looks the same [PUB-5]', async () => {
+test('the same id in a different topic is a different event, and so is an id that only looks the same [PUB-5]', async () => {
   const server = service();
   const ids = ['id', 'ID', 'id ', ' id', 'i\u0307d', 'íd', 'i\u0301d', '1', '01', '1.0', '__proto__'];
   const events = ['orders', 'Orders', 'toString'].flatMap((topic) =>
@@ -129,7 +129,7 @@ test('a dropped event is a conflict if source, timestamp or payload differ, othe
     '{"event_id":"e","topic":"t","source":"s/1","payload":{"a":1.0,"b":["x",{}]},"timestamp":"2025-10-28T10:00:00Z"}';
   assert.equal((await answerIn(await server.post(FIRST))).accepted, 1);
   const rows: [what: string, from: string, to: string, verdict: string][] = [
-    ['the same again', '', '', 'duplicate'],
+    ['the same event again', '', '', 'duplicate'],
     [
       'whitespace in the payload',
       '{"a":1.0,"b":["x",{}]}',
@@ -148,15 +148,15 @@ test('a dropped event is a conflict if source, timestamp or payload differ, othe
     ['the topic with an escape', '"t"', '"\\u0074"', 'duplicate'],
     ['the source with an escape', '"s/1"', '"\\u0073\\/1"', 'duplicate'],
     ['the timestamp with an escape', '2025-10', '2025\\u002d10', 'duplicate'],
-    ['another source', '"s/1"', '"S/1"', 'conflict'],
+    ['a different source', '"s/1"', '"S/1"', 'conflict'],
     ['the same instant in another form', '10:00:00Z', '10:00:00.000Z', 'conflict'],
     ['the same instant in another zone', '10:00:00Z', '17:00:00+07:00', 'conflict'],
-    ['another number', '1.0', '1.01', 'conflict'],
+    ['a different number', '1.0', '1.01', 'conflict'],
     ['the same number in another spelling', '1.0', '1', 'conflict'],
     ['the order of the payload’s members', '"a":1.0,"b":["x",{}]', '"b":["x",{}],"a":1.0', 'conflict'],
     ['a string of the payload with an escape', '"x"', '"\\u0078"', 'conflict'],
     ['whitespace inside a string', '"x"', '"x "', 'conflict'],
-    ['one member more', '{"a"', '{"c":null,"a"', 'conflict'],
+    ['an additional member', '{"a"', '{"c":null,"a"', 'conflict'],
     ['an empty payload', '{"a":1.0,"b":["x",{}]}', '{}', 'conflict'],
     ['a nested change', '{}]', '{"x":0}]', 'conflict'],
     ['the border between source and timestamp', '"s/1"', '"s/12"', 'conflict'],
@@ -177,7 +177,7 @@ test('a dropped event is a conflict if source, timestamp or payload differ, othe
   );
 });
 
-test('an empty batch is a 200 of zeros and changes nothing [PUB-4]', async () => {
+test('an empty batch is answered with zeros and changes nothing [PUB-4]', async () => {
   const server = service();
   await server.publish(eventWith());
   const before = await booksOf(server);

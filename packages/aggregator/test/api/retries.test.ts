@@ -7,7 +7,7 @@ import { requestText } from '../support/raw-http.ts';
 import { TestServer, problemIn } from '../support/server.ts';
 import { answerIn } from '../support/publishing.ts';
 
-test('a batch of 100,000 events is taken, and retried it is all duplicates; one more is refused [PUB-4, PUB-10, P-3]', async (t) => {
+test('a batch of 100,000 events is accepted, and all duplicates when retried; one event more is refused [PUB-4, PUB-10, P-3]', async (t) => {
   const server = await TestServer.start(t);
   const eventText = (i: number) =>
     `{"event_id":"${i}","topic":"t","source":"s","payload":{},"timestamp":"2025-10-28"}`;
@@ -43,7 +43,7 @@ test('a retried batch is all duplicates with the first offsets [PUB-10]', async 
   }
 });
 
-test('publishes whose answer was never read may be sent again, and each event stands once [PUB-10, P-2]', async (t) => {
+test('publishes whose answer was never read may be sent again, and each event is stored once [PUB-10, P-2]', async (t) => {
   const server = await TestServer.start(t);
   const batches = Array.from({ length: 20 }, (_, i) => manyEvents(20, (n) => ({ event_id: `${i}-${n}` })));
   const { hostname, port } = new URL(server.url);
@@ -55,7 +55,7 @@ test('publishes whose answer was never read may be sent again, and each event st
     );
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname, () => {
-        // Cut within the body, right after it, or a little later.
+        // Cut the connection within the body, right after it, or a little later.
         const sent = i % 3 === 0 ? text.slice(0, -10) : text;
         socket.write(sent, () => setTimeout(() => socket.destroy(), i % 5));
       });
@@ -67,14 +67,14 @@ test('publishes whose answer was never read may be sent again, and each event st
   for (const { accepted, duplicates, conflicts } of answers) {
     assert.ok(
       (accepted === 0 || duplicates === 0) && conflicts === 0,
-      'a batch is stored whole or not at all',
+      'a batch is stored completely or not at all',
     );
   }
   const { count, events } = await server.events();
   assert.deepEqual([count, new Set(events.map(({ event_id: id }) => id)).size], [400, 400]);
 });
 
-test('of 32 clients that publish the same events at once, one is heard for each [P-2, PUB-5, P-5]', async (t) => {
+test('of 32 clients that publish the same events at once, exactly one gets each event accepted [P-2, PUB-5, P-5]', async (t) => {
   const server = await TestServer.start(t);
   const events = manyEvents(40);
   const answers = await Promise.all(
@@ -102,7 +102,7 @@ test('of 32 clients that publish the same events at once, one is heard for each 
   );
 });
 
-test('a reader sees a batch whole or not at all [P-3]', async (t) => {
+test('a reader sees a batch completely or not at all [P-3]', async (t) => {
   const server = await TestServer.start(t);
   const state = { publishing: true };
   const publishers = Array.from({ length: 4 }, async (_, p) => {

@@ -9,7 +9,7 @@ const service = sharedServer();
 
 const JSON_TYPE = { 'content-type': 'application/json' };
 
-test('every path answers HEAD where it takes GET, and other methods with 405 and Allow [SYS-5, ERR-1]', async () => {
+test('every path with GET answers HEAD as well, and other methods with 405 and Allow [SYS-5, ERR-1]', async () => {
   const server = service();
   await server.publish(eventWith());
   const gets = [
@@ -103,7 +103,7 @@ test('an unknown path is 404, whatever the method and the body [ERR-1]', async (
   assert.deepEqual(await booksOf(server), before);
 });
 
-test('a % that begins nothing is refused as an address [ERR-1]', async () => {
+test('a stray % in the address is refused [ERR-1]', async () => {
   const server = service();
   for (const path of [
     '/%',
@@ -121,7 +121,7 @@ test('a % that begins nothing is refused as an address [ERR-1]', async () => {
   }
 });
 
-test('what is not HTTP, or has headers too large, is refused with a problem, too [ERR-1]', async () => {
+test('requests that are not HTTP or have too large headers are refused with a problem, too [ERR-1]', async () => {
   const server = service();
   for (const [sent, status, code] of [
     ['hello\r\n\r\n', 400, 'invalid_request'],

@@ -14,7 +14,7 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const publishText = (event: Event, headers: Record<string, string> = {}) =>
   requestText('POST /publish', { ...JSON_TYPE, ...headers }, JSON.stringify(event));
 
-test('every answer is what its schema in the document says [SYS-4]', async (t) => {
+test('every answer matches its schema in the document [SYS-4]', async (t) => {
   const server = await TestServer.start(
     t,
     { QUEUE_EVENTS_MAX: '1', FOLLOWERS_MAX: '1' },

@@ -11,7 +11,7 @@ import { bodies } from '../../support/publish-bodies.ts';
 
 const service = sharedServer();
 
-test('the documentation pages load nothing from elsewhere, and all that they load is there [SYS-4]', async () => {
+test('the documentation pages load only existing files from the service itself [SYS-4]', async () => {
   const server = service();
   for (const path of ['/docs', '/docs/', '/redoc']) {
     const response = await fetch(server.url + path);
@@ -37,7 +37,7 @@ test('the documentation pages load nothing from elsewhere, and all that they loa
   assert.match(initializer, /validatorUrl: (null|"none"|undefined)/);
 });
 
-test('the OpenAPI document is a valid one of 3.1, and names every resource [SYS-4]', async () => {
+test('the OpenAPI document is valid (3.1) and lists every resource [SYS-4]', async () => {
   const server = service();
   const { json } = await Document.of(server);
   const validator = new Validator();
@@ -73,7 +73,7 @@ test('the OpenAPI document is a valid one of 3.1, and names every resource [SYS-
   ]);
 });
 
-test('the document tells which parameters there are, and that none of a query is required [SYS-4, ERR-4]', async () => {
+test('the document lists all parameters, and none of a query is required [SYS-4, ERR-4]', async () => {
   const server = service();
   const { json } = await Document.of(server);
   const told = Object.fromEntries(
@@ -117,7 +117,7 @@ test('the document tells which parameters there are, and that none of a query is
   });
 });
 
-test('every problem code of the protocol stands in the document [SYS-4, ERR-1]', async () => {
+test('every problem code of the protocol is in the document [SYS-4, ERR-1]', async () => {
   const server = service();
   const document = await Document.of(server);
   const validate = document.at(
@@ -140,10 +140,10 @@ test('every problem code of the protocol stands in the document [SYS-4, ERR-1]',
 });
 
 /**
- * Not generated, for JSON Schema cannot say it: NUL in names (EVT-3), half a surrogate pair (EVT-4), a name twice in
- * one object (EVT-5), nesting past the limit (EVT-8) and events past their size (EVT-9).
+ * Not generated, because JSON Schema cannot express it: NUL in names (EVT-3), half a surrogate pair (EVT-4), a repeated
+ * name in one object (EVT-5), too deep nesting (EVT-8) and too large events (EVT-9).
  */
-test('the schema of a publish in the document and the reader of the server agree on every body [SYS-4, EVT-1, EVT-2, EVT-7]', async () => {
+test('the documented schema of a publish and the service agree on every body [SYS-4, EVT-1, EVT-2, EVT-7]', async () => {
   const server = service();
   const document = await Document.of(server);
   const validate = document.at(
@@ -172,11 +172,11 @@ test('the schema of a publish in the document and the reader of the server agree
     }),
     { numRuns: 2000 },
   );
-  // Else it would prove little.
+  // Otherwise the test would prove little.
   assert.ok(valid > 300 && invalid > 300, `${valid} valid, ${invalid} invalid`);
 });
 
-test('the document shows an event that is valid [SYS-4]', async () => {
+test('the example event in the document is valid [SYS-4]', async () => {
   const server = service();
   const { json } = await Document.of(server);
   const examples = JSON.stringify(json).match(/"examples":\[(\{.*?"timestamp":"[^"]*"\})\]/);

@@ -7,7 +7,7 @@ import { TestServer, sharedServer } from '../../support/server.ts';
 
 const service = sharedServer();
 
-test('the service says that it runs and is alive, in the words of the original [SYS-1]', async () => {
+test('the service says that it is running and healthy, in the words of the original [SYS-1]', async () => {
   const server = service();
   for (const [path, body] of [
     ['/', '{"message":"ChronicleWeaver is running..."}'],
@@ -21,7 +21,7 @@ test('the service says that it runs and is alive, in the words of the original [
   }
 });
 
-test('many who ask at once whether it is ready are all answered, and the log is as before [SYS-2]', async () => {
+test('many simultaneous readiness checks are all answered and leave the log unchanged [SYS-2]', async () => {
   const server = service();
   await server.publish(eventWith());
   const before = await booksOf(server);
@@ -32,7 +32,7 @@ test('many who ask at once whether it is ready are all answered, and the log is 
   assert.deepEqual(await booksOf(server), before);
 });
 
-test('the statistics tell all counts, of all time [SYS-3, P-5]', async (t) => {
+test('the statistics have all counts since the beginning [SYS-3, P-5]', async (t) => {
   const server = await TestServer.start(t);
   const read = () => server.get<Record<string, unknown>>('/stats');
   const empty = await read();

@@ -13,10 +13,10 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const publishText = (event: Event, headers: Record<string, string> = {}) =>
   requestText('POST /publish', { ...JSON_TYPE, ...headers }, JSON.stringify(event));
 
-test('a publish that does not fit the queue is 503 with Retry-After and leaves nothing, and may be sent again [ERR-5, P-7, PUB-10]', async (t) => {
+test('a publish that does not fit into the queue gets 503 with Retry-After, stores nothing, and may be sent again [ERR-5, P-7, PUB-10]', async (t) => {
   const server = await TestServer.start(t, { QUEUE_EVENTS_MAX: '1' });
   const [first, second] = manyEvents(2);
-  // In one write on one connection: the second is there before the first can be committed.
+  // In one write on one connection, so that the second arrives before the first can be committed.
   const [taken, refused] = await exchange(
     server.url,
     publishText(first!) + publishText(second!, { connection: 'close' }),
@@ -30,7 +30,7 @@ test('a publish that does not fit the queue is 503 with Retry-After and leaves n
   assert.equal((await server.events()).count, 2);
 });
 
-test('a store that cannot commit is 503 with Retry-After, for publishes and for /ready, and the process stays alive [ERR-5, SYS-2, SYS-1]', async (t) => {
+test('while the store cannot commit, publishes and /ready get 503 with Retry-After, and the process stays alive [ERR-5, SYS-2, SYS-1]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(eventWith());
   const other = new DatabaseSync(server.databasePath);
@@ -61,7 +61,7 @@ test('a store that cannot commit is 503 with Retry-After, for publishes and for 
   assert.equal((await server.publish(...manyEvents(5))).accepted, 4);
 });
 
-test('during a stop what had begun is answered, and what comes later is 503 [ERR-5, P-1]', async (t) => {
+test('during a stop requests that have begun are answered, and later ones get 503 [ERR-5, P-1]', async (t) => {
   const server = await TestServer.start(t);
   const { hostname, port } = new URL(server.url);
   const begun = publishText(eventWith());

@@ -13,7 +13,7 @@ import { TestServer } from '../../support/server.ts';
 const JSON_TYPE = { 'content-type': 'application/json' };
 const BASE = '/subscriptions/{name}';
 
-test('every answer about groups is what its schema in the document says [SYS-4]', async (t) => {
+test('every answer about groups matches its schema in the document [SYS-4]', async (t) => {
   const server = await TestServer.start(t, { WEBHOOK_ALLOW_PRIVATE: 'true' }, { bodyPauseMs: 50 });
   await server.publish(...manyEvents(6));
   const document = await Document.of(server);

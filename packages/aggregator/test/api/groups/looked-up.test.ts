@@ -8,7 +8,7 @@ import { Group } from '../../support/group.ts';
 import { TestKeys, withKey } from '../../support/keys.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 
-// What happens between the moment at which a request looks its group up and the moment at which it does something to it.
+// What may happen between the moment when a request looks up its group and the moment when it acts on it.
 
 const MADE: Definition = {
   name: 'workers',
@@ -19,7 +19,7 @@ const MADE: Definition = {
   push: null,
 };
 
-/** A service that does not know its group yet, on a store that says when it looks it up. */
+/** A service that does not know its group yet, on a store that reports when the group is looked up. */
 async function setting(t: TestContext, env: Record<string, string> = {}) {
   const store = new MemoryStore();
   const apply = store.groups.apply.bind(store.groups);
@@ -38,7 +38,7 @@ async function setting(t: TestContext, env: Record<string, string> = {}) {
   return { store, apply, server, lookedUp: lookedUp.promise, goOn: goOn.resolve };
 }
 
-test('a group that is replaced by one with other topics during a request is not that request’s [GRP-19, KEY-4]', async (t) => {
+test('a request does not act on a group with other topics that replaced its own meanwhile [GRP-19, KEY-4]', async (t) => {
   const keys = new TestKeys(t, { narrow: { scopes: ['read'], topics: ['a'] } });
   const { apply, server, lookedUp, goOn, store } = await setting(t, { API_KEYS_FILE: keys.path });
   const group = new Group(server.url, MADE.name, withKey('narrow'));
@@ -54,10 +54,10 @@ test('a group that is replaced by one with other topics during a request is not 
   await problemIn(await pull, 404, 'subscription_not_found');
   assert.equal((await group.delete()).status, 404);
   const [foreign] = await apply([['find', MADE.name]]);
-  assert.deepEqual([foreign!.leased, foreign!.position], [0, 0], 'nothing was done to the new one');
+  assert.deepEqual([foreign!.leased, foreign!.position], [0, 0], 'the new group is unchanged');
 });
 
-test('a pull whose client leaves while its group is looked up holds nothing [GRP-17]', async (t) => {
+test('a pull whose client leaves during the lookup of its group leases nothing [GRP-17]', async (t) => {
   const { apply, server, lookedUp, goOn } = await setting(t);
   const leaving = new AbortController();
   const pull = new Group(server.url).post('pull', { wait_ms: 20_000 }, leaving.signal);
@@ -73,7 +73,7 @@ test('a pull whose client leaves while its group is looked up holds nothing [GRP
   assert.deepEqual([state!.leased, state!.deliveries], [0, 0]);
 });
 
-test('a pull that looks its group up while the server stops is answered with nothing [GRP-17]', async (t) => {
+test('a pull that looks up its group while the server stops is answered with no events [GRP-17]', async (t) => {
   const { server, lookedUp, goOn } = await setting(t);
   const pull = new Group(server.url).post('pull', { wait_ms: 20_000 });
   await lookedUp;

@@ -67,7 +67,7 @@ test('a waiting pull is answered by the commit of an event on its topics, and by
   assert.equal(cursor, 5);
 });
 
-test('a pull is answered with nothing when its time is up, and without a wait at once [GRP-4]', async (t) => {
+test('a pull is answered with no events when its wait is over, and at once if it does not wait [GRP-4]', async (t) => {
   const { group } = await groupWith(t, { events: 0 });
   const startMs = performance.now();
   assert.deepEqual(await group.pull(), []);
@@ -103,7 +103,7 @@ test('a worker that leaves while waiting holds no lease, and counts no delivery 
   assert.equal((await group.view()).dead, 0);
 });
 
-test('a stopping server answers waiting pulls at once, with nothing [GRP-17]', async (t) => {
+test('a stopping server answers waiting pulls at once, with no events [GRP-17]', async (t) => {
   const { server, group } = await groupWith(t, { events: 0 });
   const waiting = Array.from({ length: 3 }, () => group.pull({ wait_ms: 50_000 }));
   await sleep(1000);

@@ -5,7 +5,7 @@ import type { StoredEvent } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { TestServer } from '../../support/server.ts';
 
-test('an empty log, and one without a match, answer an empty list [READ-1, READ-5]', async (t) => {
+test('a read without a match gets an empty list, even from an empty log [READ-1, READ-5]', async (t) => {
   const server = await TestServer.start(t);
   for (const published of [false, true]) {
     if (published) await server.publish(eventWith());
@@ -27,7 +27,7 @@ test('an empty log, and one without a match, answer an empty list [READ-1, READ-
   assert.equal((await server.events('?from=2025-10-28T10:00:00Z&to=2025-10-28T10:00:00.001Z')).count, 1);
 });
 
-test('an event comes back as it was sent, member by member and digit by digit [EVT-6, READ-1, READ-8]', async (t) => {
+test('an event is returned as it was sent, member by member and digit by digit [EVT-6, READ-1, READ-8]', async (t) => {
   const server = await TestServer.start(t);
   const sent =
     '{"timestamp":"2025-10-28","source":"w\\u0065b","payload":{"n":9007199254740993,"one":1.0,"e":1E+2,"z":-0,' +
@@ -58,7 +58,7 @@ test('received_at is the time of the commit and never goes back [READ-1]', async
   assert.ok(times.at(-1)! > times[0]!);
 });
 
-test('NDJSON is one event a line and nothing else [READ-7]', async (t) => {
+test('NDJSON has one event per line and nothing else [READ-7]', async (t) => {
   const server = await TestServer.start(t);
   const ndjson = (query: string, accept = 'application/x-ndjson') =>
     fetch(`${server.url}/events${query}`, { headers: { accept } });
@@ -88,10 +88,10 @@ test('NDJSON is one event a line and nothing else [READ-7]', async (t) => {
   }
 });
 
-test('topics are told with their counts and last offsets, in the order of their UTF-8 bytes [READ-9]', async (t) => {
+test('topics are listed with their counts and last offsets, in the order of their UTF-8 bytes [READ-9]', async (t) => {
   const server = await TestServer.start(t);
   assert.deepEqual(await server.get('/topics'), { count: 0, topics: [] });
-  // In UTF-16 units 😀 would stand before \ue000.
+  // By UTF-16 units 😀 would come before \ue000.
   const names = ['b', 'B', 'a', 'é', '\ue000', '😀', '漢', 'aa', ' ', '\u0001', '__proto__', 'z'];
   await server.publish(...names.map((topic) => eventWith({ topic })));
   await server.publish(eventWith({ topic: 'b', event_id: 'more' }), eventWith({ topic: 'a' }));

@@ -9,7 +9,7 @@ import { TestServer, problemIn } from '../../support/server.ts';
 import { StreamReader } from '../../support/stream-reader.ts';
 import { until } from '../../support/until.ts';
 
-/** Does something to the file behind the service's back, as a disk does. */
+/** Changes the file behind the service's back, as a faulty disk does. */
 function damage(server: TestServer, sql: string): void {
   const db = new DatabaseSync(server.databasePath);
   db.function('flipped', (bytes) => flipped(bytes as Uint8Array));
@@ -17,14 +17,14 @@ function damage(server: TestServer, sql: string): void {
   db.close();
 }
 
-/** The same bytes but for one bit in the middle. */
+/** The same bytes except for one bit in the middle. */
 function flipped(bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes);
   copy[copy.length >> 1]! ^= 1;
   return copy;
 }
 
-/** A commit, and so a block, each; some are packed, some are stored as they are. */
+/** Publishes each event in a commit, and so a block, of its own; some are compressed, some are not. */
 async function publishBlocks(server: TestServer, count: number): Promise<void> {
   for (let block = 0; block < count; block++) {
     const chars = block % 2 === 0 ? 10 : 2000;
@@ -48,11 +48,11 @@ async function publishBlocks(server: TestServer, count: number): Promise<void> {
 }
 
 for (const [what, firstOffset, part] of [
-  ['a text that is stored as it is', 21, 'body'],
-  ['packed texts', 11, 'body'],
-  ['the list of what a block holds', 21, 'directory'],
+  ['an uncompressed text', 21, 'body'],
+  ['compressed texts', 11, 'body'],
+  ['the directory of a block', 21, 'directory'],
 ] as const) {
-  test(`one flipped bit in ${what} is found when it is read, and is not handed out [ERR-7]`, async (t) => {
+  test(`one flipped bit in ${what} is noticed by readers and not delivered [ERR-7]`, async (t) => {
     const server = await TestServer.start(t);
     await publishBlocks(server, 4);
     damage(server, `UPDATE fresh_block SET ${part} = flipped(${part}) WHERE first_offset = ${firstOffset}`);
@@ -68,7 +68,7 @@ for (const [what, firstOffset, part] of [
       const { detail } = await problemIn(await fetch(server.url + path), 500, 'store_damaged');
       assert.match(detail, new RegExp(`block at offset ${firstOffset}: .*verify`), path);
     }
-    // Everything else is read as ever.
+    // Everything else can still be read.
     assert.equal((await server.events('?after=30')).count, 10);
     assert.equal((await server.events('?limit=5')).count, 5);
     assert.equal((await server.stats()).received, 40);
@@ -76,7 +76,7 @@ for (const [what, firstOffset, part] of [
   });
 }
 
-test('a live stream that comes to damage is cut off, and who comes back is told why [STR-11, ERR-7]', async (t) => {
+test('a live stream that meets damage is cut off, and the reconnect is told why [STR-11, ERR-7]', async (t) => {
   const server = await TestServer.start(t);
   await publishBlocks(server, 40);
   damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
@@ -88,13 +88,13 @@ test('a live stream that comes to damage is cut off, and who comes back is told 
   assert.equal(reader.events.length, last);
   const back = await fetch(url, { headers: { 'last-event-id': reader.lastEventId } });
   await problemIn(back, 500, 'store_damaged');
-  // What is to come can be followed as ever.
+  // New events can still be followed.
   const live = await StreamReader.open(`${server.url}/events/stream`);
   await server.publish(eventWith({ event_id: 'new' }));
   await live.until(1);
 });
 
-test('an answer that meets damage on its way is cut short, so that no reader takes it for whole [ERR-7]', async (t) => {
+test('an answer that meets damage halfway is cut short, so that no reader takes it for complete [ERR-7]', async (t) => {
   const server = await TestServer.start(t);
   await publishBlocks(server, 40);
   damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
@@ -105,16 +105,16 @@ test('an answer that meets damage on its way is cut short, so that no reader tak
   }
 });
 
-test('damage that is met while a reader takes nothing ends its answer, and nothing else [ERR-7]', async (t) => {
+test('damage met while a reader takes nothing ends its answer and nothing else [ERR-7]', async (t) => {
   const server = await TestServer.start(t);
-  // More than the sockets hold.
+  // More than the sockets buffer.
   const message = Array.from({ length: 12_000 }, (_, i) => String.fromCodePoint(33 + ((i * i) % 90))).join(
     '',
   );
   for (let block = 0; block < 30; block++) {
     await server.publish(...manyEvents(50, (k) => ({ event_id: `${block}-${k}`, payload: { message } })));
   }
-  // Wherever the answer stands still, one of these is what is read meanwhile.
+  // Wherever the answer stalls, the next block read is one of these.
   for (let block = 29; block > 0; block--) {
     damage(server, `UPDATE merged_block SET body = flipped(body) WHERE first_offset = ${1 + 50 * block}`);
     const response = await new Promise<IncomingMessage>((resolve, reject) => {

@@ -25,10 +25,10 @@ function queryText(query: Query): string {
 
 const ids = (events: readonly Event[]) => events.map(({ event_id: id }) => id);
 
-/** Events that differ in all that a reader can ask for. Their ids tell the order in which they are sent. */
+/** Events that differ in everything that a reader can filter by. Their ids say in which order they are sent. */
 const TOPICS = ['orders', 'Orders', 'a/b?c=d&e', 'größe 😀'];
 const SOURCES = ['web', 'app', '+', ' '];
-/** Each with the milliseconds that it means, written down here and not computed by what is tested; a leap second is between. */
+/** Times and their milliseconds, written down here and not computed by the code under test; one is a leap second. */
 const TIMES = new Map([
   ['2025-10-28', Date.UTC(2025, 9, 28)],
   ['2025-10-28T00:00:00.001Z', Date.UTC(2025, 9, 28) + 1],
@@ -42,7 +42,7 @@ const TIMES = new Map([
   ['0000-01-01', -62_167_219_200_000],
   ['9999-12-31T23:59:59-23:59', Date.UTC(9999, 11, 31, 47, 58, 59)],
 ]);
-/** Besides them bounds that no event has. */
+/** Additional bounds, which no event has as its time. */
 const BOUNDS = new Map([
   ...TIMES,
   ['2025-10-28T00:00:00.0015Z', Date.UTC(2025, 9, 28) + 1.5],
@@ -59,7 +59,7 @@ const LOG = manyEvents(300, (i) => ({
   payload: { i, text: 'é😀'.repeat(i % 5) },
 }));
 
-/** What a plain filter over all that was published answers; offsets are places in it, from 1. */
+/** The answer of a plain filter over everything published; offsets are places in it, counted from 1. */
 function expectedOf(log: readonly Event[], query: Query): { indexes: number[]; next: number | null } {
   const from = query.from === undefined ? -Infinity : BOUNDS.get(query.from)!;
   const to = query.to === undefined ? Infinity : BOUNDS.get(query.to)!;
@@ -94,7 +94,7 @@ const queries: fc.Arbitrary<Query> = fc.record(
   { requiredKeys: [] },
 );
 
-test('any question is answered as a plain filter over the published events does, to the last byte [READ-1, READ-3, READ-4, READ-5, READ-7, P-4]', async (t) => {
+test('any query gets the answer of a plain filter over the published events, to the last byte [READ-1, READ-3, READ-4, READ-5, READ-7, P-4]', async (t) => {
   const server = await TestServer.start(t);
   for (let i = 0; i < LOG.length; i += 100) await server.publish(...LOG.slice(i, i + 100));
   const whole = await fetch(`${server.url}/events`, { headers: { accept: 'application/x-ndjson' } });
@@ -127,7 +127,7 @@ test('any question is answered as a plain filter over the published events does,
   );
 });
 
-test('times are compared by all digits that were sent, beyond the millisecond too [READ-3, EVT-7]', async (t) => {
+test('times are compared in all their digits, even those below a millisecond [READ-3, EVT-7]', async (t) => {
   const server = await TestServer.start(t);
   const at = (decimals: string) => `2025-10-28T10:00:00.${decimals}Z`;
   await server.publish(
@@ -153,7 +153,7 @@ test('times are compared by all digits that were sent, beyond the millisecond to
   }
 });
 
-test('pages followed by next, and by Link, are together the unlimited answer, both ways [READ-5, READ-4]', async (t) => {
+test('pages followed by next or by Link add up to the unlimited answer, in both directions [READ-5, READ-4]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...LOG);
   for (const filter of [
@@ -174,7 +174,7 @@ test('pages followed by next, and by Link, are together the unlimited answer, bo
             queryText({ ...filter, order, limit, ...(typeof after === 'number' && { after }) }),
           );
           assert.ok(page.count === page.events.length && page.count <= limit);
-          // No page but that of an empty answer is empty: next says that there is more.
+          // Only an empty answer has an empty page, because next promises at least one event.
           assert.ok(page.count > 0 || all.count === 0);
           pages.push(page);
           after = page.next;
@@ -204,7 +204,7 @@ test('pages followed by next, and by Link, are together the unlimited answer, bo
   }
 });
 
-test('a few matches among thousands of others are all found, and told when there are no more [READ-3, READ-5]', async (t) => {
+test('a few matches among thousands of other events are all found, and the last page says so [READ-3, READ-5]', async (t) => {
   const server = await TestServer.start(t);
   const RARE = [1, 4999, 5000, 5001, 10_000, 12_345, 17_500];
   const log = manyEvents(18_000, (i) =>
@@ -235,7 +235,7 @@ test('a few matches among thousands of others are all found, and told when there
   assert.deepEqual(await server.events('?source=none&limit=5'), { count: 0, events: [], next: null });
 });
 
-test('a page that would exceed 4 MiB holds fewer events and has a next, and all are reached [READ-5]', async (t) => {
+test('a page that would exceed 4 MiB holds fewer events and has a next, and no event is lost [READ-5]', async (t) => {
   const server = await TestServer.start(t);
   const text = 'x'.repeat(MIB - 300);
   const large = manyEvents(22, (i) => ({ payload: { text: i < 18 ? text : 'small' } }));

@@ -5,7 +5,7 @@ import { eventWith } from '../../support/events.ts';
 import { exchange, requestText } from '../../support/raw-http.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 
-test('an event is found by its names, whatever is in them [READ-8]', async (t) => {
+test('an event is found by its topic and id, whatever characters they contain [READ-8]', async (t) => {
   const server = await TestServer.start(t);
   const NAMES = [
     'plain',
@@ -50,7 +50,7 @@ test('an event is found by its names, whatever is in them [READ-8]', async (t) =
   const { events: stored } = await server.events();
   for (const [i, [topic, id]] of pairs.entries()) {
     const path = `/events/${encodeURIComponent(topic)}/${encodeURIComponent(id)}`;
-    // Sent as it stands: fetch would resolve "..".
+    // Sent unchanged: fetch would resolve "..".
     const [response] = await exchange(server.url, requestText(`GET ${path}`, { connection: 'close' }));
     const text = await response!.text();
     assert.equal(response!.status, 200, `${path} ${text}`);
@@ -59,7 +59,7 @@ test('an event is found by its names, whatever is in them [READ-8]', async (t) =
   }
 });
 
-test('an event that is not stored is 404, also where its id or its topic is [READ-8]', async (t) => {
+test('a missing event is 404, even if its topic or its id exists elsewhere [READ-8]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(eventWith({ topic: 'a', event_id: '1' }), eventWith({ topic: 'b', event_id: '2' }));
   for (const [topic, id] of [
@@ -82,7 +82,7 @@ test('an event that is not stored is 404, also where its id or its topic is [REA
   await problemIn(await fetch(`${server.url}/events/a`), 404, 'not_found');
 });
 
-test('names that no event can have are refused as parameters [READ-8, ERR-4]', async (t) => {
+test('topics and ids that no event can have are refused as parameters [READ-8, ERR-4]', async (t) => {
   const server = await TestServer.start(t);
   for (const [path, field] of [
     [`/events/a/${'x'.repeat(LIMITS.eventIdCharsMax + 1)}`, 'event_id'],

@@ -4,7 +4,7 @@ import { LIMITS } from '@chronicleweaver/protocol';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 
-test('a parameter that is unknown, given twice or out of range is refused by its name [ERR-4]', async (t) => {
+test('a parameter that is unknown, repeated or out of range is refused and named [ERR-4]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(eventWith());
   const rows: [query: string, ...fields: string[]][] = [
@@ -60,7 +60,7 @@ test('a parameter that is unknown, given twice or out of range is refused by its
     ['from=2025-02-30', 'from'],
     ['from=1761645600', 'from'],
     [`from=2025-10-28T10:00:00.${'0'.repeat(45)}`, 'from'],
-    // A plus that is not escaped is a space.
+    // An unescaped plus is a space.
     ['to=2025-10-28T10:00:00+07:00', 'to'],
     ['to=2025-10-28T24:00', 'to'],
     ['limit=0&order=x&to=now&x=1', 'x', 'to', 'limit', 'order'],
@@ -84,7 +84,7 @@ test('a parameter that is unknown, given twice or out of range is refused by its
   assert.equal((await server.events(`?topic=${'%F0%9F%98%80'.repeat(LIMITS.topicCharsMax)}`)).count, 0);
 });
 
-test('a % in the query that begins no byte of UTF-8 is refused, not taken for itself [ERR-4]', async (t) => {
+test('a % in the query that does not encode UTF-8 is refused, not taken literally [ERR-4]', async (t) => {
   const server = await TestServer.start(t);
   for (const query of [
     'topic=%',
@@ -100,7 +100,7 @@ test('a % in the query that begins no byte of UTF-8 is refused, not taken for it
   assert.equal((await server.events('?topic=100%25&source=a%3Fb')).count, 0);
 });
 
-test('HEAD answers what GET does, without the body [SYS-5, READ-1]', async (t) => {
+test('HEAD is answered like GET, without the body [SYS-5, READ-1]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...manyEvents(3));
   for (const path of [

@@ -8,7 +8,7 @@ import { STALLED_COUNT, stallReader } from '../../support/stalled-reader.ts';
 const TIMEOUT = { timeout: 20_000 };
 const ROOM = { READ_BYTES_MAX: `${1024 * 1024}` };
 
-/** Asks until the answer is one of those that are waited for. */
+/** Repeats the request until its answer has the expected status. */
 async function untilStatus(url: string, status: number): Promise<Response> {
   for (;;) {
     const response = await fetch(url);
@@ -18,7 +18,7 @@ async function untilStatus(url: string, status: number): Promise<Response> {
 }
 
 test(
-  'where others hold all the room for answers, a read is 503 with Retry-After, until they end [READ-11, ERR-5]',
+  'while other answers take all the room, a read gets 503 with Retry-After [READ-11, ERR-5]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t, ROOM);
@@ -26,7 +26,7 @@ test(
     const refused = await untilStatus(`${server.url}/events?topic=none`, 503);
     assert.match(refused.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
     await problemIn(refused, 503, 'readers_full');
-    // What is small fits beside it, and so does all that is no read of many.
+    // Small reads still fit, and other requests need no room.
     await server.publish(eventWith({ event_id: 'small', topic: 'small' }));
     assert.equal((await server.events('?topic=small&limit=10')).count, 1);
     await server.get('/events/small/small');
@@ -39,7 +39,7 @@ test(
 );
 
 test(
-  'a page for which there is no room has fewer events, and goes on where it ended [READ-5, READ-11]',
+  'a page for which there is not enough room has fewer events, and the next one continues there [READ-5, READ-11]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t, { READ_BYTES_MAX: `${2 * 1024 * 1024}` });
@@ -65,15 +65,22 @@ test(
 );
 
 test(
-  'a reader that takes nothing gives way where others want its room, one that goes on does not [READ-11, READ-2]',
+  'a stalled reader gives way when others need its room, an active one does not [READ-11, READ-2]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t, ROOM, { readStalledMs: 300 });
     const stalled = await stallReader(t, server);
     const waited = await untilStatus(`${server.url}/events`, 200);
-    assert.equal(((await waited.json()) as EventsAnswer).count, STALLED_COUNT, 'somebody else gets its room');
+    assert.equal(
+      ((await waited.json()) as EventsAnswer).count,
+      STALLED_COUNT,
+      'another reader gets its room',
+    );
     stalled.resume();
-    assert.ok(!(await stalled.closed()).endsWith('0\r\n\r\n'), 'an answer that was cut does not look whole');
+    assert.ok(
+      !(await stalled.closed()).endsWith('0\r\n\r\n'),
+      'an answer that was cut does not look complete',
+    );
 
     const slow = await RawConnection.open(t, server.url);
     slow.send(requestText('GET /events', { connection: 'close' }));
@@ -91,12 +98,12 @@ test(
     }
     clearInterval(pausing);
     assert.ok((await reading).endsWith(']}\r\n0\r\n\r\n'));
-    assert.ok(refused > 0, 'it was over before anybody wanted its room');
+    assert.ok(refused > 0, 'it ended before anybody needed its room');
   },
 );
 
 test(
-  'what stands behind a read on its connection begins when that is answered [READ-12]',
+  'a request that follows a read on its connection starts when the read is answered [READ-12]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t);

@@ -31,7 +31,7 @@ test('a follower gets what is stored, then what is committed, each as GET /event
   );
 });
 
-test('the answer is an event stream that nothing on its way may hold back or repack [STR-7]', async (t) => {
+test('the answer is an event stream that no proxy may buffer or recompress [STR-7]', async (t) => {
   const server = await TestServer.start(t);
   const { response } = await follow(server, '', { 'accept-encoding': 'gzip, br, zstd' });
   assert.deepEqual(
@@ -61,7 +61,7 @@ test('after is an offset, earliest, or latest, which is the default [STR-4]', as
   }
 });
 
-test('Last-Event-ID wins over after, so that who comes back goes on where it was cut off [STR-4]', async (t) => {
+test('Last-Event-ID wins over after, so that a follower continues where it was cut off [STR-4]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...named('stored', 10));
   const reader = await follow(server, '?after=earliest', { 'last-event-id': '8' });
@@ -71,7 +71,7 @@ test('Last-Event-ID wins over after, so that who comes back goes on where it was
   await empty.until(4);
 });
 
-test('the parameter lastEventId is a cursor like the header, which wins; an empty one is none [STR-4, STR-6]', async (t) => {
+test('the parameter lastEventId is a cursor like the header, which wins; an empty one is ignored [STR-4, STR-6]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...named('stored', 10));
   const cases: [string, string | undefined, number][] = [
@@ -95,7 +95,7 @@ test('the parameter lastEventId is a cursor like the header, which wins; an empt
   await problemIn(await fetch(`${url}11`), 409, 'cursor_beyond_end');
 });
 
-test('who is cut off before the first event misses none: the stream begins with its cursor [STR-5]', async (t) => {
+test('a follower cut off before its first event misses none: the stream begins with its cursor [STR-5]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...named('stored', 3));
   const reader = await follow(server);
@@ -110,7 +110,7 @@ test('who is cut off before the first event misses none: the stream begins with 
   assert.deepEqual(back.offsets, [4, 5]);
 });
 
-test('a follower of a topic gets no other, stored or live [STR-2]', async (t) => {
+test('a follower of a topic gets no other topic, stored or live [STR-2]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...named('a', 3, 'a'), ...named('b', 3, 'b'));
   const reader = await follow(server, '?topic=b&after=earliest');
@@ -120,7 +120,7 @@ test('a follower of a topic gets no other, stored or live [STR-2]', async (t) =>
   assert.deepEqual(reader.offsets, [4, 5, 6, 9, 10]);
 });
 
-test('topics may be several, and patterns of words, stored or live [STR-2]', async (t) => {
+test('several topics and patterns can be followed, stored or live [STR-2]', async (t) => {
   const server = await TestServer.start(t);
   const topics = [
     'orders',
@@ -156,7 +156,7 @@ test('topics may be several, and patterns of words, stored or live [STR-2]', asy
   }
 });
 
-test('a pattern that is none, and too many of them, are refused by name [STR-2, ERR-4]', async (t) => {
+test('an invalid pattern and too many patterns are refused and named [STR-2, ERR-4]', async (t) => {
   const server = await TestServer.start(t);
   for (const query of [
     'topic=a.%3E.b',
@@ -172,7 +172,7 @@ test('a pattern that is none, and too many of them, are refused by name [STR-2, 
   }
 });
 
-test('a cursor that is none is refused by name [STR-6, ERR-4]', async (t) => {
+test('an invalid cursor is refused and named [STR-6, ERR-4]', async (t) => {
   const server = await TestServer.start(t);
   for (const after of [
     '',
@@ -199,7 +199,7 @@ test('a cursor that is none is refused by name [STR-6, ERR-4]', async (t) => {
   await problemIn(unknown, 422, 'invalid_parameter');
 });
 
-test('a cursor behind the end of the log is told, with where the log ends [STR-6]', async (t) => {
+test('a cursor beyond the end of the log is refused, with the end of the log [STR-6]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(...named('stored', 3));
   const url = `${server.url}/events/stream`;
@@ -215,7 +215,7 @@ test('a cursor behind the end of the log is told, with where the log ends [STR-6
   await atTheEnd.until(1);
 });
 
-test('more followers than there may be are refused, and one that leaves makes room [STR-9, SYS-3]', async (t) => {
+test('followers beyond the limit are refused, and one that leaves makes room [STR-9, SYS-3]', async (t) => {
   const server = await TestServer.start(t, { FOLLOWERS_MAX: '2' });
   const first = await follow(server);
   const second = await follow(server);
@@ -223,7 +223,7 @@ test('more followers than there may be are refused, and one that leaves makes ro
   assert.match(refused.headers.get('retry-after') ?? '', /^\d+$/);
   await problemIn(refused, 503, 'followers_full');
   assert.equal((await server.get<{ followers: number }>('/stats')).followers, 2);
-  // What asks for the head alone takes no place.
+  // A HEAD request takes no place.
   assert.equal((await fetch(`${server.url}/events/stream`, { method: 'HEAD' })).status, 200);
   await first.cut();
   for (;;) {
@@ -235,7 +235,7 @@ test('more followers than there may be are refused, and one that leaves makes ro
   await second.until(1);
 });
 
-test('a reader that stops for a while holds up nobody and gets the same events, once each [STR-8]', async (t) => {
+test('a reader that pauses holds up nobody and gets the same events, once each [STR-8]', async (t) => {
   const server = await TestServer.start(t);
   const { hostname, port } = new URL(server.url);
   const socket = connect(Number(port), hostname);
@@ -243,7 +243,7 @@ test('a reader that stops for a while holds up nobody and gets the same events, 
   await once(socket, 'connect');
   socket.pause();
   socket.write(requestText('GET /events/stream?after=earliest'));
-  // More than the kernel's buffers of both ends take.
+  // More than the kernel buffers at both ends.
   const text = 'x'.repeat(20_000);
   for (let batch = 0; batch < 12; batch++) {
     await server.publish(...manyEvents(50, (i) => ({ event_id: `${batch}-${i}`, payload: { text } })));
@@ -267,6 +267,6 @@ test('a close ends every stream at once [STR-10]', async (t) => {
   const startMs = performance.now();
   await server.close();
   await Promise.all(readers.map((reader) => reader.ended));
-  // The close of a connection that is not ended by itself is forced after 5 s.
+  // A connection that does not end by itself would be closed after 5 s.
   assert.ok(performance.now() - startMs < 4000, `${performance.now() - startMs} ms`);
 });

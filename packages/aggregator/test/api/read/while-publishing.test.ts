@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 
 const ids = (events: readonly Event[]) => events.map(({ event_id: id }) => id);
 
-test('an answer in progress does not get what is committed after it began, and keeps its count [READ-2]', async (t) => {
+test('an answer in progress does not include later commits, and keeps its count [READ-2]', async (t) => {
   const server = await TestServer.start(t);
   const large = manyEvents(24, () => ({ payload: { text: 'x'.repeat(MIB - 300) } }));
   await server.publish(...large.slice(0, 12));
@@ -26,7 +26,7 @@ test('an answer in progress does not get what is committed after it began, and k
     const response = await fetch(`${server.url}/events${query}`, { headers: { accept } });
     const reader = response.body!.getReader();
     const pieces = [(await reader.read()).value!];
-    // More than what connection and reader hold is still to be read from the store.
+    // More than the connection and the reader buffer must still be read from the store.
     const late = manyEvents(10, (i) => ({ event_id: `late ${query} ${i}` }));
     await server.publish(...late);
     published.push(...ids(late));
@@ -46,7 +46,7 @@ test('an answer in progress does not get what is committed after it began, and k
   assert.equal((await server.events('?after=24')).count, 30);
 });
 
-test('readers that go away in the middle of a long answer leave the server as it was [READ-2]', async (t) => {
+test('readers that leave in the middle of a long answer do not affect the server [READ-2]', async (t) => {
   const server = await TestServer.start(t);
   const large = manyEvents(15, () => ({ payload: { text: 'x'.repeat(MIB - 300) } }));
   await server.publish(...large);
@@ -70,7 +70,7 @@ test('readers that go away in the middle of a long answer leave the server as it
   assert.deepEqual(await server.get('/health'), { message: 'healthy' });
 });
 
-test('what a publish stored is there for every read that begins after its answer [READ-10]', async (t) => {
+test('every read that begins after a publish was answered sees its events [READ-10]', async (t) => {
   const server = await TestServer.start(t);
   await Promise.all(
     Array.from({ length: 4 }, async (_, p) => {
@@ -92,7 +92,7 @@ test('what a publish stored is there for every read that begins after its answer
   );
 });
 
-test('one who follows the log sees every event once and in order while many publish [READ-6, P-4]', async (t) => {
+test('a reader that polls the log sees every event once and in order while many publish [READ-6, P-4]', async (t) => {
   const server = await TestServer.start(t);
   const TOTAL = 4 * 20 * 25;
   const publishing = Promise.all(
