@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConfigError, readConfig } from '../src/config.ts';
 
-test('without variables the defaults of the original hold, on loopback', () => {
+test('without variables the defaults of the original apply, on loopback', () => {
   assert.partialDeepStrictEqual(readConfig({}), {
     host: '127.0.0.1',
     port: 8000,
@@ -18,7 +18,7 @@ test('without variables the defaults of the original hold, on loopback', () => {
   });
 });
 
-test('every variable is read, an empty one counts as unset', () => {
+test('every variable is read, and an empty one counts as unset', () => {
   const config = readConfig({
     APP_PORT: '0',
     HOST: '::1',
@@ -86,7 +86,7 @@ const REFUSED: [names: string[], values: string[], takes: string][] = [
   [['CORS_ORIGINS'], [' ', 'https://a.example\r'], `${ORIGINS}, without a blank or line end around it`],
 ];
 
-test('an odd value is refused in one line with its variable, what it got and what it takes', () => {
+test('an odd value is refused in one line that names the variable, its value and what it takes', () => {
   for (const [names, values, takes] of REFUSED) {
     for (const name of names) {
       for (const value of values) {
@@ -107,7 +107,7 @@ function visible(value: string): string {
   return JSON.stringify(value).replaceAll('\u00a0', '\\u00a0').replaceAll('\u200b', '\\u200b').replaceAll('\ufeff', '\\ufeff'); // prettier-ignore
 }
 
-test('an odd value that may be intended is accepted as it is', () => {
+test('an odd value that may be intended is accepted unchanged', () => {
   for (const [name, value, field, read] of [
     ['APP_PORT', '08000', 'port', 8000],
     ['FOLLOWERS_MAX', '0', 'followersMax', 0],

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { pino } from 'pino';
 import { LogLines } from '../src/log.ts';
 
-/** A log whose disk has this much room, and what is on it. */
+/** A log whose disk has this much room, and the text on that disk. */
 function logOn(disk: { room: number; text: string }) {
   const lines = new LogLines((_fd, bytes) => {
     const written = Math.min(bytes.length, disk.room);
@@ -17,11 +17,11 @@ function logOn(disk: { room: number; text: string }) {
   return log;
 }
 
-test('a log whose disk is full drops lines and says how many, each line whole', () => {
+test('a log whose disk is full drops whole lines and says how many', () => {
   const disk = { room: 1000, text: '' };
   const log = logOn(disk);
   log.info('one');
-  // In the middle of the next line.
+  // Full in the middle of the next line.
   disk.room = 10;
   for (let i = 0; i < 5; i++) log.info(`lost ${i}`);
   disk.room = 1000;
@@ -34,7 +34,7 @@ test('a log whose disk is full drops lines and says how many, each line whole', 
   );
 });
 
-test('a log that never can be written holds up nobody and ends nothing', () => {
+test('a log that can never be written holds up nobody and stops nothing', () => {
   const disk = { room: 0, text: '' };
   const log = logOn(disk);
   const startMs = performance.now();

@@ -71,7 +71,7 @@ test('an event published on any instance is stored once, and followers of all se
     // A cursor from another instance is valid here, whether or not its news has arrived.
     const [last] = (await server.publish(eventWith({ event_id: `last of ${server.url}` }))).results!;
     const next = await StreamReader.open(`${all[0]!.url}/events/stream?after=${last!.offset}`);
-    await server.publish(eventWith({ event_id: `behind it, of ${server.url}` }));
+    await server.publish(eventWith({ event_id: `after it, of ${server.url}` }));
     await next.until(1);
     await next.cut();
   }
@@ -97,7 +97,7 @@ test('workers on all instances share a group, and each event is acknowledged onc
     await all[i % 3]!.publish(eventWith({ event_id: `e-${i}`, topic: i % 2 === 0 ? 'orders' : 'other' }));
   }
   await work;
-  assert.equal(seen.length, EVENTS / 2, 'none is delivered twice');
+  assert.equal(seen.length, EVENTS / 2, 'no event is delivered twice');
   assert.deepEqual(seen.toSorted((a, b) => a - b), [...new Set(seen)].toSorted((a, b) => a - b)); // prettier-ignore
   for (const group of groups) {
     const { acknowledged, lag, cursor } = await group.view();

@@ -24,7 +24,7 @@ test('memory that a view shares with others is left alone', () => {
   assert.equal(neighbour.toString(), 'beside it');
 });
 
-test('a thread that starts at the same time as another finds what both collect with', async () => {
+test('threads that start at the same time both find the function that collects garbage', async () => {
   // This one has loaded the module, and the other is about to ask V8.
   const other = new Worker("process.exitCode = typeof gc === 'function' ? 0 : 1", { eval: true });
   assert.deepEqual(await once(other, 'exit'), [0]);

@@ -12,10 +12,10 @@ const AGGREGATOR = 'packages/aggregator/src/';
 const NEVER: readonly [what: string, from: RegExp, to: RegExp, but?: RegExp][] = [
   ['followers know nothing of groups', /^followers\//, /^groups\//],
   ['groups know nothing of followers', /^groups\//, /^followers\//],
-  ['who hands out events knows nothing of who appends them', /^(followers|groups)\//, /^consumer\//],
+  ['delivery knows nothing of the consumer', /^(followers|groups)\//, /^consumer\//],
   ['a store knows nothing of HTTP', /^store\//, /^(api|webhooks)\/|^(node:https?|fastify)$/],
   [
-    'the api knows the seam of the stores alone',
+    'the api knows only the seam of the stores',
     /^api\//,
     /^store\//,
     /^store\/(event-store|group-store|stored-event|topic-filter|open-store)\.ts$/,
@@ -65,7 +65,7 @@ for (const [what, from, to, but] of NEVER) {
   });
 }
 
-test('what an event is depends on the protocol alone, and on how its memory is given back', () => {
+test('event/ depends only on the protocol and on how memory is released', () => {
   const found = importsThat(
     (from, to) =>
       inService(from).startsWith('event/') &&
@@ -75,7 +75,7 @@ test('what an event is depends on the protocol alone, and on how its memory is g
   assert.deepEqual(found, []);
 });
 
-test('packages depend on each other one way: the protocol on none, the client on it, and on the service the command alone', () => {
+test('packages depend on each other one way: the protocol on none, the client on the protocol, and only the command on the service', () => {
   const found = importsThat((from, to) => {
     const [, own, folder] = from.split('/');
     const other = /^packages\/([^/]+)\//.exec(to)?.[1] ?? /^@chronicleweaver\/([^/]+)/.exec(to)?.[1];
@@ -87,7 +87,7 @@ test('packages depend on each other one way: the protocol on none, the client on
   assert.deepEqual(found, []);
 });
 
-test('no two files import each other, by whatever way round', () => {
+test('no two files import each other, not even through others', () => {
   const done = new Set<string>();
   const way: string[] = [];
   const loopFrom = (file: string): string[] | null => {

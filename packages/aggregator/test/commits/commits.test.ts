@@ -39,10 +39,10 @@ test('each commit is reported with its events and its bounds, unless it held onl
   assert.equal(commits.lastOffset, 5);
   commits.close();
   await append(store, ['f']);
-  assert.equal(commits.lastOffset, 5, 'it watches no more');
+  assert.equal(commits.lastOffset, 5, 'it no longer watches');
 });
 
-test('only events whose topic is wanted are visited, as they were sent', async () => {
+test('only events on wanted topics are visited, with their text as it was sent', async () => {
   const store = new MemoryStore();
   const commits = new Commits(store, 0);
   const visited: unknown[] = [];
@@ -61,11 +61,15 @@ test('only events whose topic is wanted are visited, as they were sent', async (
   assert.deepEqual(visited, [['b', wanted, 2]]);
 });
 
-test('it begins where the log ends, and hears of what was committed while it began', async () => {
+test('it starts at the end of the log, and hears of commits made while it started', async () => {
   const store = new MemoryStore();
   await append(store, ['a', 'b']);
   assert.equal((await Commits.open(store)).lastOffset, 2);
-  assert.equal(new Commits(store, 1).lastOffset, 2, 'what came between the look and the watch is told');
+  assert.equal(
+    new Commits(store, 1).lastOffset,
+    2,
+    'a commit between the snapshot and the watch is reported',
+  );
 });
 
 /** News as many instances may tell it: in any order, repeatedly, with holes, with and without events. */
@@ -74,7 +78,7 @@ const someNews = fc.array(
   { minLength: 1, maxLength: 40 }, // prettier-ignore
 );
 
-test('whatever the news, it becomes one sequence without gap or overlap, and nothing is told twice [P-4]', () => {
+test('any news becomes one sequence without gap or overlap, and nothing is reported twice [P-4]', () => {
   fc.assert(
     fc.property(someNews, (all) => {
       let tell: NewsListener = () => assert.fail('nobody watches');
@@ -89,7 +93,7 @@ test('whatever the news, it becomes one sequence without gap or overlap, and not
         assert.equal(commit.after, end);
         assert.ok(commit.lastOffset > end);
         const offsets = offsetsOf(commit);
-        // If events are told, none in between is missing.
+        // If a commit carries events, it carries all of them.
         if (offsets !== null) {
           assert.deepEqual(
             offsets,

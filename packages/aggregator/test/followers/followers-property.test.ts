@@ -69,7 +69,7 @@ class Reader {
   }
 }
 
-test('whatever commits, news, pages, slowness and cuts come in whatever order, each follower gets its events once and in order [STR-1, STR-4]', async (t) => {
+test('each follower gets its events once and in order, whatever the order of commits, news, pages, pauses and cuts [STR-1, STR-4]', async (t) => {
   withMockedTimers(t);
   await fc.assert(
     fc.asyncProperty(fc.array(aStep, { minLength: 10, maxLength: 60 }), async (steps) => {

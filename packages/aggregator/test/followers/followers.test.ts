@@ -153,7 +153,7 @@ test('a reader that takes nothing for long is cut off; one that takes something 
   await setting.commit('a', 'a', 'a', 'a');
   const startMs = performance.now();
   while (!stalled.destroyed) {
-    // The clock is the real one.
+    // The clock is not mocked.
     await settle(10);
     slow.release();
     await settle(0);

@@ -15,7 +15,7 @@ const aFilter = fc.oneof(
   fc.array(fc.array(aPattern, { minLength: 1, maxLength: 3 }), { maxLength: 2 }).map((topicPatterns) => ({ topicPatterns })), // prettier-ignore
 );
 
-test('every filter that means a topic is found by it, until it is taken out', () => {
+test('a topic finds every filter that matches it, until the filter is removed', () => {
   fc.assert(
     fc.property(
       fc.array(aFilter, { maxLength: 12 }),
@@ -27,7 +27,7 @@ test('every filter that means a topic is found by it, until it is taken out', ()
           for (const topic of topics) {
             const candidates = routes.candidates(topic);
             for (const [j, other] of filters.entries()) {
-              if (j < i) assert.ok(!candidates.has(j), 'what was taken out is found');
+              if (j < i) assert.ok(!candidates.has(j), 'a removed filter is found');
               else if (compileTopicFilter(other)(topic))
                 assert.ok(candidates.has(j), `${topic} does not find ${j}`);
             }
@@ -41,7 +41,7 @@ test('every filter that means a topic is found by it, until it is taken out', ()
   );
 });
 
-test('of many filters few are found', () => {
+test('a topic finds few of many filters', () => {
   const routes = new TopicRoutes<number>();
   for (let i = 0; i < 1000; i++) routes.add({ topicPatterns: [[`site.${i}.>`, `*.*.x${i}`]] }, i);
   assert.deepEqual([...routes.candidates('site.7.door')], [7]);
@@ -49,7 +49,7 @@ test('of many filters few are found', () => {
   assert.equal(routes.candidates('other').size, 0);
 });
 
-test('topics and patterns with very many words are found, too', () => {
+test('topics and patterns with very many words are found as well', () => {
   const long = Array.from({ length: 100 }, () => 'a').join('.');
   for (const filter of [{ topic: long }, { topicPatterns: [[long]] }, { topicPatterns: [[`*.${long}.>`]] }]) {
     const routes = new TopicRoutes<string>();

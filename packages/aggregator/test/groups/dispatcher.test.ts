@@ -94,7 +94,7 @@ test('while the maximum is in flight, pulls wait until some events are acknowled
   assert.deepEqual(offsetsOf(await waiting), [11, 12, 13, 14]);
   const again = desk.pull(100, WAIT_MS);
   await desk.giveBack(held.slice(4, 6));
-  assert.deepEqual(offsetsOf(await again), [5, 6], 'what was given back needs no room');
+  assert.deepEqual(offsetsOf(await again), [5, 6], 'events given back need no room');
   await desk.dispatcher.close();
 });
 
@@ -122,7 +122,7 @@ test('a pull that left gets no events, and those leased for it meanwhile go to a
   await desk.dispatcher.close();
 });
 
-test('an event is delivered though an unrelated commit lands while it is being read [GRP-4]', async () => {
+test('an event is delivered although an unrelated commit lands while it is being read [GRP-4]', async () => {
   const desk = await Desk.open({ definition: { topics: ['orders'] } });
   const release = desk.holdReads();
   await desk.publish(2);
@@ -148,8 +148,8 @@ test("another process's changes to the group are found without news [GRP-8]", as
     ['take', dispatcher.id, { demands: [1], bytesMax: 1000, readAhead: null, outstandingMax: 9 }],
   ]);
   assert.deepEqual([...taken!.hands[0]!.offsets], [2]);
-  assert.deepEqual(offsetsOf(await desk.pull(1)), [3], 'not the one that it had read ahead');
-  assert.deepEqual(offsetsOf(await desk.pull(1, WAIT_MS)), [2], 'when the lease of the other has run out');
+  assert.deepEqual(offsetsOf(await desk.pull(1)), [3], 'and not the one read ahead');
+  assert.deepEqual(offsetsOf(await desk.pull(1, WAIT_MS)), [2], "once the other process's lease has run out");
   await dispatcher.close();
 });
 
@@ -185,7 +185,7 @@ for (const instances of [1, 2]) {
   });
 }
 
-test("a pull is refused with the store's error, and the next one is served when that has passed", async () => {
+test("a pull is refused with the store's error, and a later one is served when the store works again", async () => {
   const desk = await Desk.open();
   await desk.publish(3);
   desk.store.read = () => Promise.reject(new StoreError('blocked', 'not now'));
@@ -224,17 +224,17 @@ test('a dispatcher that is closed or whose group is gone answers all waiting and
   const deleted = await Desk.open();
   await deleted.publish(1);
   await deleted.steps.do('remove', deleted.dispatcher.id);
-  await assert.rejects(deleted.pull(1, WAIT_MS), GroupGone, 'also where nobody told it');
+  await assert.rejects(deleted.pull(1, WAIT_MS), GroupGone, 'even if nobody told it');
 });
 
-test('a seek that comes with a take is not undone by what the take tells [GRP-14]', async () => {
+test('a seek in the transaction of a take is not undone by the outcome of the take [GRP-14]', async () => {
   const desk = await Desk.open();
   await desk.publish(3);
   const { groups } = desk.store;
   const apply = groups.apply.bind(groups);
   const { id } = desk.dispatcher;
   let hasSought = false;
-  // Both are steps of one transaction, the seek behind the take.
+  // Both are steps of one transaction, and the seek comes after the take.
   groups.apply = async (steps) => {
     if (hasSought || steps[0]?.[0] !== 'take') return apply(steps);
     hasSought = true;
@@ -243,11 +243,11 @@ test('a seek that comes with a take is not undone by what the take tells [GRP-14
   };
   assert.deepEqual(offsetsOf(await desk.pull(5, SOON_MS)), [1, 2, 3]);
   assert.deepEqual(offsetsOf(await desk.pull(5, SOON_MS)), [1, 2, 3]);
-  assert.equal(desk.dispatcher.lookedTo(99), 99, 'of another place nothing is known');
+  assert.equal(desk.dispatcher.lookedTo(99), 99, 'nothing is known of another place');
   await desk.dispatcher.close();
 });
 
-test('a pull is answered when its time is up, though commits come faster than they are searched [GRP-4]', async () => {
+test('a pull is answered when its time is up, even if commits arrive faster than they are searched [GRP-4]', async () => {
   const desk = await Desk.open({ definition: { topics: ['rare'] } });
   await desk.publish(1, 'other');
   const read = desk.store.read.bind(desk.store);
@@ -261,7 +261,7 @@ test('a pull is answered when its time is up, though commits come faster than th
   const stop = setTimeout(() => (isBusy = false), SOON_MS);
   assert.deepEqual(await desk.pull(1), []);
   clearTimeout(stop);
-  assert.ok(performance.now() - startMs < SOON_MS, 'only when nothing was committed any more');
+  assert.ok(performance.now() - startMs < SOON_MS, 'only after the last commit');
   isBusy = false;
   await desk.publish(1, 'rare');
   assert.equal((await desk.pull(1, SOON_MS)).length, 1);

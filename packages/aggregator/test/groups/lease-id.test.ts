@@ -4,7 +4,7 @@ import { createLeaseIds, isLeaseId, leasesOf } from '../../src/groups/lease-id.t
 
 const SECRET = Buffer.alloc(16, 1);
 
-test('an id names its take and its offset, and only where this group gave it [GRP-11]', () => {
+test('an id stands for its take and offset, and is valid only in its own group [GRP-11]', () => {
   const [seventh, eighth] = [createLeaseIds(SECRET, 7), createLeaseIds(SECRET, 8)];
   const given = [seventh(1), seventh(40), eighth(2 ** 40)];
   const [head, offset, mac] = seventh(1).split('.') as [string, string, string];

@@ -16,14 +16,14 @@ const RESULT: AppendResult = {
 };
 const ROOMY = { eventsMax: 1000, bytesMax: 1_000_000 };
 
-test('batches that fit are taken in order and answered when they are settled', async () => {
+test('batches are taken in order and answered when they are settled', async () => {
   const queue = new PublishQueue(ROOMY);
   const answers = [queue.publish(three), queue.publish(three)];
   assert.equal(queue.events, 6);
   assert.equal(queue.bytes, 2 * batchBytes(three));
   const taken = queue.take(1000, 1_000_000);
   assert.equal(taken.length, 2);
-  assert.equal(queue.events, 6, 'what is taken counts until it is settled');
+  assert.equal(queue.events, 6, 'taken batches count until they are settled');
   taken[0]!.resolve(RESULT);
   taken[1]!.reject(new Error('disk'));
   assert.equal(await answers[0], RESULT);
@@ -32,7 +32,7 @@ test('batches that fit are taken in order and answered when they are settled', a
   assert.equal(queue.bytes, 0);
 });
 
-test('past the bound in events a publish is refused whole, and accepted again when there is room [P-7]', async () => {
+test('a publish above the bound in events is refused completely, and accepted when there is room again [P-7]', async () => {
   const queue = new PublishQueue({ ...ROOMY, eventsMax: 6 });
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
@@ -44,7 +44,7 @@ test('past the bound in events a publish is refused whole, and accepted again wh
   await again;
 });
 
-test('past the bound in bytes a publish is refused, whether the others are taken or not [P-7]', async () => {
+test('a publish above the bound in bytes is refused, whether or not the others were taken [P-7]', async () => {
   const queue = new PublishQueue({ ...ROOMY, bytesMax: 2 * batchBytes(three) });
   const waiting = [queue.publish(three), queue.publish(three)];
   await assert.rejects(queue.publish(three), QueueFull);
@@ -54,7 +54,7 @@ test('past the bound in bytes a publish is refused, whether the others are taken
   await Promise.all(waiting);
 });
 
-test('an empty queue takes a batch that is larger than its bounds: refusing it for ever would help nobody', async () => {
+test('an empty queue accepts a batch larger than its bounds, which would otherwise be refused for ever', async () => {
   const queue = new PublishQueue({ eventsMax: 1, bytesMax: 1 });
   const answer = queue.publish(three);
   queue.take(1, 1)[0]!.resolve(RESULT);
@@ -76,7 +76,7 @@ test('a take is bounded in events and in bytes, but never empty', async () => {
   await Promise.all(answers);
 });
 
-test('an arrival is when so many wait, and at the latest after its time', async () => {
+test('an arrival resolves when enough batches wait, or when its time is up', async () => {
   const queue = new PublishQueue(ROOMY);
   let hasArrived = false;
   const arrival = queue.arrival(2).then(() => (hasArrived = true));
@@ -92,7 +92,7 @@ test('an arrival is when so many wait, and at the latest after its time', async 
   await Promise.all(answers);
 });
 
-test('a closed queue refuses new batches, hands out the waiting ones, then says that it is drained', async () => {
+test('a closed queue refuses new batches, hands out the waiting ones, and then reports that it is empty', async () => {
   const queue = new PublishQueue(ROOMY);
   const waiting = queue.publish(three);
   queue.close();

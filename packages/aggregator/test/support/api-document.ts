@@ -43,7 +43,7 @@ export class Document {
     return this.#ajv.compile({ $ref: `document#${encodeURI(pointer)}` });
   }
 
-  /** Every answer that the document names for the meant addresses. */
+  /** Every documented answer of the selected addresses. */
   answers(isMeant: (path: string) => boolean): { method: string; path: string; status: string }[] {
     return Object.entries(this.json.paths).flatMap(([path, methods]) =>
       Object.entries(isMeant(path) ? methods : {}).flatMap(([method, { responses }]) =>
@@ -52,7 +52,7 @@ export class Document {
     );
   }
 
-  /** Asserts that the answer is as the document says, and returns its name, like "get /events 200". */
+  /** Asserts that the answer matches the document, and returns its name, like "get /events 200". */
   async check(method: string, path: string, response: Response): Promise<string> {
     const name = `${method} ${path} ${response.status}`;
     const text = await response.text();

@@ -10,8 +10,8 @@ export interface Identity {
 const DAY_MS = 86_400_000;
 
 /**
- * A certificate for localhost, 127.0.0.1 and ::1 that signs itself, made anew for each test: no private key stands in
- * the repository. The few lines of DER that it takes (RFC 5280, X.690) are checked by reading it again.
+ * A self-signed certificate for localhost, 127.0.0.1 and ::1, created for each test, so that no private key is in the
+ * repository. It is parsed again to check the few lines of DER (RFC 5280, X.690).
  */
 export function selfSigned(validTo = new Date(Date.now() + DAY_MS)): Identity {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
@@ -65,7 +65,7 @@ function objectId(der: string): Buffer {
   return Buffer.from(der, 'hex');
 }
 
-/** UTCTime: two digits of the year, to the second. */
+/** UTCTime: a two-digit year, precise to the second. */
 function time(date: Date): Buffer {
   return tagged(0x17, Buffer.from(date.toISOString().replaceAll(/[-:T]|\.\d+/g, '').slice(2))); // prettier-ignore
 }

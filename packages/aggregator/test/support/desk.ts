@@ -11,7 +11,7 @@ import { batchOf, manyEvents } from './events.ts';
 
 const STAYS = new AbortController().signal;
 export const WAIT_MS = 20_000;
-/** For events that must arrive at once, not by another look some seconds later. */
+/** For events that must arrive at once, not by the next poll some seconds later. */
 export const SOON_MS = 3000;
 
 interface DeskOptions {

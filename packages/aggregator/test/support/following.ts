@@ -23,7 +23,7 @@ type Telling = 'whole' | 'bare' | 'late';
 class PagedStore extends MemoryStore {
   asked = 0;
   failNext: StoreError | null = null;
-  /** How the next commits are told: with events; without, like another process's; or not at all for now. */
+  /** How the next commits are reported: with events; without, like another process's; or not at all for now. */
   telling: Telling = 'whole';
   readonly #waiting: ((isLate: boolean) => void)[] = [];
   #isHeld = false;

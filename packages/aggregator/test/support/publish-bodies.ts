@@ -1,7 +1,7 @@
 import { LIMITS } from '@chronicleweaver/protocol';
 import * as fc from 'fast-check';
 
-/** Text of a length near the bounds that count, in characters of every width. */
+/** Text of a length near the limit, in characters of every width. */
 function textNear(max: number): fc.Arbitrary<string> {
   const length = fc.oneof(
     { weight: 4, arbitrary: fc.integer({ min: 1, max: 20 }) },

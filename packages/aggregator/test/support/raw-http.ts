@@ -4,7 +4,7 @@ import { type Socket, connect } from 'node:net';
 import type { TestContext } from 'node:test';
 
 /**
- * Sends these bytes as they are, and returns the responses once the server has closed the connection: for requests
+ * Sends these bytes unchanged, and returns the responses once the server has closed the connection: for requests
  * that fetch would not send. The last request must ask for the close; the answers must have a Content-Length.
  */
 export async function exchange(url: string, ...sent: (string | Uint8Array)[]): Promise<Response[]> {
@@ -80,7 +80,7 @@ export class RawConnection {
     this.#socket.destroy();
   }
 
-  /** The next response, once it is whole; it must have a Content-Length. */
+  /** The next response, once it is complete; it must have a Content-Length. */
   async response(): Promise<Response> {
     for (;;) {
       const found = responseAt(this.#received(), 0);
@@ -144,7 +144,7 @@ function responsesIn(bytes: Buffer): Response[] {
   const responses: Response[] = [];
   for (let at = 0; at < bytes.length;) {
     const found = responseAt(bytes, at);
-    assert.ok(found !== null, `not a whole response: ${JSON.stringify(bytes.toString('latin1', at))}`);
+    assert.ok(found !== null, `not a complete response: ${JSON.stringify(bytes.toString('latin1', at))}`);
     responses.push(found.response);
     at = found.end;
   }

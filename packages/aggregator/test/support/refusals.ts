@@ -4,7 +4,7 @@ import { booksOf } from './books.ts';
 import { eventWith } from './events.ts';
 import { TestServer, problemIn } from './server.ts';
 
-/** The JSON texts of a valid event's fields; bad ones are put in as text, since JSON.stringify could not write them. */
+/** The JSON texts of a valid event's fields. They are texts because JSON.stringify cannot write the invalid ones. */
 export const FIELDS = {
   event_id: '"e-1"',
   topic: '"orders"',
@@ -21,7 +21,7 @@ export function eventText(change: Change = {}, ...more: string[]): string {
   return `{${[...fields.map(([name, text]) => `"${name}":${text}`), ...more].join(',')}}`;
 }
 
-/** An event of exactly this many bytes, in characters of two bytes where it can. */
+/** An event of exactly this many bytes, with characters of two bytes as far as possible. */
 export function eventOfBytes(bytes: number): string {
   const room = bytes - eventText({ payload: '{"x":""}' }).length;
   return eventText({ payload: `{"x":"${'é'.repeat(room / 2)}${room % 2 === 1 ? 'e' : ''}"}` });

@@ -86,7 +86,7 @@ export class TestServer {
     this.#aggregator = await this.#launch();
   }
 
-  /** `POST /publish` with this body; a string or bytes are sent as they are. */
+  /** `POST /publish` with this body; a string or bytes are sent unchanged. */
   post(body: unknown, headers: Record<string, string> = {}, path = '/publish'): Promise<Response> {
     const isRaw = typeof body === 'string' || body instanceof Uint8Array;
     return fetch(this.url + path, {

@@ -43,7 +43,7 @@ export class StreamReader {
     const giveUpAt = performance.now() + WITHIN_MS;
     while (this.events.length < events) {
       assert.ok(!this.hasEnded, `the stream ended after ${this.events.length} of ${events} events`);
-      assert.ok(performance.now() < giveUpAt, `${this.events.length} of ${events} events have come`);
+      assert.ok(performance.now() < giveUpAt, `${this.events.length} of ${events} events have arrived`);
       await sleep(2);
     }
     return this.events;

@@ -35,5 +35,5 @@ export function settled(group: Group, acknowledged: number): Promise<void> {
 }
 
 export function pushOf(view: GroupView): NonNullable<GroupView['push']> {
-  return view.push ?? assert.fail('it is no webhook');
+  return view.push ?? assert.fail('it is not a webhook');
 }

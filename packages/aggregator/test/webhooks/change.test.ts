@@ -27,7 +27,7 @@ async function change(group: Group, push: Record<string, unknown>, definition = 
   return pushOf((await put.json()) as Awaited<ReturnType<Group['view']>>);
 }
 
-test('a secret is replaced without an event that is lost or sent under two ids, over restarts [HOOK-3, HOOK-10]', async (t) => {
+test('a secret is replaced without losing an event or sending it under two ids, across restarts [HOOK-3, HOOK-10]', async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t);
   const { url } = receiver;
@@ -104,7 +104,7 @@ test('the same definition changes nothing: a waiting event keeps waiting [GRP-1,
   assert.equal(pushOf(await group.view()).url, receiver.url);
 });
 
-test('an attempt under way still goes to the old target: if accepted it is not repeated, if failed it does not count [HOOK-10]', async (t) => {
+test('an attempt under way stays with the old target: if accepted it is not repeated, if failed it does not count [HOOK-10]', async (t) => {
   const server = await serverWith(t, { retryMs: [HOUR_MS] });
   const held: ServerResponse[] = [];
   const old = await Receiver.start(t, () => (response) => held.push(response));
@@ -131,7 +131,7 @@ test('an attempt under way still goes to the old target: if accepted it is not r
   assert.deepEqual({ dead, deliveries, redeliveries, state: push!.state }, { dead: 0, deliveries: 3, redeliveries: 0, state: 'active' }); // prettier-ignore
 });
 
-test('a failure that comes while the change is being stored is the old target’s [HOOK-10]', async (t) => {
+test('a failure that arrives while the change is being stored counts for the old target [HOOK-10]', async (t) => {
   const store = new MemoryStore();
   const old = await Receiver.start(t, () => (response) => held.push(response));
   const next = await Receiver.start(t);
@@ -165,7 +165,7 @@ test('a failure that comes while the change is being stored is the old target’
   assert.equal((await groups.view(hook)).push!.isPaused, false);
 });
 
-test('of concurrent changes one takes effect as a whole, and messages are sent by it [HOOK-10]', async (t) => {
+test('one of several concurrent changes takes effect as a whole, and decides how messages are sent [HOOK-10]', async (t) => {
   const server = await serverWith(t);
   const receivers = [await Receiver.start(t), await Receiver.start(t), await Receiver.start(t)];
   for (const [i, receiver] of receivers.entries()) receiver.trust(secretOf(i));

@@ -10,7 +10,7 @@ import { WebhookSender, webhookSecretFault, webhookUrlFault } from '../../src/we
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const MESSAGE = { id: 'msg-1', body: Buffer.from('{"topic":"orders","text":"Größe ✓"}') };
 
-test('what is sent is what Standard Webhooks’ own library verifies, and a changed body is not', async (t) => {
+test('the library of Standard Webhooks verifies a sent message, and rejects a changed body', async (t) => {
   const received: { headers: IncomingHttpHeaders; body: string }[] = [];
   const url = await receiver(t, (request, response) => {
     request.setEncoding('utf8');
@@ -56,7 +56,7 @@ test('a refusal and its Retry-After are reported, and a redirect is not followed
   assert.equal(asked, 2);
 });
 
-test('an endless answer is cut off and counts, and a missing one times out', async (t) => {
+test('an endless answer is cut off and counts, and a missing answer times out', async (t) => {
   const url = await receiver(t, (request, response) => {
     request.resume();
     if (request.url === '/silent') return;
@@ -111,7 +111,7 @@ test('a kept connection that the other end closes at the moment of reuse is no f
   assert.equal(connections, 2);
 });
 
-test('no connection is made to an address that is not public, by number or by name', async (t) => {
+test('no connection is made to a private address, given by number or by name', async (t) => {
   let asked = 0;
   const url = await receiver(t, (_request, response) => {
     asked += 1;
@@ -134,7 +134,7 @@ test('only globally reachable addresses are public', () => {
   for (const address of ['8.8.8.8', '1.1.1.1', '2606:4700:4700::1111']) assert.ok(isPublicAddress(address));
 });
 
-test('a target and a secret that cannot be used are refused with what is wrong', () => {
+test('an unusable target or secret is refused with the reason', () => {
   assert.equal(webhookUrlFault('https://hooks.example.org/x?y=1', false), undefined);
   for (const url of ['ftp://example.org', 'example.org', `https://example.org/${'x'.repeat(2048)}`]) {
     assert.match(webhookUrlFault(url, true) ?? '', /http or https URL/);

@@ -73,7 +73,7 @@ test('a large answer is not read to its end, and still counts as a success [HOOK
   await settled(await webhook(server, receiver.url), 2);
 });
 
-test('no target of this machine or its network is connected to unless that is allowed, by address or by name [HOOK-8]', async (t) => {
+test('targets on this machine or its network are not connected to unless allowed, by address or by name [HOOK-8]', async (t) => {
   const server = await serverWith(t, {}, {});
   const receiver = await Receiver.start(t);
   await server.publish(eventWith());

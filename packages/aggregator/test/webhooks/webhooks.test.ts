@@ -8,7 +8,7 @@ import { problemIn } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { pushOf, serverWith, settled, webhook } from '../support/webhook.ts';
 
-test('each event of the topics is sent once and in order, as GET /events gives it, signed as Standard Webhooks says [HOOK-1, HOOK-2, HOOK-3]', async (t) => {
+test('each event on the topics is sent once and in order, as in GET /events, signed according to Standard Webhooks [HOOK-1, HOOK-2, HOOK-3]', async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t);
   await server.publish(
@@ -56,7 +56,7 @@ test('an event not answered with 2xx is sent again under the same id, and the ne
   assert.deepEqual(push, { url: receiver.url, secrets: 1, state: 'active', failing_since: null, last_failure: null }); // prettier-ignore
 });
 
-test('its failure is shown until the first attempt that succeeds [HOOK-7]', async (t) => {
+test('a failure is shown until an attempt succeeds [HOOK-7]', async (t) => {
   const server = await serverWith(t, { retryMs: [100] });
   let isBroken = true;
   const receiver = await Receiver.start(t, () => (isBroken ? 503 : 200));
@@ -85,7 +85,7 @@ test('a target that asks for a later retry gets one [HOOK-5]', async (t) => {
   assert.ok(second!.atMs - first!.atMs >= 950, `${second!.atMs - first!.atMs} ms`);
 });
 
-test('an event is dead after its deliveries, the next one is sent, and a replay sends it again [HOOK-6]', async (t) => {
+test('an event is dead after its last delivery, the next one is sent, and a replay sends the dead one again [HOOK-6]', async (t) => {
   const server = await serverWith(t);
   let isPoison = true;
   const receiver = await Receiver.start(t, ({ event }) => (isPoison && event.offset === 1 ? 500 : 200));
@@ -101,7 +101,7 @@ test('an event is dead after its deliveries, the next one is sent, and a replay 
   assert.deepEqual(receiver.offsets.slice(5), [1]);
 });
 
-test('after a day of failures it is paused, across a restart too, and continues when it is resumed [HOOK-7]', async (t) => {
+test('after a day of failures, even across a restart, a webhook is paused, and continues when it is resumed [HOOK-7]', async (t) => {
   const server = await serverWith(t, { retryMs: [50], pauseAfterMs: 200 });
   let isBroken = true;
   const receiver = await Receiver.start(t, () => (isBroken ? 500 : 200));
@@ -127,7 +127,7 @@ test('after a day of failures it is paused, across a restart too, and continues 
   assert.equal(pushOf(await group.view()).failing_since, null);
 });
 
-test('a target that says that it is gone is paused at once, and resuming sends without waiting for the next attempt [HOOK-7]', async (t) => {
+test('a webhook whose target answers 410 is paused at once, and sends at once when it is resumed [HOOK-7]', async (t) => {
   const server = await serverWith(t, { retryMs: [3_600_000] });
   const answers = [410, 500];
   const receiver = await Receiver.start(t, () => answers.shift() ?? 200);
@@ -157,7 +157,7 @@ test('a webhook cannot be pulled from, and a pull group is no webhook [HOOK-9]',
   await problemIn(await new Group(server.url, 'nobody').post('resume'), 404, 'subscription_not_found');
 });
 
-test('its secrets are never shown, it cannot switch between push and pull, and bad secrets are refused [HOOK-1, HOOK-2, HOOK-10]', async (t) => {
+test("a webhook's secrets are never shown, it cannot switch between push and pull, and bad secrets are refused [HOOK-1, HOOK-2, HOOK-10]", async (t) => {
   const server = await serverWith(t);
   const receiver = await Receiver.start(t);
   const definition = { topics: ['>'], push: { url: receiver.url, secret: SECRET } };
@@ -179,7 +179,7 @@ test('its secrets are never shown, it cannot switch between push and pull, and b
     assert.ok(!JSON.stringify(problem).includes(key));
   }
   const other = secretOf(1);
-  // 32 bytes leave spare bits in the last letter: A and B encode the same.
+  // 32 bytes leave spare bits in the last character: A and B encode the same bytes.
   const [zeros, zerosAgain] = ['A=', 'B='].map((end) => `whsec_${'A'.repeat(42)}${end}`);
   const bad: [Record<string, unknown>, string][] = [
     [{ push: { url: 'not an address', secret: SECRET } }, 'push.url'],
@@ -203,11 +203,11 @@ test('its secrets are never shown, it cannot switch between push and pull, and b
     const put = await new Group(server.url, 'bad').put({ ...definition, ...change });
     const problem = await problemIn(put, 422, 'invalid_parameter');
     assert.equal(problem.errors![0]!.field, field, JSON.stringify(change));
-    assert.ok(!JSON.stringify(problem).includes(key), 'also where it is wrong it is not told');
+    assert.ok(!JSON.stringify(problem).includes(key), 'not even an invalid secret is repeated');
   }
 });
 
-test('a webhook that is deleted while it sends ends, and one that is stopped sends the event again as the same delivery [HOOK-4, HOOK-6]', async (t) => {
+test('a webhook deleted while sending ends, and one stopped while sending sends the event again as the same delivery [HOOK-4, HOOK-6]', async (t) => {
   const server = await serverWith(t);
   let isStuck = true;
   const receiver = await Receiver.start(t, () => (isStuck ? () => undefined : 200));
@@ -223,5 +223,5 @@ test('a webhook that is deleted while it sends ends, and one that is stopped sen
   await settled(group, 2);
   assert.deepEqual(receiver.offsets, [1, 1, 1, 2]);
   assert.equal(receiver.received[0]!.id, receiver.received[1]!.id);
-  assert.notEqual(receiver.received[1]!.id, receiver.received[2]!.id, 'it is another group');
+  assert.notEqual(receiver.received[1]!.id, receiver.received[2]!.id, 'it is a different group');
 });
