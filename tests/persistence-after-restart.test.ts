@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Site } from '../lab/aggregator-process.ts';
+import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
 
 const TIMEOUT = { timeout: 30_000 };
@@ -29,21 +30,19 @@ test('events, their order and the books outlive a restart [P-1, P-5]', TIMEOUT, 
 });
 
 test('an event retried after a restart is a duplicate, not a second event [P-2]', TIMEOUT, async (t) => {
-  const site = new Site(t);
-  const before = await site.start();
-  await new OriginalClient(before.url).publish(originalEvent());
-  await before.stop();
+  const server = await TestServer.start(t);
+  await new OriginalClient(server.url).publish(originalEvent());
 
-  const again = await site.start();
-  const retried = new OriginalClient(again.url);
+  await server.restart();
+  const retried = new OriginalClient(server.url);
   await retried.publish(originalEvent(), originalEvent({ event_id: 'event-002' }));
   assert.deepEqual(
     (await retried.events()).events.map(({ event_id }) => event_id),
     ['event-001', 'event-002'],
   );
-  await again.stop();
 
-  const stats = await new OriginalClient((await site.start()).url).stats();
+  await server.restart();
+  const stats = await new OriginalClient(server.url).stats();
   assert.equal(stats.received, 3);
   assert.equal(stats.unique_processed, 2);
   assert.equal(stats.duplicated_dropped, 1);
@@ -72,13 +71,9 @@ test('the database path is created if it is missing', TIMEOUT, async (t) => {
 });
 
 test('two files know nothing of each other', TIMEOUT, async (t) => {
-  const site = new Site(t);
-  for (const name of ['one.db', 'two.db']) {
-    const settings = { DEDUPLICATION_DB_PATH: join(site.folder, name) };
-    const aggregator = await site.start({ settings });
-    const client = new OriginalClient(aggregator.url);
+  for (let file = 1; file <= 2; file++) {
+    const client = new OriginalClient((await TestServer.start(t)).url);
     await client.publish(originalEvent());
     assert.equal((await client.stats()).unique_processed, 1);
-    await aggregator.stop();
   }
 });
