@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ALONE, everydayParts } from '../lab/everyday/parts.ts';
+import { APART, everydayParts } from '../lab/everyday/parts.ts';
 import { filesOf, textOf } from '../lab/repository.ts';
 
 /** What the scripts of package.json beside `npm test` run, as patterns. */
@@ -15,5 +15,5 @@ test('every test file is run by npm test, once, or by a script for its folder', 
 });
 
 test('each test file that is kept apart from the others exists', () => {
-  assert.deepEqual(filesOf(...ALONE.keys()), [...ALONE.keys()].toSorted());
+  assert.deepEqual(filesOf(...APART), APART.toSorted());
 });

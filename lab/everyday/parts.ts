@@ -9,8 +9,8 @@ export interface Part {
 
 /**
  * Files in these folders share a process for each folder, those of a folder within another counted there alone. A process
- * takes half a second to load the service, which most of these tests need. Two parts run at a time, in this order, so
- * that the longest begin first and small ones fill what is left.
+ * takes half a second to load the service, which most of these tests need. They begin in this order, the longest first,
+ * so that small ones fill what is left.
  */
 const SHARED = [
   'packages/aggregator/test/api/request',
@@ -19,12 +19,13 @@ const SHARED = [
   'packages/client/test',
   'packages/aggregator/test/api',
   'packages/aggregator/test',
+  'tests',
   'packages/cli/test',
   'packages',
 ];
 
 /** Files that would not prove the same in a process that has run other tests, and why. */
-export const ALONE = new Map([
+const ALONE = new Map([
   [
     'packages/aggregator/test/api/request/content-coding.test.ts',
     'measures the memory of the process, of which other tests leave some free but not given back',
@@ -35,12 +36,30 @@ export const ALONE = new Map([
   ],
 ]);
 
-/** The files of `npm test`, each in one part. Files outside `packages` have a process each: theirs start the service as one. */
+/**
+ * Files that start the service so often that they would make a part too long: while one waits for its processes, another
+ * has the processor.
+ */
+const LONG = [
+  'tests/backup.test.ts',
+  'tests/crash.test.ts',
+  'tests/durability.test.ts',
+  'tests/long-read.test.ts',
+  'tests/shutdown.test.ts',
+  'tests/start.test.ts',
+  'tests/stop-npm.test.ts',
+  'tests/stream.test.ts',
+];
+
+/** The files that share no process with others. */
+export const APART: readonly string[] = [...ALONE.keys(), ...LONG];
+
+/** The files of `npm test`, each in one part. */
 export function everydayParts(): Part[] {
   const shared = new Map(SHARED.map((folder) => [folder, [] as string[]]));
   const alone: Part[] = [];
   for (const file of everydayFiles()) {
-    const [folder] = ALONE.has(file)
+    const [folder] = APART.includes(file)
       ? []
       : SHARED.filter((folder) => file.startsWith(`${folder}/`)).toSorted(longerFirst);
     if (folder === undefined) alone.push({ name: file, files: [file] });
