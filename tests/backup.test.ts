@@ -90,7 +90,7 @@ async function assertStored(
 }
 
 test(
-  'a copy taken under load starts, has all that was acknowledged before it, and takes the rest when it is sent again [PUB-10]',
+  'a copy taken under load starts, has everything acknowledged before it, and accepts the rest when it is sent again [PUB-10]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -143,32 +143,36 @@ function writeFile(path: string, events: number): void {
   file.close();
 }
 
-test('restoring is the same the other way round, and ignores a log left behind', TIMEOUT, async (t) => {
-  const site = new Site(t);
-  const first = await site.start();
-  const { results } = await first.publish(eventOf('a'), eventOf('b'));
-  assert.equal((await runBackup(site, ['copy.db', '--from', site.databasePath])).code, 0);
-  assert.equal((await first.publish(eventOf('c'))).accepted, 1);
-  await first.kill();
-  const left = await runBackup(site, ['events.db', '--from', 'copy.db', '--replace']);
-  assert.equal(left.code, 2);
-  assert.match(left.stderr, /would damage the copy; stop the service on that file, and move it away/);
+test(
+  'a backup is restored by a backup in the other direction, which refuses a log left behind',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const first = await site.start();
+    const { results } = await first.publish(eventOf('a'), eventOf('b'));
+    assert.equal((await runBackup(site, ['copy.db', '--from', site.databasePath])).code, 0);
+    assert.equal((await first.publish(eventOf('c'))).accepted, 1);
+    await first.kill();
+    const left = await runBackup(site, ['events.db', '--from', 'copy.db', '--replace']);
+    assert.equal(left.code, 2);
+    assert.match(left.stderr, /would damage the copy; stop the service on that file, and move it away/);
 
-  mkdirSync(join(site.folder, 'lost'));
-  for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
-    renameSync(join(site.folder, name), join(site.folder, 'lost', name));
-  }
-  assert.equal((await runBackup(site, ['events.db', '--from', 'copy.db'])).code, 0);
-  const second = await site.start();
-  const again = await second.publish(eventOf('b'), eventOf('c'));
-  assert.deepEqual(
-    again.results!.map(({ verdict, offset }) => [verdict, offset]),
-    [
-      ['duplicate', results![1]!.offset],
-      ['accepted', 3],
-    ],
-  );
-});
+    mkdirSync(join(site.folder, 'lost'));
+    for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
+      renameSync(join(site.folder, name), join(site.folder, 'lost', name));
+    }
+    assert.equal((await runBackup(site, ['events.db', '--from', 'copy.db'])).code, 0);
+    const second = await site.start();
+    const again = await second.publish(eventOf('b'), eventOf('c'));
+    assert.deepEqual(
+      again.results!.map(({ verdict, offset }) => [verdict, offset]),
+      [
+        ['duplicate', results![1]!.offset],
+        ['accepted', 3],
+      ],
+    );
+  },
+);
 
 test('backup says what it cannot do in one line, with exit code 2', TIMEOUT, async (t) => {
   const site = new Site(t);
@@ -205,7 +209,7 @@ const noMounts = mountsMissing();
 const isRequired = process.env['REQUIRE_MOUNTS'] === '1';
 
 test(
-  'a target without space, and one that cannot hold a file, are reported in one line and left empty',
+  'a target without space or without write access is reported in one line and left empty',
   { ...TIMEOUT, skip: !isRequired && noMounts !== null && noMounts },
   async (t) => {
     assert.equal(noMounts, null);
@@ -227,7 +231,7 @@ test(
   },
 );
 
-test('a backup that is interrupted leaves nothing of the copy', TIMEOUT, async (t) => {
+test('an interrupted backup leaves nothing of the copy', TIMEOUT, async (t) => {
   const site = new Site(t);
   writeFile(site.databasePath, 2000);
   const isPartial = (): boolean => readdirSync(site.folder).some((name) => name.includes('.partial-'));

@@ -18,7 +18,7 @@ function batches(events: readonly OriginalEvent[], size: number): OriginalEvent[
   );
 }
 
-/** 4000 events, and 1000 of them repeated, spread among the others: the original's stress. */
+/** 4000 events and repeats of 1000 of them, spread among the others: the original's stress test. */
 function stressEvents(): { unique: OriginalEvent[]; sent: OriginalEvent[] } {
   const unique = originalEvents(4000, (i) => ({ topic: `topic-${i % 5}`, source: `publisher-${i % 3}` }));
   const sent = unique.flatMap((event, i) => (i % 4 === 3 ? [event, unique[i >> 1]!] : [event]));
@@ -39,7 +39,7 @@ async function check(aggregator: OriginalClient, unique: readonly OriginalEvent[
 }
 
 test(
-  '5000 events in batches of 100, a fifth of them duplicates, are counted right [P-2, P-5]',
+  '5000 events in batches of 100, a fifth of them duplicates, are counted correctly [P-2, P-5]',
   TIMEOUT,
   async (t) => {
     const aggregator = await client(t);

@@ -11,7 +11,7 @@ import { tempFolder } from '../packages/aggregator/test/support/temp-folder.ts';
 import { RUNS, shapeChange } from '../torture/runs-of-keys.ts';
 import { FUZZED, POWER_LOST, TORTURED } from './faults/breakages.ts';
 
-test('every breakage fits the sources as they are now, and leaves them something that can be run', () => {
+test('every breakage fits the current sources and leaves them valid', () => {
   const forFaults = [TORTURED, POWER_LOST, FUZZED].flatMap((broken) => Object.values(broken));
   const all = [...BREAKAGES.map(changesOf), ...forFaults, [shapeChange(RUNS.small)]];
   assert.deepEqual(
@@ -31,7 +31,7 @@ function misfit(changes: readonly Change[]): string | null {
     for (const [file, text] of texts) {
       assert.doesNotThrow(
         () => stripTypeScriptTypes(text),
-        `${file} is no TypeScript with ${changes[0]!.find}`,
+        `${file} is not valid TypeScript after changing ${changes[0]!.find}`,
       );
     }
     return null;
@@ -40,7 +40,7 @@ function misfit(changes: readonly Change[]): string | null {
   }
 }
 
-test('every breakage says in a sentence of its own what it breaks, and names tests that are there', () => {
+test('every breakage has a sentence of its own and names existing tests', () => {
   const sentences = BREAKAGES.map(({ breaks }) => breaks);
   assert.deepEqual(
     sentences.filter((sentence, i) => sentences.indexOf(sentence) !== i || !/^[A-Z].*\.$/.test(sentence)),
@@ -48,11 +48,11 @@ test('every breakage says in a sentence of its own what it breaks, and names tes
   );
   for (const { tests } of BREAKAGES) {
     assert.ok(tests.length > 0);
-    for (const file of tests) assert.ok(existsSync(pathOf(file)), `${file} is not there`);
+    for (const file of tests) assert.ok(existsSync(pathOf(file)), `${file} does not exist`);
   }
 });
 
-test('a text to find that is missing, or occurs twice, is named with its file', () => {
+test('a text to find that is missing or occurs twice is reported with its file', () => {
   const change: Change = { file: 'a.ts', find: 'x = 1', replace: 'x = 2' };
   assert.equal(changed('let x = 1;', change), 'let x = 2;');
   assert.throws(() => changed('let x = 3;', change), /a\.ts does not hold: x = 1/);
@@ -81,7 +81,7 @@ function smallRepository(t: TestContext): string {
   return root;
 }
 
-test('a breakage that a test notices is reported with its name, one that none notices is found, and the original stays whole', async (t) => {
+test('a noticed breakage is reported with the test that noticed it, an unnoticed one is found, and the original stays unchanged', async (t) => {
   const original = smallRepository(t);
   const told: string[] = [];
   await runBreakages(

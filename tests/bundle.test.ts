@@ -36,18 +36,14 @@ async function versionThatRuns(site: Site, root: string): Promise<unknown> {
   return version;
 }
 
-test(
-  'a start runs the bundle until a file that went into it changes, then the sources',
-  TIMEOUT,
-  async (t) => {
-    const { root, version } = bundledCopy(t);
-    const site = new Site(t);
-    assert.equal(await versionThatRuns(site, root), 'bundled');
-    const source = join(root, 'packages/aggregator/src/store/sqlite/threads/folding-thread.ts');
-    utimesSync(source, new Date(), new Date());
-    assert.equal(await versionThatRuns(site, root), version);
-  },
-);
+test('a start runs the bundle, or the sources once a bundled file has changed', TIMEOUT, async (t) => {
+  const { root, version } = bundledCopy(t);
+  const site = new Site(t);
+  assert.equal(await versionThatRuns(site, root), 'bundled');
+  const source = join(root, 'packages/aggregator/src/store/sqlite/threads/folding-thread.ts');
+  utimesSync(source, new Date(), new Date());
+  assert.equal(await versionThatRuns(site, root), version);
+});
 
 test('malloc gets the same settings whoever starts the service', () => {
   const settings = (file: string): string[] =>

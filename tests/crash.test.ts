@@ -51,7 +51,7 @@ async function inTheMiddle(aggregator: AggregatorProcess, publisher: Program): P
     () => `the middle of the run\n${publisher.printed()}`,
     async () => {
       const { received } = await aggregator.stats();
-      assert.ok(received < COUNT * 0.9, 'the run was over before it was met');
+      assert.ok(received < COUNT * 0.9, 'the run ended before it could be interrupted');
       return received > COUNT * 0.3;
     },
   );
@@ -64,11 +64,11 @@ async function eventsOnce(aggregator: AggregatorProcess): Promise<Map<string, St
   const byKey = new Map<string, StoredEvent>();
   let last = 0;
   for (const event of events) {
-    assert.ok(event.offset > last, `offset ${event.offset} comes behind ${last}`);
+    assert.ok(event.offset > last, `offset ${event.offset} comes after ${last}`);
     last = event.offset;
     byKey.set(keyOf(event), event);
   }
-  assert.equal(byKey.size, count, 'an event is there more than once');
+  assert.equal(byKey.size, count, 'an event is stored more than once');
   return byKey;
 }
 
@@ -89,7 +89,7 @@ function assertUnmoved(
 }
 
 test(
-  'a publisher that retries through a crash of the service has each event stored once, where its verdict said [P-1, P-2, P-5, PUB-10]',
+  'a publisher that retries through a crash of the service gets each event stored once, at the offset of its verdict [P-1, P-2, P-5, PUB-10]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  'a publisher that is killed and run again stores what was missing, and nothing twice [P-2, P-5]',
+  'a publisher that is killed and restarted stores what was missing, and nothing twice [P-2, P-5]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -127,7 +127,7 @@ test(
     const killed = startPublisher(site, aggregator.port);
     await inTheMiddle(aggregator, killed);
     await killed.kill();
-    // Its last publishes may still be on their way to the disk.
+    // Its last publishes may not be committed yet.
     const { commits } = await settled(aggregator);
     const seen = await storedOnce(aggregator);
 
@@ -145,7 +145,7 @@ test(
 async function settled(aggregator: AggregatorProcess) {
   let stats = await aggregator.stats();
   await until(
-    () => 'books that stand still',
+    () => 'books that no longer change',
     async () => {
       const { received } = stats;
       await sleep(100);
@@ -165,7 +165,7 @@ const ROUNDS = 5;
 const PUBLISHERS = 4;
 
 test(
-  `every acknowledged event is there after each of ${ROUNDS} crashes, with its offset and its payload [P-1, P-2, P-3, P-4]`,
+  `every acknowledged event survives ${ROUNDS} crashes, with its offset and payload [P-1, P-2, P-3, P-4]`,
   TIMEOUT,
   async (t) => {
     const site = new Site(t);

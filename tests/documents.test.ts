@@ -87,7 +87,7 @@ function loggedMessages(): { file: string; message: string }[] {
 const LOG_CALL =
   /\b#?(?:log\.(?:info|warn|error)|tell)\(\s*(?:\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\},\s*)?(?:'([^'\n]+)'|`([^`$]+))/g;
 
-test('every message of the log stands in docs/operations.md with what to do', () => {
+test('every log message is in docs/operations.md with what to do', () => {
   const logged = loggedMessages();
   assert.ok(logged.length > 15, `${logged.length} messages were found`);
   // - `message`, `another` (level): what to do
@@ -101,7 +101,7 @@ test('every message of the log stands in docs/operations.md with what to do', ()
   const untold = logged.filter(({ message }) => !told.some((text) => tells(text, message)));
   assert.deepEqual(untold, []);
   const unsaid = told.filter((text) => !logged.some(({ message }) => tells(text, message)));
-  assert.deepEqual(unsaid, [], 'docs/operations.md explains what nothing says any more');
+  assert.deepEqual(unsaid, [], 'docs/operations.md explains messages that no longer exist');
 });
 
 /** The targets of a Markdown text's links, except for those to other hosts and within the page. */
@@ -115,7 +115,7 @@ function linksIn(markdown: string): string[] {
   return targets.filter((target) => !/^(?:[a-z][a-z\d+.-]*:|#|\/\/)/i.test(target));
 }
 
-test('links between documents lead to files that are there', () => {
+test('links between documents lead to existing files', () => {
   const files = filesOf('*.md', 'docs/**/*.md', 'packages/*/*.md', 'docker/**/*.md');
   assert.ok(files.includes('README.md'));
   const broken = files.flatMap((file) =>
@@ -127,7 +127,7 @@ test('links between documents lead to files that are there', () => {
   assert.deepEqual(broken, []);
 });
 
-test('what a link looks like is known', () => {
+test('links are recognized', () => {
   const markdown = [
     'See [one](one.md), [two](<two.md> "Two"), ![three](img/three.svg) and [four][4].',
     '[five](https://example.org/x.md) [six](#six) [seven](mailto:a@example.org) `[eight](eight.md)`',

@@ -36,7 +36,7 @@ function testsUnderStrace(): void {
   });
 
   test(
-    'the service says that it is ready after it wrote and synced, each time [SYS-2]',
+    'the service writes and syncs each time before it says that it is ready [SYS-2]',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
@@ -58,7 +58,7 @@ function testsUnderStrace(): void {
   );
 
   test(
-    'the folder of a new log is synced, so that the file is found again after a loss of power [P-1]',
+    'the folder of a new log is synced, so that the file is found again after a power loss [P-1]',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
@@ -81,7 +81,7 @@ function testsUnderStrace(): void {
     },
   );
 
-  test('folders that are made for a new file are synced where they were made [P-1]', TIMEOUT, async (t) => {
+  test('the parents of new folders are synced [P-1]', TIMEOUT, async (t) => {
     const site = new Site(t);
     const trace = join(site.folder, 'trace');
     const settings = { DEDUPLICATION_DB_PATH: join(site.folder, 'a/b/events.db') };
@@ -105,7 +105,7 @@ function testsUnderStrace(): void {
     const site = new Site(t);
     const trace = join(site.folder, 'trace');
     const publishers = 64;
-    // A disk on which a sync takes 20 ms: on a fast one there is nothing to share.
+    // Make a sync take 20 ms: on a fast disk there is nothing to share.
     const slow = ['-e', 'inject=fsync,fdatasync:delay_exit=20000'];
     const aggregator = await site.start({ under: straceCommand(trace, ...slow) });
     const { commits: before } = await aggregator.stats();
@@ -123,7 +123,7 @@ function testsUnderStrace(): void {
   });
 
   test(
-    'a commit waits for the sync of the log alone: another thread brings the log into the file',
+    'a commit waits only for the sync of the log: another thread checkpoints the log into the file',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
@@ -155,7 +155,7 @@ function testsUnderStrace(): void {
       t.diagnostic(
         `pages brought into the file: ${JSON.stringify(pages)}, ${most} at most in a sync by the writer`,
       );
-      assert.ok(pages.other > 1000, 'the other thread did next to nothing');
+      assert.ok(pages.other > 1000, 'the other thread did almost nothing');
       // The writer folds up to 256 pages itself, between two commits.
       assert.ok(most <= 256, 'the writer waited for a large sync of the file');
     },
@@ -166,7 +166,7 @@ function testsUnderStrace(): void {
     ['with a log that a crash left', 'kill'],
   ] as const) {
     test(
-      `where the disk refuses the sync, the publish is refused and may be sent again, ${when} [P-1, PUB-10, ERR-5]`,
+      `if the disk refuses the sync, the publish is refused and may be sent again, ${when} [P-1, PUB-10, ERR-5]`,
       TIMEOUT,
       async (t) => {
         const site = new Site(t);
@@ -208,7 +208,7 @@ function eventOf(id: number): Event {
   };
 }
 
-/** Some 40 kB, which cannot be packed. */
+/** An event of about 40 kB that cannot be compressed. */
 function largeEventOf(id: number): Event {
   return { ...eventOf(id), payload: { message: randomBytes(30_000).toString('base64') } };
 }
@@ -235,5 +235,5 @@ function assertSyncedBefore(answer: SystemCall, calls: readonly SystemCall[]): v
   const write = before.findLast(isLogWrite);
   assert.ok(write !== undefined, 'nothing was written to the log before the answer');
   const sync = before.findLast((call) => isLogSync(call) && call.begin > write.end);
-  assert.ok(sync !== undefined, `no sync stands between\n${write.text}\nand\n${answer.text}`);
+  assert.ok(sync !== undefined, `no sync lies between\n${write.text}\nand\n${answer.text}`);
 }

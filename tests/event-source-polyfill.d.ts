@@ -1,4 +1,4 @@
-/** What the tests use of npm's event-source-polyfill, which brings no types; those of others need a browser's library. */
+/** The part of npm's event-source-polyfill that the tests use. It has no types, and third-party ones need the DOM library. */
 declare module 'event-source-polyfill' {
   export class EventSourcePolyfill {
     constructor(url: string);

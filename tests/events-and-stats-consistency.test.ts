@@ -56,7 +56,7 @@ test('the counts of the statistics are those of the events [P-5, SYS-3]', TIMEOU
   assert.equal(ofTopics, stats.unique_processed);
 });
 
-test('a published event is there for the next read [READ-10]', TIMEOUT, async (t) => {
+test('a published event is seen by the next read [READ-10]', TIMEOUT, async (t) => {
   const aggregator = await client(t);
   for (let i = 1; i <= 50; i++) {
     await aggregator.publish(originalEvent({ event_id: `event-${i}` }));
@@ -76,7 +76,7 @@ test('the books balance at every look while many publish [P-5]', TIMEOUT, async 
       assert.ok(stats.received >= received, 'the count of received events went back');
       const { count, events } = await aggregator.events('busy');
       assert.equal(count, events.length);
-      assert.ok(count >= stats.unique_processed, 'an event of the books is not there');
+      assert.ok(count >= stats.unique_processed, 'an event in the books is missing');
       received = stats.received;
     }
   };
@@ -113,7 +113,7 @@ test('a refused batch leaves no trace in the books [P-3, P-6]', TIMEOUT, async (
   assert.equal((await aggregator.events('new')).count, 0);
 });
 
-test('an empty batch is a success of zero events [PUB-4]', TIMEOUT, async (t) => {
+test('an empty batch succeeds with zero events [PUB-4]', TIMEOUT, async (t) => {
   const aggregator = await client(t);
   const answer = await aggregator.publish();
   assert.equal(answer.message, 'Published 0 events');

@@ -26,7 +26,7 @@ interface Delivery {
 }
 
 test(
-  'workers and server that are killed in the middle lose no event; none comes again after its acknowledgement was answered, none before its lease ran out, and each delivery is counted [GRP-5, GRP-7, GRP-8]',
+  'kills of workers and server lose no event; none comes again after its acknowledgement was answered, none before its lease ran out, and each delivery is counted [GRP-5, GRP-7, GRP-8]',
   { timeout: 2 * RUN_MS },
   async (t) => {
     await withSeedOf('GROUP_SEED', async (random) => {

@@ -35,7 +35,7 @@ async function hangUp(server: AggregatorProcess, level: number, said: RegExp): P
 }
 
 test(
-  'keys that the command makes and revokes are taken on SIGHUP; a file that is wrong leaves the old ones in force [KEY-8]',
+  'SIGHUP adopts the keys that the command creates and revokes; an invalid file leaves the old keys in force [KEY-8]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -63,14 +63,14 @@ test(
   },
 );
 
-test('SIGHUP with nothing to reload leaves the service as it is', TIMEOUT, async (t) => {
+test('SIGHUP with nothing to reload changes nothing', TIMEOUT, async (t) => {
   const server = await new Site(t).start();
   await hangUp(server, LEVEL.info, /were reloaded/);
   assert.equal(await status(server, 'none'), 200);
   await server.stop();
 });
 
-test('a file of keys that is missing refuses the start in one line [KEY-8]', TIMEOUT, async (t) => {
+test('a missing key file refuses the start in one line [KEY-8]', TIMEOUT, async (t) => {
   const program = await new Site(t).fail({ settings: { API_KEYS_FILE: 'keys.json' } });
   assert.equal((await program.exited).code, 1);
   assert.match(

@@ -11,7 +11,7 @@ const MIB = 1024 * 1024;
 /** LONG_READ_EVENTS=1000000 is the full measure; this part is still more than the bound below. */
 const EVENTS = Number(process.env['LONG_READ_EVENTS'] || 52_000);
 const BATCH_EVENTS = 1000;
-/** How much the service's memory may grow during the whole answer, which is larger. */
+/** How much the service's memory may grow during the answer, which is larger. */
 const GROWTH_BYTES_MAX = 100 * MIB;
 
 const OPTIONS = {
@@ -52,7 +52,7 @@ test('everything is read from one snapshot in bounded memory [READ-2, P-4]', OPT
   const stored = EVENTS + BATCH_EVENTS;
   assert.equal((await aggregator.events('?limit=1000')).count, 1000);
 
-  await t.test('at full speed, while publishing goes on', async (t) => {
+  await t.test('at full speed, during publishes', async (t) => {
     const done = new AbortController();
     const publishMeanwhile = async (): Promise<number> => {
       let published = 0;
@@ -99,9 +99,9 @@ function MiB(bytes: number): string {
 }
 
 interface Read {
-  /** What the answer said at its beginning. */
+  /** The count at the beginning of the answer. */
   readonly announced: number;
-  /** What it held. */
+  /** The number of events that followed. */
   readonly events: number;
   readonly bytes: number;
   readonly end: string;
@@ -118,7 +118,7 @@ interface ReadOptions {
   readonly query?: string;
   /** Called once, when the answer has begun. */
   readonly onBegin?: () => void;
-  /** How the reader dawdles: once at the beginning, and then again and again. */
+  /** How the reader pauses: once at the beginning, and then repeatedly. */
   readonly pauses?: { readonly firstMs: number; readonly ms: number; readonly everyBytes: number };
 }
 
@@ -145,7 +145,7 @@ function readAll(
         for (const match of text.matchAll(/"offset":(\d+),"received_at":/g)) {
           const offset = Number(match[1]);
           if (offset <= lastOffset) {
-            request.destroy(new Error(`offset ${offset} comes behind ${lastOffset}`));
+            request.destroy(new Error(`offset ${offset} comes after ${lastOffset}`));
             return;
           }
           lastOffset = offset;

@@ -10,7 +10,7 @@ const FILES = 160;
 const STRANGERS = 400;
 
 test(
-  'more connections than there may be files leave the service what it needs to store and to read [SYS-7]',
+  'more connections than allowed open files leave the service enough files to store and to read [SYS-7]',
   { timeout: 60_000 },
   async (t) => {
     const site = new Site(t);

@@ -8,7 +8,7 @@ import { OriginalClient, asOriginal, originalEvent, originalEvents } from './sup
 
 const TIMEOUT = { timeout: 30_000 };
 
-test('events, their order and the books outlive a restart [P-1, P-5]', TIMEOUT, async (t) => {
+test('events, their order and the books survive a restart [P-1, P-5]', TIMEOUT, async (t) => {
   const site = new Site(t);
   const events = originalEvents(50, (i) => ({ topic: `topic-${i % 3}` }));
   const before = await site.start();
@@ -70,7 +70,7 @@ test('the database path is created if it is missing', TIMEOUT, async (t) => {
   assert.ok(existsSync(path));
 });
 
-test('two files know nothing of each other', TIMEOUT, async (t) => {
+test('two files are independent of each other', TIMEOUT, async (t) => {
   for (let file = 1; file <= 2; file++) {
     const client = new OriginalClient((await TestServer.start(t)).url);
     await client.publish(originalEvent());

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PROBLEMS } from '@chronicleweaver/protocol';
 import { filesOf, tableRows, textOf } from '../lab/repository.ts';
 
-/** This file cites ids that are in no protocol. */
+/** This file cites ids that do not exist. */
 const THIS_FILE = 'tests/protocol-rules.test.ts';
 
 /** The ids that a text gives to rules, in order. */
@@ -26,7 +26,7 @@ const defined = definedIn(textOf('PROTOCOL.md'));
 const rules = new Set(defined);
 const prefixes = new Set(defined.map((id) => id.split('-')[0]!));
 
-test('each rule of the protocol has an id of its own', () => {
+test('each rule of the protocol has a unique id', () => {
   assert.ok(defined.length > 30, `only ${defined.length} rules were found`);
   assert.deepEqual(
     defined.filter((id, i) => defined.indexOf(id) !== i),
@@ -34,7 +34,7 @@ test('each rule of the protocol has an id of its own', () => {
   );
 });
 
-test('every rule that code, tests and documents cite stands in the protocol', () => {
+test('every rule that code, tests and documents cite is in the protocol', () => {
   const files = filesOf(
     'packages/*/{src,test}/**/*.ts',
     '{lab,tests}/**/*.ts',
@@ -61,7 +61,7 @@ test('every rule of the protocol is cited by a test', () => {
   );
 });
 
-test('what a citation looks like is known', () => {
+test('citations are recognized', () => {
   assert.deepEqual(definedIn('- **[XY-1] Title.** as in [XY-2]\n- **[XY-3]** text'), ['XY-1', 'XY-3']);
   assert.deepEqual(citedIn("test('it holds [XY-1, Q-22]') // by XY-3, in UTF-8 [0-9] [A-Z]"), [
     'XY-1',
@@ -73,7 +73,7 @@ test('what a citation looks like is known', () => {
   ]);
 });
 
-test("the protocol's table of problems is the one the service answers by [ERR-1]", () => {
+test("the protocol's table of problems matches the service's [ERR-1]", () => {
   const rows = tableRows(textOf('PROTOCOL.md'), '`invalid_json`');
   const listed = rows
     .flatMap(([code, status, code2, status2]) => [
@@ -82,7 +82,7 @@ test("the protocol's table of problems is the one the service answers by [ERR-1]
     ])
     .filter(([code]) => code !== '')
     .map(([code, status]) => [code!.replaceAll('`', ''), Number(status)] as const);
-  assert.equal(new Set(listed.map(([code]) => code)).size, listed.length, 'a code stands twice');
+  assert.equal(new Set(listed.map(([code]) => code)).size, listed.length, 'a code is listed twice');
   const answered = Object.entries(PROBLEMS).map(([code, { status }]) => [code, status] as const);
   assert.deepEqual(Object.fromEntries(listed), Object.fromEntries(answered));
 });

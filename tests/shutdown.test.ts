@@ -66,7 +66,7 @@ async function assertCleanExit(site: Site, aggregator: AggregatorProcess, within
   assert.equal(aggregator.program.stderr, '');
   assert.equal(aggregator.logs.at(-1)?.msg, 'stopped');
   const wal = `${site.databasePath}-wal`;
-  assert.ok(!existsSync(wal) || statSync(wal).size === 0, 'the log was not folded back into the file');
+  assert.ok(!existsSync(wal) || statSync(wal).size === 0, 'the log was not checkpointed into the file');
 }
 
 function signal(aggregator: AggregatorProcess, name: NodeJS.Signals): Promise<void> {
@@ -79,7 +79,7 @@ function signal(aggregator: AggregatorProcess, name: NodeJS.Signals): Promise<vo
 
 for (const name of ['SIGTERM', 'SIGINT'] as const) {
   test(
-    `after ${name} amid publishes, what was answered is stored and nothing else [P-1, P-5, ERR-5]`,
+    `after ${name} amid publishes, exactly the answered ones are stored [P-1, P-5, ERR-5]`,
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
@@ -132,7 +132,7 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 test(
-  'a publish whose body is under way is stored and answered, one that comes later is refused [P-1, ERR-5]',
+  'a publish whose body is under way is stored and answered, and a later one is refused [P-1, ERR-5]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -199,12 +199,12 @@ test('connections that are kept open do not hold up the stop', TIMEOUT, async (t
 });
 
 test(
-  'a slow reader of a long answer and a request that never arrives whole are cut off in time [READ-2]',
+  'a slow reader of a long answer and a request that never completes are cut off in time [READ-2]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
     const aggregator = await site.start();
-    // More than two sockets' buffers hold.
+    // More than the buffers of two sockets hold.
     for (let i = 0; i < 30; i++) await aggregator.publish(...eventsOf(`long-${i}`, 1000, 1000));
 
     const reader = await openSocket(t, aggregator);
@@ -226,7 +226,7 @@ test(
     const closed = new Promise((resolve) => reader.once('close', resolve));
     reader.resume();
     await closed;
-    assert.ok(!received.endsWith('0\r\n\r\n'), 'the answer looks whole');
+    assert.ok(!received.endsWith('0\r\n\r\n'), 'the answer looks complete');
 
     const after = await site.start();
     assert.equal((await after.stats()).unique_processed, 30_000);

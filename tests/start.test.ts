@@ -37,7 +37,7 @@ test(
     const refused = `DEDUPLICATION_DB_PATH is ${JSON.stringify(folder)}; it takes the path of a file, and this is the path of a folder`;
     assert.equal(await complaint(site, { DEDUPLICATION_DB_PATH: folder }), refused);
     assert.equal(await complaint(site, { DEDUPLICATION_DB_PATH: folder }), refused);
-    assert.deepEqual(readdirSync(site.folder), [], 'something was made before the settings were checked');
+    assert.deepEqual(readdirSync(site.folder), [], 'something was created before the settings were checked');
   },
 );
 
@@ -52,7 +52,7 @@ test('a port that is in use is reported in one line', TIMEOUT, async (t) => {
   assert.ok(line.includes(String(port)), line);
 });
 
-test('an address that is not ours to listen on is reported in one line', TIMEOUT, async (t) => {
+test('an address that does not belong to this machine is reported in one line', TIMEOUT, async (t) => {
   const site = new Site(t);
   // RFC 5737: documentation addresses, nobody's.
   assert.match(await complaint(site, { HOST: '203.0.113.1' }), /^HOST is "203\.0\.113\.1": /);
@@ -60,7 +60,7 @@ test('an address that is not ours to listen on is reported in one line', TIMEOUT
 });
 
 test(
-  'no line of .env is lost: after a byte order mark it is read, misspelt it is refused',
+  'no line of .env is lost: one after a byte order mark is read, and a misspelt one is refused',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -119,7 +119,7 @@ test('a file of a newer format is refused in one line and left as it was', TIMEO
   assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
 });
 
-test('a place where no file can be is reported in one line', TIMEOUT, async (t) => {
+test('an impossible path is reported in one line', TIMEOUT, async (t) => {
   const site = new Site(t);
   const file = join(site.folder, 'a-file');
   writeFileSync(file, '');

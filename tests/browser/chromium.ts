@@ -5,7 +5,7 @@ import { type Page, chromium } from 'playwright-core';
 import type { AggregatorProcess } from '../../lab/aggregator-process.ts';
 
 const CHROMIUM = process.env['CHROMIUM_PATH'] || '/usr/bin/chromium';
-/** No sandbox, since containers have none to give; and the browser itself asks nobody anything. */
+/** No sandbox, because containers do not allow one; and no requests by the browser itself. */
 const ARGUMENTS = [
   '--no-sandbox',
   '--disable-gpu',

@@ -3,31 +3,35 @@ import { test } from 'node:test';
 import { Site } from '../../lab/aggregator-process.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 
-test('/docs shows the API and publishes from the page, all from here [SYS-4]', IN_BROWSER, async (t) => {
-  const aggregator = await new Site(t).start();
-  const { page, faults } = await openPage(t, aggregator, '/docs');
-  assert.equal(await page.title(), 'ChronicleWeaver API');
-  for (const path of ['/publish', '/events', '/events/{topic}/{event_id}', '/topics', '/stats', '/ready']) {
-    await page.getByText(path, { exact: true }).first().waitFor();
-  }
+test(
+  '/docs shows the API and can publish, with files from the service alone [SYS-4]',
+  IN_BROWSER,
+  async (t) => {
+    const aggregator = await new Site(t).start();
+    const { page, faults } = await openPage(t, aggregator, '/docs');
+    assert.equal(await page.title(), 'ChronicleWeaver API');
+    for (const path of ['/publish', '/events', '/events/{topic}/{event_id}', '/topics', '/stats', '/ready']) {
+      await page.getByText(path, { exact: true }).first().waitFor();
+    }
 
-  await page.getByText('/publish', { exact: true }).first().click();
-  await page.getByRole('button', { name: 'Try it out' }).click();
-  const answering = page.waitForResponse((response) => response.request().method() === 'POST');
-  await page.getByRole('button', { name: 'Execute' }).click();
-  const answer = await answering;
-  assert.equal(answer.status(), 200, await answer.text());
-  assert.ok(answer.url().startsWith(`${aggregator.url}/publish`), answer.url());
-  await page.getByText('"Published 1 events"').waitFor();
+    await page.getByText('/publish', { exact: true }).first().click();
+    await page.getByRole('button', { name: 'Try it out' }).click();
+    const answering = page.waitForResponse((response) => response.request().method() === 'POST');
+    await page.getByRole('button', { name: 'Execute' }).click();
+    const answer = await answering;
+    assert.equal(answer.status(), 200, await answer.text());
+    assert.ok(answer.url().startsWith(`${aggregator.url}/publish`), answer.url());
+    await page.getByText('"Published 1 events"').waitFor();
 
-  // The example of the page is the original's README's event.
-  const { count, events } = await aggregator.events('?topic=user-actions');
-  assert.equal(count, 1);
-  assert.equal(events[0]?.event_id, 'event-001');
-  assert.deepEqual(await faults(), []);
-});
+    // The page's example is the event of the original's README.
+    const { count, events } = await aggregator.events('?topic=user-actions');
+    assert.equal(count, 1);
+    assert.equal(events[0]?.event_id, 'event-001');
+    assert.deepEqual(await faults(), []);
+  },
+);
 
-test('/redoc shows the API, all from here [SYS-4]', IN_BROWSER, async (t) => {
+test('/redoc shows the API, with files from the service alone [SYS-4]', IN_BROWSER, async (t) => {
   const aggregator = await new Site(t).start();
   const { page, faults } = await openPage(t, aggregator, '/redoc');
   assert.equal(await page.title(), 'ChronicleWeaver API');

@@ -23,14 +23,14 @@ interface Noted {
 }
 
 test(
-  "a browser's EventSource follows, comes back after a kill -9 and misses nothing [STR-3, STR-4, STR-5]",
+  "a browser's EventSource follows, reconnects after a kill -9 and misses nothing [STR-3, STR-4, STR-5]",
   IN_BROWSER,
   async (t) => {
     const site = new Site(t);
     let aggregator: AggregatorProcess = await site.startOnFixedPort();
     const { page } = await openPage(t, aggregator, '/health');
     await aggregator.publish(...eventsOf('before', 5), ...eventsOf('other', 5, 'payments'));
-    // From the end of the log on: if the first event comes after the break, only the cursor shows what was missed.
+    // From the end of the log: if the first event comes after the break, only the cursor shows what was missed.
     await page.evaluate(`
     window.noted = { texts: [], ids: [], opened: 0 };
     window.source = new EventSource('/events/stream?topic=orders');

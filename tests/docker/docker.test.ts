@@ -10,9 +10,8 @@ import { command, docker, findCompose, freePort, inspect, logs, removeAll, ROOT 
 const MINUTE_MS = 60_000;
 const COMPOSE_FILE = 'docker/docker-compose.yml';
 
-// The shipped names are fixed, and a volume of that name may hold somebody's events. So this run lays names of its own
-// over them: it touches nothing that was there before, and two runs do not meet. What the engine keeps of a build to
-// build faster the next time is its own.
+// The shipped names are fixed, and a volume of that name may hold somebody's events. So this run overrides them: it
+// touches nothing that existed before, and two runs do not interfere. The engine's build cache is left alone.
 const PREFIX = `chronicleweaver-test-${randomBytes(4).toString('hex')}`;
 const AGGREGATOR = `${PREFIX}-aggregator`;
 const PUBLISHER = `${PREFIX}-publisher`;
@@ -49,7 +48,7 @@ function inContainers(composeCommand: readonly string[]): void {
   let folder: string;
   let port: number;
 
-  /** The shipped file, under this run's names. Empty variables, so that no docker/.env of this checkout counts. */
+  /** The shipped file, under this run's names. Variables are empty, so that no docker/.env of this checkout applies. */
   const compose = async (...args: string[]): Promise<string> => {
     const files = ['-f', COMPOSE_FILE, '-f', join(folder, 'own-names.yml')];
     const empty = { DEDUPLICATION_DB_PATH: '', AGGREGATOR_HOST: '', AGGREGATOR_PORT: '' };
@@ -102,7 +101,7 @@ function inContainers(composeCommand: readonly string[]): void {
       /Read-only file system/,
     );
     await docker(['exec', AGGREGATOR, 'sh', '-c', 'touch /app/data/a && rm /app/data/a']);
-    // A program that found its way in could be put there, but not run.
+    // An intruder's program could be stored there, but not run.
     await docker(['exec', AGGREGATOR, 'sh', '-c', 'cp /bin/true /tmp/a']);
     await assert.rejects(docker(['exec', AGGREGATOR, '/tmp/a']), { code: 126 });
   });
@@ -121,7 +120,7 @@ function inContainers(composeCommand: readonly string[]): void {
     assert.equal(await docker(['run', '--rm', '--read-only', image, 'node', '--eval', sort]), 'sorted');
   });
 
-  test('what the image leaves out is missed neither by /docs nor by /redoc', async () => {
+  test('neither /docs nor /redoc needs the files that the image leaves out', async () => {
     for (const path of [
       '/docs',
       '/docs/static/swagger-ui-bundle.js',
@@ -195,7 +194,7 @@ function inContainers(composeCommand: readonly string[]): void {
     await command(up, { env: UNSET, timeoutMs: 2 * MINUTE_MS });
     await assertPublisherPassed();
     assert.equal((await books(otherPort)).received, 15_000);
-    // Without -v the volume stays; the next test wants one that is new.
+    // Without -v the volume would stay, but the next test needs a new one.
     await compose('down', '-v');
   });
 

@@ -11,11 +11,11 @@ const run = promisify(execFile);
 
 export interface RunOptions {
   readonly timeoutMs?: number;
-  /** Variables beside those of this process; undefined takes one away. */
+  /** Variables in addition to those of this process; undefined removes one. */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
-/** Runs a command in the root of the repository and returns its stdout; rejects, with its stderr, where it fails. */
+/** Runs a command in the root of the repository and returns its stdout; rejects with its stderr if it fails. */
 export async function command(
   [program = '', ...args]: readonly string[],
   { timeoutMs = 60_000, env = {} }: RunOptions = {},
@@ -33,18 +33,18 @@ export async function docker(args: readonly string[], options?: RunOptions): Pro
   return command(['docker', ...args], options);
 }
 
-/** What `docker inspect` says of a container, picked by a Go template. */
+/** What `docker inspect` says about a container, selected by a Go template. */
 export async function inspect(container: string, template: string): Promise<string> {
   return docker(['inspect', '--type', 'container', '--format', template, container]);
 }
 
-/** A container's log, both streams; Docker keeps them apart, and so they come one after the other. */
+/** A container's log: first stdout, then stderr, because Docker keeps them apart. */
 export async function logs(container: string): Promise<string> {
   const { stdout, stderr } = await run('docker', ['logs', container], { timeout: 30_000 });
   return stdout + stderr;
 }
 
-/** `docker compose`, or Compose v1 where that is what there is; or why neither can be used. */
+/** `docker compose`, or Compose v1 if only that exists, or why neither can be used. */
 export async function findCompose(): Promise<
   { found: true; compose: readonly string[] } | { found: false; why: string }
 > {
@@ -63,7 +63,7 @@ export async function findCompose(): Promise<
   return { found: false, why: 'there is a Docker engine, but no Docker Compose' };
 }
 
-/** Takes away every container, network, volume and image whose name starts with `prefix`. */
+/** Removes every container, network, volume and image whose name starts with `prefix`. */
 export async function removeAll(prefix: string): Promise<void> {
   const name = ['--filter', `name=${prefix}`];
   const steps: (readonly [list: string[], remove: string[]])[] = [

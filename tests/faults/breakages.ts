@@ -5,14 +5,14 @@ const SOURCES = 'packages/aggregator/src';
 /** For the torture to find. */
 export const TORTURED = {
   'answers before the commit': answersBeforeCommit(4),
-  'forgets keys when it is killed': [
+  'forgets keys after a kill': [
     {
       file: `${SOURCES}/store/sqlite/open-file.ts`,
       find: 'reviveKeys({ db, appender, hasher, index }, revived);',
       replace: '',
     },
   ],
-  'moves events when it merges': [
+  'moves events in merges': [
     {
       file: `${SOURCES}/store/sqlite/blocks/block-merge.ts`,
       find: 'encoder.put(block.text(i));',
@@ -31,14 +31,14 @@ export const POWER_LOST = {
 
 /** For the fuzzer to find. */
 export const FUZZED = {
-  'makes a header of a name': [
+  'puts a name into a header': [
     {
       file: `${SOURCES}/api/read/events.ts`,
       find: 'const json = await store.find(topic, eventId);',
       replace: "const json = await store.find(topic, eventId);\n      reply.header('x-topic', topic);",
     },
   ],
-  'stores what it refuses': [
+  'stores refused events': [
     {
       file: `${SOURCES}/api/publish.ts`,
       find: 'const answer = answerOf(batch, result,',
@@ -46,21 +46,21 @@ export const FUZZED = {
         "if (batch.count === 3) throw new ProblemError('invalid_event', 'no');\n  const answer = answerOf(batch, result,",
     },
   ],
-  'answers rubbish before what came first': [
+  'answers garbage before earlier requests': [
     {
       file: `${SOURCES}/api/request/connections.ts`,
       find: 'if (!response || (',
       replace: 'if (response !== 0 || (',
     },
   ],
-  'changes what it stores': [
+  'changes stored text': [
     {
       file: `${SOURCES}/event/json-scanner.ts`,
       find: "else if (byte === 0x74) this.literal('true');",
       replace: "else if (byte === 0x74) { this.literal('true'); this.bytes.write('1234', this.write - 4); }",
     },
   ],
-  'dies of a request': [
+  'crashes on a request': [
     {
       file: `${SOURCES}/api/request/content-coding.ts`,
       find: "return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');",
@@ -69,10 +69,10 @@ export const FUZZED = {
   ],
 } as const satisfies Broken;
 
-/** By what the service does wrong. */
+/** Changes by what the service then does wrong. */
 type Broken = Readonly<Record<string, readonly Change[]>>;
 
-/** It commits where the count of events received can be divided by the number, and answers all the same. */
+/** It commits only if the count of received events is divisible by the number, and answers anyway. */
 function answersBeforeCommit(divisor: number): readonly Change[] {
   const file = `${SOURCES}/store/sqlite/append.ts`;
   return [

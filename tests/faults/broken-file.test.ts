@@ -23,7 +23,7 @@ const TIMEOUT = { timeout: 120_000 };
 
 const VERIFY = [process.execPath, pathOf('packages/aggregator/src/programs/verify.ts')];
 
-/** Enough that keys are in a run, and so on the disk and not only in memory. */
+/** Enough for some keys to be in a run, and so on disk and not only in memory. */
 const EVENTS = 140_000;
 
 const TOPIC = 'broken-file';
@@ -44,7 +44,7 @@ const filled = join(folder, 'filled.db');
 before(() => fill(filled, EVENTS));
 process.on('exit', () => rmSync(folder, { recursive: true }));
 
-/** A file with so many events, all its work done and its log folded back. */
+/** Creates a file with this many events, all background work done and the log checkpointed. */
 function fill(path: string, events: number): void {
   const file = openFile(path);
   for (let id = 0; id < events; id += 7000) {
@@ -56,16 +56,16 @@ function fill(path: string, events: number): void {
   file.close();
 }
 
-/** Flips a bit in the middle of a value, where it stands in the file. */
+/** Flips a bit of a value, in the file itself. */
 function flip(path: string, sql: string): void {
   const db = new DatabaseSync(path, { readOnly: true });
   const value = Buffer.from(Object.values(db.prepare(sql).get()!)[0] as Uint8Array);
   db.close();
   const bytes = readFileSync(path);
-  // A long value is spread over pages; its beginning lies in one piece.
+  // A long value is spread over pages, but its beginning is in one piece.
   const start = value.subarray(0, 200);
   const at = bytes.indexOf(start);
-  assert.ok(at > 0 && bytes.indexOf(start, at + 1) < 0, 'the value stands in one place');
+  assert.ok(at > 0 && bytes.indexOf(start, at + 1) < 0, 'the value is found in exactly one place');
   bytes[at + (start.length >> 1)]! ^= 0x10;
   writeFileSync(path, bytes);
 }
@@ -81,7 +81,7 @@ async function assertStopped(aggregator: AggregatorProcess): Promise<void> {
 }
 
 test(
-  'a key page that lost a bit stops the writer before it can store an event twice, and a rebuild mends it [P-2]',
+  'a flipped bit in a key page stops the writer before it stores an event twice, and a rebuild repairs it [P-2]',
   TIMEOUT,
   async (t) => {
     const site = filledSite(t);
@@ -114,7 +114,7 @@ test(
   },
 );
 
-test('a filter that lost a bit stops the start, and says how it is made anew [P-2]', TIMEOUT, async (t) => {
+test('a flipped bit in a filter stops the start, which says how to rebuild it [P-2]', TIMEOUT, async (t) => {
   const site = filledSite(t);
   flip(site.databasePath, 'SELECT bits FROM key_filter LIMIT 1');
   const { stderr } = await site.fail();
@@ -125,7 +125,7 @@ test('a filter that lost a bit stops the start, and says how it is made anew [P-
 });
 
 test(
-  'a block that lost a bit is told by every start that must read it, by every read of it, and by verify [ERR-7]',
+  'a flipped bit in a block is reported by every start and every read that needs the block, and by verify [ERR-7]',
   TIMEOUT,
   async (t) => {
     const site = new Site(t);
@@ -152,7 +152,7 @@ test(
   },
 );
 
-test('a page of SQLite that is not one stops the start or the writer, and is told', TIMEOUT, async (t) => {
+test('an invalid page of SQLite stops the start or the writer, and is reported', TIMEOUT, async (t) => {
   const site = filledSite(t);
   const sound = readFileSync(site.databasePath);
   const pageBytes = sound.readUInt16BE(16);
@@ -160,7 +160,7 @@ test('a page of SQLite that is not one stops the start or the writer, and is tol
   let stopped = 0;
   for (const page of [1, 2, 3, 4, 5, 6, 7, 8]) {
     const bytes = Buffer.from(sound);
-    // 0xff is the type of no page.
+    // No page has the type 0xff.
     bytes.fill(0xff, page * pageBytes, page * pageBytes + 100);
     writeFileSync(site.databasePath, bytes);
     assert.ok(page < pages);
@@ -171,7 +171,7 @@ test('a page of SQLite that is not one stops the start or the writer, and is tol
   assert.ok(stopped >= 4, `a start, an append and these reads need most of the first pages, not ${stopped}`);
 });
 
-/** Starts the service, publishes and reads; each must be right, or told. */
+/** Starts the service, publishes and reads; each must succeed or report the damage. */
 async function outcomeOf(site: Site): Promise<string> {
   let aggregator: AggregatorProcess;
   try {
@@ -197,7 +197,7 @@ async function outcomeOf(site: Site): Promise<string> {
     }
   }
   await aggregator.kill();
-  // The next one begins with the sound file again.
+  // The next round starts from the sound file again.
   for (const suffix of ['-wal', '-shm', '-lock']) rmSync(site.databasePath + suffix, { force: true });
   return faults.length === 0 ? 'sound' : faults.join(', ');
 }
@@ -213,7 +213,7 @@ for (const [what, ruin] of [
       writeFileSync(path, Buffer.concat([Buffer.alloc(4096), readFileSync(path).subarray(4096)])),
   ],
 ] as const) {
-  test(`a file that is ${what} is refused in one line and left as it is`, TIMEOUT, async (t) => {
+  test(`a file that is ${what} is refused in one line and left unchanged`, TIMEOUT, async (t) => {
     const site = new Site(t);
     fill(site.databasePath, 3000);
     ruin(site.databasePath);
@@ -232,11 +232,11 @@ for (const [what, ruin] of [
   });
 }
 
-test('a killed service whose log is taken away is not started without it [P-1]', TIMEOUT, async (t) => {
+test('after a kill the service does not start without its log [P-1]', TIMEOUT, async (t) => {
   const site = new Site(t);
   const aggregator = await site.start();
   let id = 0;
-  // What is stored is noted at most a second later, with the next append.
+  // The mark is raised at most a second later, with the next append.
   for (const end = performance.now() + 1500; performance.now() < end; id++) {
     await aggregator.publish(event(id));
     await sleep(50);

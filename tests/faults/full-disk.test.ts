@@ -20,11 +20,11 @@ const missing = mountMissing();
 if (missing === null) testsOnSmallDisks();
 else if (process.env['REQUIRE_MOUNTS'] === '1' && process.getuid?.() === 0) {
   test('root can mount a disk, as REQUIRE_MOUNTS=1 asks', () => assert.fail(missing));
-} else test('what a full disk does is shown on one that is mounted for it', { skip: missing }, () => {});
+} else test('the effects of a full disk, on a small one mounted for the test', { skip: missing }, () => {});
 
 function testsOnSmallDisks(): void {
   test(
-    'on a full disk publishes are refused, reads go on, and all is well when there is space again [P-3, ERR-5, SYS-2]',
+    'on a full disk publishes are refused and reads continue, and everything works once there is space [P-3, ERR-5, SYS-2]',
     TIMEOUT,
     async (t) => {
       const { site, disk, settings } = siteOn(t, 16);
@@ -54,7 +54,7 @@ function testsOnSmallDisks(): void {
       );
       await assertReads(aggregator, 4);
       const errors = aggregator.logs.filter(({ level }) => level >= LEVEL.error);
-      assert.equal(errors.length, 1, 'a refusal a line would fill a disk of its own');
+      assert.equal(errors.length, 1, 'one line per refusal would fill another disk');
       assert.match(JSON.stringify(errors[0]), /no space is left/);
       assert.ok(aggregator.logs.some(({ msg, failed }) => msg === 'commits succeed again' && failed === 3));
       await aggregator.stop();
@@ -63,7 +63,7 @@ function testsOnSmallDisks(): void {
   );
 
   test(
-    'a disk that fills up under load loses nothing that was answered, however often it happens [P-1, P-2, P-5]',
+    'a disk that fills up under load never loses an answered publish, however often it happens [P-1, P-2, P-5]',
     TIMEOUT,
     async (t) => {
       const { site, disk, settings } = siteOn(t, 24);
@@ -81,7 +81,7 @@ function testsOnSmallDisks(): void {
         const { results } = (await response.json()) as { results: { offset: number }[] };
         for (const [i, { offset }] of results.entries()) acknowledged.set(first + i, offset);
       };
-      // Some room each time: it ends at another place of a commit, a merge or a checkpoint.
+      // A different amount of space each time: it ends in the middle of a commit, a merge or a checkpoint.
       for (let round = 0; round < 12; round++) {
         disk.fill(round * 150_000);
         for (let batch = 0; batch < 12; batch++) await publish(round * 1000 + batch * 40, 40);
@@ -102,7 +102,7 @@ function testsOnSmallDisks(): void {
   );
 
   test(
-    'a start on a full disk says so, changes nothing, and works when there is space',
+    'a start on a full disk says so, changes nothing, and works once there is space',
     TIMEOUT,
     async (t) => {
       const { site, disk, settings } = siteOn(t, 16);

@@ -9,7 +9,7 @@ import { FUZZED } from './breakages.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 
-/** What is found first in a service with these changes. */
+/** The first finding in a service with these changes. */
 async function firstFinding(t: TestContext, changes: readonly Change[]): Promise<Finding> {
   const { start } = changedSource(join(tempFolder(t), 'changed'), changes);
   const options = { seed: 1, from: 0, to: 2000, findingsMax: 1, triesMax: 0, guarded: false, replay: null };
@@ -29,27 +29,27 @@ function assertFound(t: TestContext, found: RegExp, changes: readonly Change[]):
   return firstFinding(t, changes).then(({ faults }) => assert.match(faults.join('\n'), found));
 }
 
-test('the fuzzer finds a service that answers with a header made of a name', TIMEOUT, (t) =>
-  // A name that no header can hold breaks the answer off, which then has no type.
-  assertFound(t, /a header came out of a request|status \d+ as nothing/, FUZZED['makes a header of a name']),
+test('the fuzzer finds a service that puts a name into a header', TIMEOUT, (t) =>
+  // A name that is invalid in a header breaks off the answer, which then has no type.
+  assertFound(t, /a header came out of a request|status \d+ as nothing/, FUZZED['puts a name into a header']),
 );
 
-test('the fuzzer finds a service that stores what it refuses [P-6]', TIMEOUT, (t) =>
-  assertFound(t, /a valid publish was answered with 422|the books say/, FUZZED['stores what it refuses']),
+test('the fuzzer finds a service that stores refused events [P-6]', TIMEOUT, (t) =>
+  assertFound(t, /a valid publish was answered with 422|the books say/, FUZZED['stores refused events']),
 );
 
-test('the fuzzer finds a service that answers rubbish before what came first [ERR-6]', TIMEOUT, (t) =>
+test('the fuzzer finds a service that answers garbage before earlier requests [ERR-6]', TIMEOUT, (t) =>
   assertFound(
     t,
     /a valid publish was answered with 40\d|answers to|cut short|the books say/,
-    FUZZED['answers rubbish before what came first'],
+    FUZZED['answers garbage before earlier requests'],
   ),
 );
 
-test('the fuzzer finds a service that changes what it stores [EVT-6]', TIMEOUT, (t) =>
-  assertFound(t, /stored as|nobody sent/, FUZZED['changes what it stores']),
+test('the fuzzer finds a service that changes stored text [EVT-6]', TIMEOUT, (t) =>
+  assertFound(t, /stored as|nobody sent/, FUZZED['changes stored text']),
 );
 
-test('the fuzzer finds a service that dies of a request', TIMEOUT, (t) =>
-  assertFound(t, /the service ended with 7/, FUZZED['dies of a request']),
+test('the fuzzer finds a service that crashes on a request', TIMEOUT, (t) =>
+  assertFound(t, /the service ended with 7/, FUZZED['crashes on a request']),
 );

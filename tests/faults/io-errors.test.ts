@@ -19,18 +19,18 @@ const missing = straceMissing();
 if (missing === null) testsUnderStrace();
 else if (process.env['REQUIRE_STRACE'] === '1') {
   test('strace can be used, as REQUIRE_STRACE=1 asks', () => assert.fail(missing));
-} else test('what a broken disk does is shown by strace', { skip: missing }, () => {});
+} else test('the effects of a broken disk, simulated by strace', { skip: missing }, () => {});
 
-/** What happens to a system call on one of the file's files, as strace's `inject` takes it. */
+/** A fault of the system calls on one of the database's files, in the form of strace's `inject`. */
 interface Fault {
   readonly suffix: '' | '-wal' | '-shm';
   readonly calls: string;
   readonly error: 'EIO' | 'ENOSPC';
-  /** Which of these calls fail; all where nothing is said. */
+  /** Which of these calls fail; by default all. */
   readonly when?: string;
 }
 
-/** While the work is done, the fault happens to the process. */
+/** Injects the fault into the process during the work. */
 async function withFault(
   site: Site,
   { program }: AggregatorProcess,
@@ -55,7 +55,7 @@ async function withFault(
   await strace.exit(10_000);
 }
 
-/** Publishes of which every answer is kept. */
+/** Publishes, and keeps every answer. */
 class Load {
   readonly acknowledged = new Map<string, number>();
   refused = 0;
@@ -66,7 +66,7 @@ class Load {
     this.#aggregator = aggregator;
   }
 
-  /** Publishes so many times two events; returns how many publishes were refused. */
+  /** Publishes two events this many times. Returns how many publishes were refused. */
   async publish(times: number, chars = 2000): Promise<number> {
     const before = this.refused;
     for (let time = 0; time < times; time++) {
@@ -84,14 +84,14 @@ class Load {
     return this.refused - before;
   }
 
-  /** All that was acknowledged is there, and nothing else but, where a sync failed, whole publishes. */
+  /** Asserts that all acknowledged events are stored, and nothing else, except for whole publishes if a sync failed. */
   async assertStored(after: AggregatorProcess, mayHoldMore: boolean): Promise<void> {
     const { events } = await after.events();
     const stored = new Map(events.map(({ event_id: eventId, offset }) => [eventId, offset]));
     for (const [eventId, offset] of this.acknowledged) assert.equal(stored.get(eventId), offset, eventId);
     for (const eventId of stored.keys()) {
       const sibling = (eventId.startsWith('a') ? 'b' : 'a') + eventId.slice(1);
-      assert.ok(stored.has(sibling), `${eventId} is there without ${sibling}`);
+      assert.ok(stored.has(sibling), `${eventId} is stored without ${sibling}`);
     }
     if (!mayHoldMore) assert.equal(stored.size, this.acknowledged.size);
     assertBalanced(await after.stats());
@@ -105,7 +105,7 @@ function testsUnderStrace(): void {
     ['a sync of the log', { suffix: '-wal', calls: 'fsync,fdatasync', error: 'EIO', when: '2' }],
   ] as const) {
     test(
-      `where the disk fails ${what}, the writer stops for good, reads go on, nothing answered is lost [P-1, P-2, ERR-5]`,
+      `if the disk fails ${what}, the writer stops for good, reads continue, and no answered publish is lost [P-1, P-2, ERR-5]`,
       TIMEOUT,
       async (t) => {
         const site = new Site(t);
@@ -114,7 +114,7 @@ function testsUnderStrace(): void {
         assert.equal(await load.publish(10), 0);
         await withFault(site, aggregator, fault, async () => void (await load.publish(20)));
         assert.ok(load.refused > 0);
-        // The disk is well again; what it made of the log is not known.
+        // The disk works again, but the state of the log is unknown.
         assert.equal(await load.publish(5), 5);
         await assertStopped(aggregator);
         assert.equal((await aggregator.events()).count, load.acknowledged.size);
@@ -128,7 +128,7 @@ function testsUnderStrace(): void {
   }
 
   test(
-    'where the log can be written and the file cannot, the writer stops before the log fills the disk [P-1]',
+    'if the log can be written but the file cannot, the writer stops before the log fills the disk [P-1]',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
@@ -149,7 +149,7 @@ function testsUnderStrace(): void {
   );
 
   test(
-    'where a write of the log finds no space, publishes are refused until there is [P-3, ERR-5]',
+    'if a write of the log finds no space, publishes are refused until there is some [P-3, ERR-5]',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
@@ -168,14 +168,14 @@ function testsUnderStrace(): void {
   );
 
   test(
-    'where the index of the log cannot grow for want of space, publishes are refused until it can [P-3, ERR-5]',
+    'if the index of the log cannot grow for lack of space, publishes are refused until it can [P-3, ERR-5]',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
       const aggregator = await site.start();
       const load = new Load(aggregator);
       await load.publish(1);
-      // A reader of the file keeps the log from beginning anew, so that it outgrows the first part of its index.
+      // A reader of the file keeps the log from being reset, so that it outgrows the first part of its index.
       const reader = new DatabaseSync(site.databasePath, { readOnly: true });
       t.after(() => reader.close());
       reader.exec('BEGIN; SELECT count(*) FROM block');
@@ -197,13 +197,13 @@ function testsUnderStrace(): void {
   );
 
   test(
-    'where the disk fails a read, that answer says so and no list is cut unseen [ERR-7]',
+    'if the disk fails a read, its answer says so and no list is silently cut short [ERR-7]',
     TIMEOUT,
     async (t) => {
       const site = new Site(t);
       const aggregator = await site.start();
       const load = new Load(aggregator);
-      // More than SQLite keeps in memory.
+      // More than SQLite caches in memory.
       await load.publish(300, 8000);
       let failed = 0;
       await withFault(
@@ -220,14 +220,14 @@ function testsUnderStrace(): void {
       assert.ok(failed > 0, 'the disk never failed');
       assert.ok(
         aggregator.logs.some(({ level }) => level >= LEVEL.warn),
-        'the log says nothing of it',
+        'the log does not mention it',
       );
       assert.ok(await isWholeRead(aggregator, 600));
     },
   );
 }
 
-/** Reads everything; false where the answer says that it cannot be read, or is cut short. */
+/** Reads everything. Returns false if the answer is an error or is cut short. */
 async function isWholeRead(aggregator: AggregatorProcess, count: number): Promise<boolean> {
   const response = await fetch(`${aggregator.url}/events`);
   if (response.status !== 200) {

@@ -10,7 +10,7 @@ import { TORTURED } from './breakages.ts';
 
 const TIMEOUT = { timeout: 300_000 };
 
-/** A torture that takes a minute at most, of the service with these changes. */
+/** A torture run of at most a minute, of the service with these changes. */
 function tortured(t: TestContext, changes: readonly Change[]): Promise<Report> {
   return withSeedOf('TORTURE_SEED', async ({ seed }) => {
     const report = newReport(seed);
@@ -33,18 +33,18 @@ async function assertFound(t: TestContext, found: RegExp, changes: readonly Chan
 test('the torture finds a service that answers before the commit [P-1]', TIMEOUT, (t) =>
   assertFound(
     t,
-    // A start may be the first to see that the log is shorter than what was acknowledged.
+    // A start may be the first to notice that the log is shorter than acknowledged.
     /every acknowledged event in the log\n\s+found: \d+ of \d+ are lost|ends at offset \d+ and held events up to \d+/,
     TORTURED['answers before the commit'],
   ),
 );
 
-test('the torture finds a service that forgets keys when it is killed [P-2]', TIMEOUT, (t) =>
-  // Without its key an event is stored again, or is not found by its id, whichever is tried first.
+test('the torture finds a service that forgets keys after a kill [P-2]', TIMEOUT, (t) =>
+  // Without its key an event is stored again or is not found by its id, whichever is tried first.
   assertFound(
     t,
     /verdict (accepted or )?duplicate|as told or read before|is not in the index|GET of event \d+ 200\n\s+found: 404/,
-    TORTURED['forgets keys when it is killed'],
+    TORTURED['forgets keys after a kill'],
   ),
 );
 
@@ -52,6 +52,6 @@ test('the torture finds a service whose merges move events [P-4]', TIMEOUT, (t) 
   assertFound(
     t,
     /at offset \d+, once\n\s+found: it is at \d+|it was cut short|verify ended with 1/,
-    TORTURED['moves events when it merges'],
+    TORTURED['moves events in merges'],
   ),
 );

@@ -30,7 +30,7 @@ test('publint finds nothing to mend in the package', async () => {
   );
 });
 
-test('the least Node.js of 22 that the package asks for is the one that it is tested on', () => {
+test('the oldest Node.js 22 that the package requires is the one it is tested on', () => {
   const { engines } = JSON.parse(readFileSync(join(DIST, 'package.json'), 'utf8')) as {
     engines: { node: string };
   };
@@ -41,7 +41,7 @@ test("it serves, publishes, follows and verifies on this repository's Node.js", 
   serves(t, process.execPath),
 );
 
-test('the same on the oldest Node.js that it asks for', TIMEOUT, async (t) =>
+test('the same on the oldest Node.js that it requires', TIMEOUT, async (t) =>
   serves(t, await runtime('node22/bin/node')),
 );
 
@@ -73,7 +73,7 @@ test('npx serves until its own pid is told to stop', TIMEOUT, async (t) => {
   assert.match(serve.stdout, /"msg":"stopped"\}\n$/);
 });
 
-/** What a user does first. */
+/** The first steps of a user. */
 async function serves(t: TestContext, node: string): Promise<void> {
   const site = new Site(t);
   const file = join(site.folder, 'events.db');

@@ -44,7 +44,7 @@ test('its types are found the way its code is (arethetypeswrong)', async () => {
   );
 });
 
-test('its types need no others than those of a browser, and the checks of libraries may be on', async () => {
+test('its types need only those of a browser, and pass with library checks on', async () => {
   const folder = join(project, 'types');
   mkdirSync(folder);
   writeFileSync(join(folder, 'exercise.ts'), textOf('tests/package/exercise.ts'));

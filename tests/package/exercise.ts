@@ -1,8 +1,8 @@
 import { ChronicleWeaver, ProblemError } from '@chronicleweaver/client';
 
 /**
- * What the client must do alike wherever it runs; it uses nothing but what all of these have. Throws where something is
- * not as it should.
+ * What the client must do on every runtime, written with only what all of them have. Throws if something is
+ * not as expected.
  */
 export async function exercise(url: string): Promise<string> {
   await using chronicle = new ChronicleWeaver({ url, source: 'exercise' });
@@ -16,7 +16,7 @@ export async function exercise(url: string): Promise<string> {
     results.every(({ verdict }) => verdict === 'accepted'),
     'each event is accepted',
   );
-  expect(new Set(results.map(({ event_id }) => event_id)).size === 1000, 'each id is another');
+  expect(new Set(results.map(({ event_id }) => event_id)).size === 1000, 'each id is unique');
 
   const [good, bad] = await Promise.allSettled([
     chronicle.publish({ topic: 'orders', event_id: 'order-1', payload: {}, timestamp: new Date(0) }),
@@ -32,14 +32,14 @@ export async function exercise(url: string): Promise<string> {
 
   let next = 0;
   for await (const { payload } of chronicle.read({ topic: 'numbers' })) {
-    expect(payload['n'] === next++ && payload['text'] === 'é🚚', `event ${next} comes back as it was`);
+    expect(payload['n'] === next++ && payload['text'] === 'é🚚', `event ${next} is returned unchanged`);
   }
-  expect(next === 1000, 'all come back');
+  expect(next === 1000, 'all events are returned');
   const found = await chronicle.find('orders', 'order-1');
   expect(found?.timestamp === '1970-01-01T00:00:00.000Z', 'an event is found by its id');
-  expect((await chronicle.find('orders', 'order-2')) === undefined, 'and where there is none, none');
+  expect((await chronicle.find('orders', 'order-2')) === undefined, 'a missing event is not found');
   expect((await chronicle.topics()).length === 2, 'there are two topics');
-  expect((await chronicle.stats()).received === 1001, 'the books say so');
+  expect((await chronicle.stats()).received === 1001, 'the books count all of them');
 
   const followed: unknown[] = [];
   for await (const { payload } of chronicle.subscribe({ topics: ['num*', 'numbers'], after: 'earliest' })) {

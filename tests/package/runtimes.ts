@@ -6,7 +6,7 @@ import { pathOf } from '../../lab/repository.ts';
 
 const FOLDER = pathOf('tests/package/runtimes');
 
-/** The path of a runtime's program, given below the folder of packages; installs them where they are not there yet. */
+/** The path of a runtime's program below node_modules. Installs the runtimes if they are missing. */
 export async function runtime(program: string): Promise<string> {
   const file = join(FOLDER, 'node_modules', program);
   if (!existsSync(file)) {

@@ -85,7 +85,7 @@ export function originalEvent(change: Partial<OriginalEvent> = {}): OriginalEven
   };
 }
 
-/** Events with ids of their own. */
+/** Events with distinct ids. */
 export function originalEvents(
   count: number,
   change: (index: number) => Partial<OriginalEvent> = () => ({}),
@@ -93,7 +93,7 @@ export function originalEvents(
   return Array.from({ length: count }, (_, i) => originalEvent({ event_id: `event-${i + 1}`, ...change(i) }));
 }
 
-/** The fields that the original returned, as it returned them, without those that events have now. */
+/** The fields that the original returned, without those that events have now. */
 export function asOriginal({ event_id, topic, source, payload, timestamp }: OriginalEvent): OriginalEvent {
   return { event_id, topic, source, payload, timestamp };
 }

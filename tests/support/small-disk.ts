@@ -62,7 +62,7 @@ export class SmallDisk {
 
 const mounted = new Set<string>();
 
-// Where the run was interrupted; what ran there is killed by then.
+// For an interrupted run. Its processes are dead by then.
 process.on('exit', () => {
   for (const folder of mounted) remove(folder);
 });
