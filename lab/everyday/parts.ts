@@ -27,6 +27,10 @@ const SHARED = [
 /** Files that would not prove the same in a process that has run other tests, and why. */
 const ALONE = new Map([
   [
+    'packages/aggregator/test/api/publish-through-fastify.test.ts',
+    'has every publish of its process go through Fastify',
+  ],
+  [
     'packages/aggregator/test/api/request/content-coding.test.ts',
     'measures the memory of the process, of which other tests leave some free but not given back',
   ],

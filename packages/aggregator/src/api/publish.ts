@@ -16,7 +16,7 @@ import { ProblemError } from './request/problems.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
 import type { Api } from './api.ts';
 
-interface PublishParts {
+export interface PublishParts {
   readonly queue: PublishQueue;
   readonly body: BodyLimits;
 }
@@ -59,12 +59,12 @@ export async function publishRoutes(api: Api, parts: PublishParts): Promise<void
 }
 
 /** Receives the body of a request, in whose batch the caller then owns the memory. Throws as `withBody` does. */
-function receiveBatch(request: IncomingMessage, { queue, body }: PublishParts): Promise<OwnedBatch> {
+export function receiveBatch(request: IncomingMessage, { queue, body }: PublishParts): Promise<OwnedBatch> {
   return withBody(request, queue.budget, body, batchOf);
 }
 
 /** Answers after the commit. Rejects with a ProblemError if the principal may not publish this, or as the queue does. */
-async function publish(
+export async function publish(
   batch: EventBatch,
   principal: Principal,
   queue: PublishQueue,

@@ -25,6 +25,7 @@ import { eventsRoutes } from './read/events.ts';
 import { OWN_COMPILERS, compileParameters } from './request/parameters.ts';
 import { ProblemError, answerError, badPercent, noSuchAddress } from './request/problems.ts';
 import { publishRoutes } from './publish.ts';
+import { shortenPublishes } from './short-publish.ts';
 import { streamRoutes } from './read/stream.ts';
 import { ReadRoom } from './read/read-room.ts';
 import { groupRoutes } from './groups/routes.ts';
@@ -108,6 +109,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   await api.register(accepts);
   const body = { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs };
   await api.register(publishRoutes, { queue, body });
+  shortenPublishes(api, { queue, body, keys });
   await api.register(eventsRoutes, { store, room: new ReadRoom(readBytesMax, timeouts.readStalledMs) });
   await api.register(streamRoutes, { store, commits, followers });
   await api.register(groupRoutes, { groups, budget: queue.budget, body, webhookAllowPrivate });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type Socket, connect } from 'node:net';
 import type { TestContext } from 'node:test';
+import { spelt } from './publish-way.ts';
 
 /**
  * Sends these bytes unchanged, and returns the responses once the server has closed the connection: for requests
@@ -123,7 +124,7 @@ export function requestText(target: string, headers: Record<string, string> = {}
     ...headers,
   };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `${target} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
+  return `${spelt(target)} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
 }
 
 function bytesAnswered(url: string, sent: (string | Uint8Array)[]): Promise<Buffer> {

@@ -8,6 +8,7 @@ import { TIMEOUTS, type Timeouts } from '../../src/api/request/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
 import type { EventStore } from '../../src/store/event-store.ts';
 import { PUSH_TIMING, type PushTiming } from '../../src/groups/push-timing.ts';
+import { spelt } from './publish-way.ts';
 import { type Scope, tempFolder } from './temp-folder.ts';
 
 export interface EventsAnswer {
@@ -89,7 +90,7 @@ export class TestServer {
   /** `POST /publish` with this body; a string or bytes are sent unchanged. */
   post(body: unknown, headers: Record<string, string> = {}, path = '/publish'): Promise<Response> {
     const isRaw = typeof body === 'string' || body instanceof Uint8Array;
-    return fetch(this.url + path, {
+    return fetch(this.url + spelt(path), {
       method: 'POST',
       headers: { 'content-type': 'application/json', ...headers },
       body: isRaw ? (body as NonNullable<RequestInit['body']>) : JSON.stringify(body),

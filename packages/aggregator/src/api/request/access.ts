@@ -61,7 +61,7 @@ export function guardRoutes(api: Api, keys: KeyRing | undefined): void {
  * @param keys undefined if no keys are in force
  * @param scope what the request needs; undefined is more than any key has
  */
-function admitted(
+export function admitted(
   keys: KeyRing | undefined,
   scope: RouteScope | undefined,
   request: IncomingMessage,

@@ -36,6 +36,8 @@ const CHARSET = /;\s*charset\s*=\s*([^;]*)/gi;
 const UTF8 = /^(?:utf-?8|"utf-?8")\s*$/i;
 
 function typeFault({ 'content-type': type = '' }: IncomingHttpHeaders): ProblemError | undefined {
+  // Most requests say just this, and matching takes longer than all the rest here.
+  if (type === 'application/json') return undefined;
   if (!JSON_TYPE.test(type)) return notJson();
   if (type.matchAll(CHARSET).every(([, charset]) => UTF8.test(charset!))) return undefined;
   return new ProblemError('unsupported_media_type', 'send the body in UTF-8');

@@ -44,7 +44,7 @@ interface ProblemAnswer {
 }
 
 /** The answer to a request that this error ended; what was not foreseen goes to the log with its cause. */
-function problemAnswer(
+export function problemAnswer(
   error: Error,
   { method, url }: IncomingMessage,
   log: FastifyBaseLogger,
