@@ -1,4 +1,5 @@
 import { SeededRandom } from '../lab/random.ts';
+import { differencesBetween, throughFramework } from './both-ways.ts';
 import { type Exchange, exchange } from './exchange.ts';
 import { ResponseError } from './http-response.ts';
 import { faultsIn } from './judge.ts';
@@ -87,21 +88,30 @@ async function runGroup(
   const faults: string[] = [];
   const waiting = steps.values();
   let isUnsure = false;
+  const answerTo = async (step: Step): Promise<Exchange | null> => {
+    const answered = await sent(target, step);
+    if (answered instanceof ResponseError) {
+      faults.push(`step ${step.index}: ${answered.message}`);
+      return null;
+    }
+    for (const fault of faultsIn(step, answered, target.isGuarded))
+      faults.push(`step ${step.index}: ${fault}`);
+    ledger.note(step, answered);
+    // A publish may have been stored although its answer came too late.
+    if (!step.isSure && answered.responses.length < (step.methods?.length ?? Infinity)) isUnsure = true;
+    for (const { status } of answered.responses) {
+      fuzzed?.answers.set(status, (fuzzed.answers.get(status) ?? 0) + 1);
+    }
+    return answered;
+  };
   const connection = async (): Promise<void> => {
     for (const step of waiting) {
-      const answered = await sent(target, step);
-      if (answered instanceof ResponseError) {
-        faults.push(`step ${step.index}: ${answered.message}`);
-        continue;
-      }
-      for (const fault of faultsIn(step, answered, target.isGuarded))
-        faults.push(`step ${step.index}: ${fault}`);
-      ledger.note(step, answered);
-      // A publish may have been stored although its answer came too late.
-      if (!step.isSure && answered.responses.length < (step.methods?.length ?? Infinity)) isUnsure = true;
-      for (const { status } of answered.responses) {
-        fuzzed?.answers.set(status, (fuzzed.answers.get(status) ?? 0) + 1);
-      }
+      const answered = await answerTo(step);
+      const again = throughFramework(step);
+      const answeredAgain = again && (await answerTo(again));
+      if (answered === null || answeredAgain === null) continue;
+      for (const difference of differencesBetween(answered, answeredAgain))
+        faults.push(`step ${step.index}: ${difference}`);
     }
   };
   await Promise.all(Array.from({ length: CONNECTIONS }, connection));

@@ -12,6 +12,8 @@ export interface Step {
   readonly methods: readonly string[] | null;
   /** Any reader sees whole requests here, the last of which asks to close the connection. */
   readonly isSure: boolean;
+  /** It was made of one publish alone, whatever its bytes have become. */
+  readonly isOnePublish: boolean;
   /** The publishes among its requests, each with its position. */
   readonly publishes: readonly (PublishBody & { readonly at: number })[];
 }
@@ -30,9 +32,17 @@ export function stepOf(
     requestOf(random, index * 10 + i, operations, i === count - 1, access),
   );
   const bytes = Buffer.concat(requests.flatMap(({ head, body }) => [Buffer.from(head, 'latin1'), body]));
+  const isOnePublish = count === 1 && requests[0]!.publish !== null;
   // Only an answer to HEAD lacks its body, and in broken bytes nobody could tell where the HEAD is.
   if (random.chance(0.3) && requests.every(({ method }) => method !== 'HEAD')) {
-    return { index, bytes: brokenBytes(random, bytes), methods: null, isSure: false, publishes: [] };
+    return {
+      index,
+      bytes: brokenBytes(random, bytes),
+      methods: null,
+      isSure: false,
+      isOnePublish,
+      publishes: [],
+    };
   }
   // After a wrong length, the next request is read as part of this one, or as garbage.
   const firstSpoilt = requests.findIndex(({ isSpoilt }) => isSpoilt);
@@ -41,5 +51,5 @@ export function stepOf(
     return firstSpoilt >= 0 && firstSpoilt < at ? [{ ...publish, at, valid: null }] : [{ ...publish, at }];
   });
   const isSure = requests.every(({ isSpoilt }) => !isSpoilt);
-  return { index, bytes, methods: requests.map(({ method }) => method), isSure, publishes };
+  return { index, bytes, methods: requests.map(({ method }) => method), isSure, isOnePublish, publishes };
 }

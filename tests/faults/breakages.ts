@@ -46,6 +46,13 @@ export const FUZZED = {
         "if (batch.count === 3) throw new ProblemError('invalid_event', 'no');\n  const answer = answerOf(batch, result,",
     },
   ],
+  'answers a plain publish otherwise': [
+    {
+      file: `${SOURCES}/api/short-publish.ts`,
+      find: 'if (refusal !== undefined) throw refusal;',
+      replace: 'void refusal;',
+    },
+  ],
   'answers garbage before earlier requests': [
     {
       file: `${SOURCES}/api/request/connections.ts`,

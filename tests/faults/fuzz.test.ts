@@ -38,6 +38,12 @@ test('the fuzzer finds a service that stores refused events [P-6]', TIMEOUT, (t)
   assertFound(t, /a valid publish was answered with 422|the books say/, FUZZED['stores refused events']),
 );
 
+test(
+  'the fuzzer finds a service that answers a plain publish otherwise than its framework would',
+  TIMEOUT,
+  (t) => assertFound(t, /through the framework it is/, FUZZED['answers a plain publish otherwise']),
+);
+
 test('the fuzzer finds a service that answers garbage before earlier requests [ERR-6]', TIMEOUT, (t) =>
   assertFound(
     t,
