@@ -25,7 +25,7 @@ export function fuzzCommand(
     .description(
       'Sends the service what no client would: broken bodies, headers, addresses and bytes, with good publishes among ' +
         'them. No answer may be a 5xx other than 503, every 4xx must be a problem and change nothing, every 200 must be stored ' +
-        'as it was sent, and the process must live.',
+        'as it was sent, a publish must be answered alike on the short way and through Fastify, and the process must live.',
     )
     .addOption(option('--requests <number>', ABOUT.requests, wholeNumber(1, STEPS_MAX)).default(100_000))
     .addOption(seedOption('the steps of an earlier run, which prints it'))
