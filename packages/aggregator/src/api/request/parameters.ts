@@ -1,5 +1,5 @@
 import { parseTimestamp } from '@chronicleweaver/protocol';
-import { Ajv } from 'ajv';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { OWN_SCHEMAS } from '../../json-schema.ts';
 
 /**
@@ -18,8 +18,20 @@ const bodyAjv = new Ajv({ ...OWN_SCHEMAS, useDefaults: true, allowUnionTypes: tr
 
 /** Checks a JSON body by its schema; unlike parameters its values have types, so nothing is read as another. */
 export function compileBody(schema: object) {
-  const validate = bodyAjv.compile(schema);
-  return (body: unknown) => (validate(body) ? { value: body } : { error: validate.errors! });
+  const validate = checkOf(bodyAjv, schema);
+  return (body: unknown) => {
+    const error = validate(body);
+    return error === null ? { value: body } : { error };
+  };
+}
+
+/** Says what is wrong, or null. Made for the first value: all together they would take a tenth of the start. */
+function checkOf(by: Ajv, schema: object): (value: unknown) => ErrorObject[] | null {
+  let validate: ValidateFunction | undefined;
+  return (value) => {
+    validate ??= by.compile(schema);
+    return validate(value) ? null : validate.errors!;
+  };
 }
 
 /** For Fastify, which then does not load compilers of its own: they would take a third of the start. */
@@ -34,14 +46,15 @@ function neverBuilt(): never {
 type Parameters = Record<string, unknown>;
 
 export function compileParameters({ schema }: { schema: unknown }) {
-  const validate = ajv.compile(schema as object);
+  const validate = checkOf(ajv, schema as object);
   const { properties } = schema as { properties: Record<string, { type?: string }> };
   const typed = Object.entries(properties).filter(([, { type }]) => type !== undefined && type in READ_AS);
   return (parameters: Parameters) => {
     for (const [name, { type }] of typed) {
       if (Object.hasOwn(parameters, name)) parameters[name] = READ_AS[type!]!(parameters[name]);
     }
-    return validate(parameters) ? { value: parameters } : { error: validate.errors! };
+    const error = validate(parameters);
+    return error === null ? { value: parameters } : { error };
   };
 }
 
