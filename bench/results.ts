@@ -73,6 +73,16 @@ export interface Machine {
   readonly zstdShare: number;
 }
 
+/** Starts after `kill -9`. */
+export interface Ready {
+  /** Stored at the first of them. */
+  readonly keys: number;
+  /** From the start of the process to the first 200 of /ready, of each. */
+  readonly ms: readonly number[];
+  /** Resident bytes some seconds after the last one. */
+  readonly restBytes: number | null;
+}
+
 export interface StandardResults {
   readonly kind: 'standard';
   readonly quick: boolean;
@@ -85,6 +95,7 @@ export interface StandardResults {
   readonly drain: Drain;
   readonly tails: Tails;
   readonly writes: Writes;
+  readonly ready: readonly Ready[];
   readonly appendOnly: AppendOnly;
   readonly afternoon: System;
   readonly sink: System;
@@ -102,7 +113,7 @@ export interface GrowthResults {
   readonly machine: Machine;
   readonly stepKeys: number;
   readonly steps: readonly GrowthStep[];
-  readonly readyMs: readonly number[];
+  readonly ready: readonly Ready[];
   readonly diskBytesPerEventStopped: number;
 }
 

@@ -4,6 +4,7 @@ import { drainLines } from './drain.ts';
 import { tailsBar, tailsLines } from './tails.ts';
 import { writesLines } from './writes.ts';
 import { fanOutBar, fanOutLines } from './fan-out.ts';
+import { readyBar, readyLines } from './ready.ts';
 import { NONE, fine, megabytes, tableLines, whole } from './table.ts';
 
 /** The text of a standard run. */
@@ -45,6 +46,8 @@ export function standardLines(results: StandardResults): string[] {
     ]),
     '',
     ...otherLines(results),
+    '',
+    ...readyLines(results.ready),
     '',
     ...fanOutLines(results.fanOut),
     '',
@@ -156,6 +159,7 @@ export function standardBar(results: StandardResults): BarLine[] {
     below('p99.9 at 1000 single events/s, ms', 15, openLoop.p999Ms),
     below('disk per stored event, bytes', 100, disk),
     atLeast('GET /events by a bare loop', 1 / 3, reading.eventsPerS / reading.bareEventsPerS),
+    ...readyBar(results.ready),
     ...fanOutBar(results.fanOut),
     ...tailsBar(results.tails),
   ];

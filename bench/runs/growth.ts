@@ -6,6 +6,7 @@ import { say } from '../say.ts';
 import type { GrowthResults, GrowthStep, Machine } from '../results.ts';
 import { chronicleWeaver } from '../systems.ts';
 import { killAndReturn } from './kill-and-return.ts';
+import { atRest, readyFresh } from './ready.ts';
 import type { Setting } from './references.ts';
 
 const STEP_KEYS_MAX = 500_000;
@@ -34,10 +35,12 @@ export async function growthRun(
       reached(step);
     }
     say('kill -9 and return');
-    const readyMs = await killAndReturn(driver, command, setting.runs);
+    const ms = await killAndReturn(driver, command, setting.runs);
+    const restBytes = await atRest(driver.server);
     await driver.server.stop();
     const diskBytesPerEventStopped = driver.server.diskBytes() / driver.keys;
-    return { kind: 'growth', machine, stepKeys, steps, readyMs, diskBytesPerEventStopped };
+    const ready = [await readyFresh(setting), { keys, ms, restBytes }];
+    return { kind: 'growth', machine, stepKeys, steps, ready, diskBytesPerEventStopped };
   } finally {
     await driver.server.kill();
   }

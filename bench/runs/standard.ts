@@ -14,6 +14,7 @@ import { fanOutRun } from './fan-out.ts';
 import { tailsRun } from './tails.ts';
 import { writesRun } from './writes.ts';
 import { killAndReturn } from './kill-and-return.ts';
+import { atRest, readyFresh } from './ready.ts';
 import { AppendOnlyRuns, type Load, type Setting, measureAfternoon, measureSink } from './references.ts';
 
 interface Sizes {
@@ -121,7 +122,7 @@ async function measureServer(
   sizes: Sizes,
   appendOnly: AppendOnlyRuns,
   profileFolder: string | null,
-): Promise<Pick<StandardResults, 'server' | 'diskBytesPerEventStopped' | 'openLoop' | 'reading'>> {
+): Promise<Pick<StandardResults, 'server' | 'diskBytesPerEventStopped' | 'openLoop' | 'reading' | 'ready'>> {
   using folder = tempFolder(setting.folder);
   const command = chronicleWeaver(folder.path, setting.cores, profileFolder);
   const { server } = await ServerProcess.startReady(command);
@@ -152,9 +153,12 @@ async function measureServer(
     say('kill -9 and return');
     driver.server = (await ServerProcess.startReady(command)).server;
     await driver.checkBooks();
+    const readyKeys = driver.keys;
     const readyMs = await killAndReturn(driver, command, setting.runs);
+    const restBytes = await atRest(driver.server);
+    const ready = [await readyFresh(setting), { keys: readyKeys, ms: readyMs, restBytes }];
     const system: System = { name: command.name, keys, scenarios, memory, diskBytesPerEvent, readyMs };
-    return { server: system, diskBytesPerEventStopped, openLoop, reading };
+    return { server: system, diskBytesPerEventStopped, openLoop, reading, ready };
   } finally {
     await driver.server.kill();
   }

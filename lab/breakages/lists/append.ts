@@ -13,9 +13,9 @@ export const append: Area = {
       file: 'released-memory.ts',
       breaks:
         "A thread takes the garbage collector's function away from another that starts at the same time.",
-      find: "const collectGarbage: CollectGarbage = globalThis.gc ?? (runInNewContext('gc') as CollectGarbage);",
+      find: "const collectGarbage = (globalThis.gc ?? runInNewContext('gc')) as CollectGarbage;",
       replace:
-        "const collectGarbage: CollectGarbage = globalThis.gc ?? (runInNewContext('gc') as CollectGarbage);\nsetFlagsFromString('--no-expose-gc');",
+        "const collectGarbage = (globalThis.gc ?? runInNewContext('gc')) as CollectGarbage;\nsetFlagsFromString('--no-expose-gc');",
       tests: ['released-memory.test.ts'],
     },
     {

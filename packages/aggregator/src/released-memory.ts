@@ -9,7 +9,7 @@ type CollectGarbage = (options: { type: 'minor' }) => void;
 // The function exists only in contexts made while the flag is set. It stays set, for it is one for all threads: those that
 // start later find the function, and none loses it that starts at the same time.
 setFlagsFromString('--expose-gc');
-const collectGarbage: CollectGarbage = globalThis.gc ?? (runInNewContext('gc') as CollectGarbage);
+const collectGarbage = (globalThis.gc ?? runInNewContext('gc')) as CollectGarbage;
 
 let youngBytes = 0;
 
