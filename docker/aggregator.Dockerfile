@@ -7,11 +7,11 @@ COPY packages/protocol/package.json packages/protocol/
 COPY packages/terminal/package.json packages/terminal/
 COPY packages/aggregator/package.json packages/aggregator/
 
-# Without the tools for development npm need not resolve their builds for every platform.
+# Without development tools npm need not resolve their builds for every platform.
 RUN npm pkg delete devDependencies \
  && npm ci --omit=dev --ignore-scripts --workspace packages/aggregator
 
-# ReDoc is served as one finished file; the packages it was made from are most of all that is installed.
+# ReDoc is served as one file; the packages it was built from are most of what is installed.
 RUN mv node_modules/redoc /tmp/redoc \
  && npm pkg delete dependencies.redoc --workspace packages/aggregator \
  && npm ci --omit=dev --ignore-scripts --workspace packages/aggregator \
@@ -19,12 +19,12 @@ RUN mv node_modules/redoc /tmp/redoc \
  && cp /tmp/redoc/LICENSE /tmp/redoc/package.json node_modules/redoc/ \
  && cp /tmp/redoc/bundles/redoc.standalone.js /tmp/redoc/bundles/redoc.standalone.js.LICENSE.txt node_modules/redoc/bundles/
 
-# Node strips types outside node_modules only, so no TypeScript in there can ever run; the packages' own tests are
+# Node strips types only outside node_modules, so TypeScript in there can never run; the packages' own tests are
 # a quarter of what is left.
 RUN find node_modules packages/*/node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.[cm]ts' \) -delete \
  && rm -rf node_modules/*/test node_modules/@*/*/test
 
-# Readable to the user of the image, whatever the umask of the checkout was.
+# Readable by the image's user, whatever the umask of the checkout was.
 COPY packages/protocol packages/protocol
 COPY packages/terminal packages/terminal
 COPY packages/aggregator packages/aggregator
@@ -43,12 +43,12 @@ ENV NODE_ENV=production \
     DEDUPLICATION_DB_PATH=/app/data/chronicle.db \
     SQLITE_TMPDIR=/app/data
 
-# As in start.js, which would restart the process to set them.
+# As in start.js, which would otherwise restart the process to set them.
 ENV MALLOC_ARENA_MAX=1 \
     MALLOC_MMAP_THRESHOLD_=33554432 \
     MALLOC_TRIM_THRESHOLD_=67108864
 
-# A new volume takes its owner from this folder, so it must be there, and be node's, before VOLUME.
+# A new volume takes its owner from this folder, so it must exist and belong to node before VOLUME.
 RUN mkdir data && chown node:node data
 VOLUME /app/data
 
@@ -56,7 +56,7 @@ COPY LICENSE ./
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/packages packages
 
-# One start fills Node's compile cache, so that no container strips types again, also on a read-only file system.
+# One start fills Node's compile cache, so that no container strips types again, even on a read-only file system.
 ENV NODE_COMPILE_CACHE=/app/.compile-cache
 RUN node packages/aggregator/src/programs/warm-up.ts && chmod -R a+rX .compile-cache
 

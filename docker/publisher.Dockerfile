@@ -8,11 +8,11 @@ COPY packages/client/package.json packages/client/
 COPY packages/terminal/package.json packages/terminal/
 COPY packages/publisher/package.json packages/publisher/
 
-# Without the tools for development npm need not resolve their builds for every platform.
+# Without development tools npm need not resolve their builds for every platform.
 RUN npm pkg delete devDependencies \
  && npm ci --omit=dev --ignore-scripts --workspace packages/publisher
 
-# Readable to the user of the image, whatever the umask of the checkout was.
+# Readable by the image's user, whatever the umask of the checkout was.
 COPY packages/protocol packages/protocol
 COPY packages/client packages/client
 COPY packages/terminal packages/terminal

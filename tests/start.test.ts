@@ -126,7 +126,7 @@ test('an impossible path is reported in one line', TIMEOUT, async (t) => {
   const inFile = join(file, 'folder', 'events.db');
   assert.ok(
     (await complaint(site, { DEDUPLICATION_DB_PATH: inFile })).includes(
-      `DEDUPLICATION_DB_PATH: cannot make the folder of ${inFile}`,
+      `DEDUPLICATION_DB_PATH: cannot create the folder of ${inFile}`,
     ),
   );
   const folder = join(site.folder, 'a-folder');

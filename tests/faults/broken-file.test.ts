@@ -77,7 +77,7 @@ async function assertStopped(aggregator: AggregatorProcess): Promise<void> {
     ({ level, msg }) => level >= LEVEL.error && /until a restart/.test(msg),
   );
   assert.equal(told.length, 1, aggregator.program.printed());
-  assert.match(told[0]!.msg, /look after the disk.*npm run verify.*restore a backup/);
+  assert.match(told[0]!.msg, /check the disk.*npm run verify.*restore a backup/);
 }
 
 test(
@@ -247,7 +247,7 @@ test('after a kill the service does not start without its log [P-1]', TIMEOUT, a
   const { stderr } = await site.fail();
   assert.match(
     stderr,
-    /^chronicleweaver: .*events\.db ends at offset 0 and held events up to \d+: .*-wal was taken/,
+    /^chronicleweaver: .*events\.db ends at offset 0 but held events up to \d+: .*-wal was taken/,
   );
   writeFileSync(`${site.databasePath}-wal`, log);
   assert.equal((await (await site.start()).stats()).received, id);

@@ -116,7 +116,7 @@ function testsOnSmallDisks(): void {
       const { stderr } = await site.fail({ settings });
       assert.equal(
         stderr,
-        `chronicleweaver: DEDUPLICATION_DB_PATH: no space is left on the disk of ${path}: free some, and start again; nothing was changed\n`,
+        `chronicleweaver: DEDUPLICATION_DB_PATH: no space is left on the disk of ${path}: free some space and start again; nothing was changed\n`,
       );
       assert.deepEqual(readFileSync(path), before);
 

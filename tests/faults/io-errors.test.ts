@@ -252,7 +252,7 @@ async function assertStopped(aggregator: AggregatorProcess): Promise<void> {
     ({ level, msg }) => level >= LEVEL.error && /until a restart/.test(msg),
   );
   assert.equal(told.length, 1, aggregator.program.printed());
-  assert.match(told[0]!.msg, /look after the disk.*npm run verify.*restore a backup/);
+  assert.match(told[0]!.msg, /check the disk.*npm run verify.*restore a backup/);
 }
 
 /** Its message is so long, and cannot be packed. */

@@ -1,12 +1,12 @@
-// JavaScript, as start.js is: it runs before any type could be stripped.
+// JavaScript like start.js, because it runs before types can be stripped.
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 const FOLDER = join(import.meta.dirname, '../dist');
 
 /**
- * The folder of the bundle that build.ts makes at `npm ci`: the service and its packages in one file for each kind of
- * thread. Undefined where there is none, or where any file that went into it is not as it was: then the sources run, so
+ * The folder of the bundle that build.ts creates at `npm ci`: the service and its packages in one file for each kind of
+ * thread. Undefined if there is none, or if any file that went into it has changed: then the sources run instead, so
  * that an edit never needs a build.
  */
 export function freshBundle() {
@@ -18,7 +18,7 @@ export function freshBundle() {
   }
 }
 
-/** What an edit changes; the build notes the same. */
+/** A stamp that changes with every edit. The build records the same. */
 function stampOf(file) {
   const { size, mtimeMs } = statSync(file);
   return `${size} ${mtimeMs}`;

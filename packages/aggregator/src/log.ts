@@ -3,12 +3,12 @@ import { type Logger, pino } from 'pino';
 
 const STDOUT = 1;
 
-/** How long one line waits for a reader that is slow to take it, milliseconds. */
+/** How long one line waits for a slow reader, milliseconds. */
 const WAIT_MS_MAX = 100;
 
 /**
- * The log, on standard output. A line that cannot be written is dropped, and the next one that can is preceded by one that
- * tells how many were: a service must not stop, wait or end because the disk of its log is full or the log's reader is gone.
+ * The log, on standard output. A line that cannot be written is dropped, and the next one that can be is preceded by a
+ * count of the dropped ones: a service must not stop, wait or end because its log's disk is full or its reader is gone.
  * pino's own destination does all three.
  */
 export function createLog(level: string): Logger {
@@ -22,11 +22,11 @@ export function createLog(level: string): Logger {
 
 type Write = (fd: number, bytes: Uint8Array) => number;
 
-/** Lines on standard output, or none. */
+/** Writes lines to standard output, whole or not at all. */
 export class LogLines {
   readonly #write: Write;
   #dropped = 0;
-  /** What of a line is still to be written, so that the next one begins on a line of its own. */
+  /** The rest of a line that was partly written, to be completed before the next one. */
   #rest: Uint8Array | null = null;
   #recovered: (dropped: number) => void = () => {};
 
@@ -34,7 +34,7 @@ export class LogLines {
     this.#write = write;
   }
 
-  /** Called before the first line that can be written again, with how many could not. */
+  /** Calls back with the number of dropped lines before the first one that can be written again. */
   onRecovery(recovered: (dropped: number) => void): void {
     this.#recovered = recovered;
   }
@@ -47,14 +47,14 @@ export class LogLines {
     if (this.#dropped > 0) {
       const dropped = this.#dropped;
       this.#dropped = 0;
-      // It comes back here, and may itself be dropped.
+      // The callback logs through here, and its line may be dropped, too.
       this.#recovered(dropped);
       if (this.#dropped > 0) this.#dropped += dropped - 1;
     }
     if (!this.#put(Buffer.from(line)) && this.#rest === null) this.#dropped += 1;
   }
 
-  /** Writes all of it, or keeps what is left of it once some of it was written; says whether all was. */
+  /** Writes the bytes; if only some could be written, keeps the rest for later. Returns whether all were written. */
   #put(bytes: Uint8Array): boolean {
     const untilMs = performance.now() + WAIT_MS_MAX;
     let left = bytes;
@@ -67,7 +67,7 @@ export class LogLines {
           this.#rest = left.length < bytes.length || this.#rest !== null ? left : null;
           return false;
         }
-        // Until a pipe is read from: this is the only way to wait without a turn of the loop.
+        // Wait for the pipe's reader. This is the only way to wait without returning to the event loop.
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
       }
     }

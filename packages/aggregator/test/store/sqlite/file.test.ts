@@ -86,7 +86,7 @@ test('a file that is not ours is refused with advice, and left unchanged', async
   for (const [path, message] of [
     [text, /is not an SQLite file: move it away/],
     [foreign, /of another program: move it away/],
-    [newer, /of format \d+, this program knows up to \d+.*newer version/],
+    [newer, /of format \d+, this program only supports up to \d+.*newer version/],
     [folder, /is a folder: name a file in it/],
   ] as const) {
     const before = path === folder ? '' : readFileSync(path, 'latin1');
@@ -173,7 +173,7 @@ test('a file without its log is refused, and accepted when the log is back [P-1]
   await assert.rejects(
     SqliteStore.open(path),
     unusable(
-      /ends at offset 0 and held events up to 1: its events\.db-wal was taken away, or it is an older file/,
+      /ends at offset 0 but held events up to 1: its events\.db-wal was taken away, or it is an older file/,
     ),
   );
   writeFileSync(`${path}-wal`, log);
@@ -223,7 +223,7 @@ test('a file whose log and books end at different offsets is refused, whichever 
     change(`UPDATE ledger SET last_offset = ${lastOffset}`);
     assert.throws(
       () => openFile(path, { before: refuseCutLog }),
-      unusable(/the books end at offset \d, the log at 2/),
+      unusable(/the books end at offset \d, but the log at 2/),
     );
   }
 });

@@ -55,13 +55,13 @@ test('an impossible path is refused the same way at every start, and creates not
     [at('is-folder/.'), 'is a folder: name a file in it'],
     [at('to-folder'), `${folder} is a folder: name a file in it`],
     [at('to-nowhere'), 'is a link that leads nowhere: ENOENT'],
-    [at('is-file/events.db'), 'cannot make the folder of'],
-    [at('is-file/deep/events.db'), 'cannot make the folder of'],
+    [at('is-file/events.db'), 'cannot create the folder of'],
+    [at('is-file/deep/events.db'), 'cannot create the folder of'],
     ['/dev/null', '/dev/null is a device, pipe or socket: name a file'],
     ['/proc/events.db', 'cannot open /proc/events.db'],
     [at('x'.repeat(300)), 'is too long: the name of the file may have 242 bytes, and its whole path 499'],
     [at('x'.repeat(243)), 'is too long'],
-    [at(`${'y'.repeat(300)}/events.db`), 'cannot make the folder of'],
+    [at(`${'y'.repeat(300)}/events.db`), 'cannot create the folder of'],
   ] as const) {
     const message = complaintTwice(path);
     assert.ok(message.includes(said), `${path}: ${message}`);
@@ -107,7 +107,7 @@ test('a folder or file without the necessary rights is refused the same way at e
     for (const [path, said] of [
       [join(closed, 'events.db'), /EACCES: permission denied/],
       [join(readOnly, 'events.db'), /^cannot open .*must be able to write the file and its folder$/],
-      [join(readOnly, 'deeper', 'events.db'), /^cannot make the folder of .*EACCES/],
+      [join(readOnly, 'deeper', 'events.db'), /^cannot create the folder of .*EACCES/],
       [join(files, 'events.db'), /^cannot open .*must be able to write the file and its folder$/],
     ] as const) {
       assert.match(complaintTwice(path), said);

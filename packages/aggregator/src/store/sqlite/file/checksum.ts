@@ -2,13 +2,13 @@ import { crc32 } from 'node:zlib';
 import type { StoreError } from '../../event-store.ts';
 
 /**
- * A disk that flips a bit says nothing, and SQLite's pages have no checksum: a changed text would be handed out as it is,
- * and a changed key would let its event in twice. So what the file holds in bulk ends with the CRC-32 of the bytes
+ * A disk that flips a bit reports nothing, and SQLite's pages have no checksum: a changed text would be delivered, and a
+ * changed key would let its event be stored twice. So blocks, key blocks and filters end with the CRC-32 of the bytes
  * before it, little-endian.
  */
 export const CHECKSUM_BYTES = 4;
 
-/** The bytes with their checksum behind them; of `before` and the bytes where something goes before. */
+/** The bytes followed by their checksum; it covers `before`, if given, and the bytes. */
 export function withChecksum(bytes: Uint8Array, before?: Uint8Array): Uint8Array {
   const checked = new Uint8Array(bytes.length + CHECKSUM_BYTES);
   checked.set(bytes);
@@ -16,7 +16,7 @@ export function withChecksum(bytes: Uint8Array, before?: Uint8Array): Uint8Array
   return checked;
 }
 
-/** The bytes without their checksum, a view. Throws the error where it is not theirs. */
+/** The bytes without their checksum, as a view. Throws the error if the checksum does not match. */
 export function withoutChecksum(
   checked: Uint8Array,
   wrong: () => StoreError,

@@ -15,13 +15,13 @@ const APPLICATION_ID = 0x43685776;
 /** Older ones can corrupt the file in WAL mode: https://sqlite.org/releaselog/3_51_3.html */
 const SQLITE_VERSION_MIN = '3.51.3';
 
-/** To this size the log (WAL) is cut when it starts over, bytes. A backup or a long read makes it larger. */
+/** The log (WAL) is truncated to this size when it restarts, bytes. A backup or a long read makes it larger. */
 const LOG_BYTES_KEPT = 64 * 1024 * 1024;
 
 /**
- * Opens the file for the one writer, making or migrating it where needed. Throws a StoreError `unusable`, with what to
- * do, on a file that is not ours, a newer file, one that lacks what it held, an SQLite too old, or a place where no file
- * can be made.
+ * Opens the file for its only writer, and creates or migrates it if needed. Throws a StoreError `unusable`, with advice,
+ * if the file is not ours, newer, or lacks events that it held, if SQLite is too old, or if no file can be created at
+ * that path.
  */
 export function openForWriting(given: string): { db: DatabaseSync; lock: FileLock } {
   const path = placeOf(given);
@@ -36,9 +36,9 @@ export function openForWriting(given: string): { db: DatabaseSync; lock: FileLoc
     db = open(path, false);
     refuseOldSqlite(sqliteVersion(db));
     refuseForeignFile(db, path);
-    // Only now, so that nothing is left beside a file that is not ours.
+    // Not earlier, so that nothing is left beside a file that is not ours.
     lock ??= FileLock.take(path);
-    // The log is written and synced at every commit, so an answer after COMMIT survives a power loss.
+    // Every commit writes and syncs the log, so an answer after COMMIT survives a power loss.
     db.exec(`
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
@@ -74,9 +74,9 @@ function refuseShortFile(db: DatabaseSync, path: string, lock: FileLock): void {
   else {
     throw new StoreError(
       'unusable',
-      `${path} ends at offset ${lastOffset} and held events up to ${lock.mark}: its ${basename(path)}-wal was taken ` +
+      `${path} ends at offset ${lastOffset} but held events up to ${lock.mark}: its ${basename(path)}-wal was taken ` +
         `away, or it is an older file; put back what is missing, or restore a backup ` +
-        `(npm run backup -- ${path} --replace --from COPY); to go on without what is missing, remove ${path}-lock`,
+        `(npm run backup -- ${path} --replace --from COPY); to continue without what is missing, remove ${path}-lock`,
     );
   }
 }
@@ -88,17 +88,17 @@ export function openForReading(path: string): DatabaseSync {
   return db;
 }
 
-/** Opens the file for folding its log into it, beside the writer. */
+/** Opens the file for checkpointing its log, beside the writer. */
 export function openForFolding(path: string): DatabaseSync {
   const db = open(path, false);
-  // Without a look at the file SQLite does not know yet that it has a log.
+  // Until SQLite has read from the file, it does not know that there is a log.
   db.exec('PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA user_version;');
   return db;
 }
 
 /**
- * Opens the file for taking a copy, beside the writer if there is one: it changes nothing, but where it is the last to
- * leave it folds the log back, as the writer would. Throws a StoreError `unusable` on a file that is not ours.
+ * Opens the file for taking a copy, beside the writer if there is one. Nothing changes, except that the last connection
+ * to close checkpoints the log, as the writer would. Throws a StoreError `unusable` on a file that is not ours.
  */
 export function openForCopying(path: string): DatabaseSync {
   const db = open(path, false);
@@ -153,7 +153,7 @@ function refuseForeignFile(db: DatabaseSync, path: string): void {
   if (version > MIGRATIONS.length) {
     throw new StoreError(
       'unusable',
-      `${path} is of format ${version}, this program knows up to ${MIGRATIONS.length}: start a newer version of it`,
+      `${path} is of format ${version}, this program only supports up to ${MIGRATIONS.length}: start a newer version of it`,
     );
   }
 }
@@ -161,7 +161,7 @@ function refuseForeignFile(db: DatabaseSync, path: string): void {
 function migrate(db: DatabaseSync): void {
   const version = pragma(db, 'user_version');
   for (let next = version; next < MIGRATIONS.length; next++) {
-    // One transaction a step: a crash leaves the file before it or after it.
+    // One transaction per step, so that a crash leaves the file before or after the step.
     db.exec(`
       BEGIN IMMEDIATE;
       ${MIGRATIONS[next]!}
@@ -172,7 +172,7 @@ function migrate(db: DatabaseSync): void {
   }
 }
 
-/** SQLite opens a file without the right to write it, and says so at the first write. Throws what SQLite throws. */
+/** SQLite opens a read-only file, and fails only at the first write. Throws what SQLite throws then. */
 function refuseReadOnly(db: DatabaseSync): void {
   db.exec(`BEGIN IMMEDIATE; PRAGMA user_version = ${pragma(db, 'user_version')}; ROLLBACK`);
 }

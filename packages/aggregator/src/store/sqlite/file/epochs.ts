@@ -2,19 +2,19 @@ import type { DatabaseSync } from 'node:sqlite';
 import type { Epoch } from '../../event-store.ts';
 
 /**
- * A copy of a file is the same log up to its end, and behind it another one: the offsets that the first one goes on to
- * give, the second gives to other events. So a copy is marked as one, and the first service that writes it begins an
- * epoch. The mark goes in that transaction: a crash before it leaves a copy, one after it a log of its own.
+ * A copy of a file is the same log up to its end, and a different one after it: the original and the copy give the next
+ * offsets to different events. So a copy is marked as one, and the first service that writes to it begins a new epoch, in
+ * the transaction that removes the mark: a crash before it leaves a copy, and one after it a log of its own.
  */
 export function markCopy(db: DatabaseSync): void {
-  // A file of an older format has no epochs; the start that moves it over draws its first.
+  // A file of an older format has no epochs; the start that migrates it draws the first one.
   if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'epoch'").get() === undefined) return;
   db.exec('UPDATE log SET is_copy = 1');
 }
 
 /**
- * Begins an epoch where the file is a copy. Returns whether it did. Leases that the other log gave after the copy are not
- * known here: under the old secret a late acknowledgement could meet another event, of the same number of take and offset.
+ * Begins a new epoch if the file is a copy. Returns whether it did. The copy does not know the leases that the original
+ * gave later: under the old secret a late acknowledgement could hit a different event with the same take and offset.
  */
 export function beginEpoch(db: DatabaseSync): boolean {
   if (!isCopy(db)) return false;
@@ -28,12 +28,12 @@ export function beginEpoch(db: DatabaseSync): boolean {
   return true;
 }
 
-/** Whether it is marked as one, and nobody has written it since. */
+/** Whether the file is marked as a copy, to which nobody has written since. */
 export function isCopy(db: DatabaseSync): boolean {
   return db.prepare('SELECT is_copy FROM log').get()!['is_copy'] !== 0;
 }
 
-/** Oldest first; there is always one. */
+/** Oldest first, at least one. */
 export function epochsOf(db: DatabaseSync): Epoch[] {
   const rows = db.prepare('SELECT name, after_offset FROM epoch ORDER BY epoch_id').all();
   return rows.map((row) => ({ name: String(row['name']), afterOffset: Number(row['after_offset']) }));

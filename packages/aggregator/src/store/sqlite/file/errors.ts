@@ -10,18 +10,18 @@ const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
-/** The index of the log could not grow. It holds nothing that is not in the log, and can only lack space. */
+/** The index of the log could not grow. It is derived from the log, so only lack of space can be the reason. */
 const SQLITE_IOERR_SHMSIZE = 4874;
 
-/** A disk with less has no room for a start: the index of the log alone takes half of this. Bytes. */
+/** Free bytes that a start needs: the index of the log alone takes half of them. */
 const START_BYTES_MIN = 64 * 1024;
 
 export const MOVE_IT =
-  'move it away, or name another path in DEDUPLICATION_DB_PATH; it was not changed; if it was a file of this program, restore a backup';
+  'move it away, or set DEDUPLICATION_DB_PATH to another path; it was not changed; if it was a file of this program, restore a backup';
 
-/** What an operator does about a file or a disk that cannot be trusted. */
+/** What an operator should do about a file or a disk that cannot be trusted. */
 export const MEND =
-  'look after the disk, check a copy of the file with npm run verify, restore a backup where it is not sound';
+  'check the disk, check a copy of the file with npm run verify, and restore a backup if it is not sound';
 
 /** Why a file cannot be opened, and what to do, in one line. */
 export function openErrorOf(path: string, cause: unknown): StoreError {
@@ -31,7 +31,7 @@ export function openErrorOf(path: string, cause: unknown): StoreError {
       return new StoreError('unusable', openMessage(path, cause), { cause });
     case 'blocked':
     case 'failed':
-      // A transaction of the start failed; its message is meant for publishers.
+      // A transaction of the start failed. The message of its StoreError is meant for publishers, so use the cause.
       return openErrorOf(path, cause.cause);
     case 'unusable':
     case 'closed':
@@ -43,7 +43,7 @@ function openMessage(path: string, cause: unknown): string {
   const code = sqliteCode(cause);
   const primary = (code ?? 0) & 0xff;
   if (primary === SQLITE_FULL || (primary === SQLITE_IOERR && freeBytes(path) < START_BYTES_MIN))
-    return `no space is left on the disk of ${path}: free some, and start again; nothing was changed`;
+    return `no space is left on the disk of ${path}: free some space and start again; nothing was changed`;
   switch (primary) {
     case SQLITE_NOTADB:
       return `${path} is not an SQLite file: ${MOVE_IT}`;
@@ -61,7 +61,7 @@ function openMessage(path: string, cause: unknown): string {
   }
 }
 
-/** Why a transaction failed: `blocked` where the next may succeed, else `failed`. */
+/** Why a transaction failed: `blocked` if the next one may succeed, else `failed`. */
 export function writeErrorOf(cause: unknown): StoreError {
   const code = sqliteCode(cause);
   if (code !== undefined && ((code & 0xff) === SQLITE_FULL || code === SQLITE_IOERR_SHMSIZE)) {
@@ -85,7 +85,7 @@ export function noSpaceLeft(cause?: unknown): StoreError {
   return new StoreError('blocked', 'no space is left for the database file', { cause });
 }
 
-/** Why a read failed: `blocked` where the next may succeed, `damaged` where the disk or the file is at fault. */
+/** Why a read failed: `blocked` if the next one may succeed, `damaged` if the disk or the file is at fault. */
 export function readErrorOf(cause: unknown): unknown {
   switch ((sqliteCode(cause) ?? 0) & 0xff) {
     case SQLITE_BUSY:
@@ -101,17 +101,17 @@ export function readErrorOf(cause: unknown): unknown {
   }
 }
 
-/** What is stored cannot be read. */
+/** Stored data cannot be read. */
 export function damaged(what: string, cause?: unknown): StoreError {
   return new StoreError('damaged', what, { cause });
 }
 
-/** What can be made again from the events cannot be read. */
+/** Data that can be rebuilt from the events cannot be read. */
 export function damagedIndex(what: string): StoreError {
-  return new StoreError('damaged', `${what}; npm run verify with --rebuild makes the key index anew`);
+  return new StoreError('damaged', `${what}; npm run verify -- --rebuild FILE rebuilds the key index`);
 }
 
-/** Bytes that may still be written where the file is. */
+/** Free bytes on the disk of the file. */
 export function freeBytes(path: string): number {
   const { bavail, bsize } = statfsSync(dirname(path));
   return bavail * bsize;

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { damaged } from './errors.ts';
 
-/** The books, told by each commit: in the row of its block or in that of the ledger. `received = accepted + duplicates`. */
+/** The books. Each commit writes them, into its block's row or the ledger's. `received = accepted + duplicates`. */
 export interface Ledger {
   received: number;
   accepted: number;
@@ -16,7 +16,7 @@ export function readLedger(db: DatabaseSync): Ledger {
   return ledgerIn(db.prepare('SELECT * FROM books').get()!);
 }
 
-/** The same of a file of any format, for what only reads. */
+/** The same for a file of any format, for callers that only read. */
 export function readAnyLedger(db: DatabaseSync): Ledger {
   const isTold = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'books'").get() !== undefined;
   return isTold ? readLedger(db) : ledgerIn(db.prepare('SELECT * FROM ledger').get()!);
@@ -33,14 +33,14 @@ function ledgerIn(row: Record<string, unknown>): Ledger {
   };
 }
 
-/** Throws where the log does not end where the books say: some of the file's pages are of another time than the others. */
+/** Throws if log and books end at different offsets, which means that some pages are older than others. */
 export function refuseCutLog(db: DatabaseSync): void {
-  // Events of an older file that are not yet moved over are in no block.
+  // In an older file, events that are not migrated yet are in no block.
   if (db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'event'").get() !== undefined) return;
   const { lastOffset } = readLedger(db);
   const row = db
     .prepare('SELECT first_offset + events - 1 AS end FROM block ORDER BY first_offset DESC LIMIT 1')
     .get();
   const end = Number(row?.['end'] ?? 0);
-  if (end !== lastOffset) throw damaged(`the books end at offset ${lastOffset}, the log at ${end}`);
+  if (end !== lastOffset) throw damaged(`the books end at offset ${lastOffset}, but the log at ${end}`);
 }

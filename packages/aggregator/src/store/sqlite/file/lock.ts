@@ -8,17 +8,17 @@ const SQLITE_BUSY = 5;
 const SQLITE_CORRUPT = 11;
 const SQLITE_NOTADB = 26;
 
-/** SQLite has two numbers for applications, of 32 bits each; the first one is signed. */
+/** SQLite has two 32-bit numbers for applications' use; the first one is signed. */
 const LOW = 2 ** 31;
 
 /**
- * Makes this process the only one that writes the file: the newest keys are in its memory, so a second writer would
- * keep an event twice. The lock is SQLite's own, on a file beside ours: the system drops it when the process dies,
- * however it dies. A process that is stopped (SIGSTOP) keeps it.
+ * Makes this process the file's only writer: the newest keys are in its memory, so a second writer would store an event
+ * twice. The lock is SQLite's own, on a file beside ours: the system drops it when the process dies, however it dies. A
+ * stopped process (SIGSTOP) keeps it.
  *
- * The lock's file also holds a *mark*, the offset up to which ours was known to reach. A file that ends before its mark
- * is another one, or lacks a part of itself. The mark is not synced, and never ahead of what is: after a loss of power it
- * may be any older one, or none.
+ * The lock's file also holds a *mark*: the offset that our file is known to have reached. A file that ends before its
+ * mark is a different one, or a part of it is missing. The mark is not synced, but never ahead of the synced file: after
+ * a power loss it may be an older one or missing.
  */
 export class FileLock {
   readonly #db: DatabaseSync;
@@ -32,8 +32,8 @@ export class FileLock {
   }
 
   /**
-   * @param path the file's one path, as `placeOf` tells it
-   * @throws StoreError `unusable` where another process has it
+   * @param path the file's only path, as `placeOf` returns it
+   * @throws StoreError `unusable` if another process holds it
    */
   static take(path: string): FileLock {
     const lockPath = `${path}-lock`;
@@ -48,7 +48,7 @@ export class FileLock {
       if (!isSqliteError(cause, SQLITE_NOTADB) && !isSqliteError(cause, SQLITE_CORRUPT))
         throw openErrorOf(lockPath, cause);
     }
-    // The power went while the mark was being written. The file could be opened, so nobody holds the lock.
+    // The power failed while the mark was being written. The file could be opened, so nobody holds the lock.
     truncateSync(lockPath);
     return FileLock.#take(lockPath);
   }
@@ -56,7 +56,7 @@ export class FileLock {
   static #take(lockPath: string): FileLock {
     const db = new DatabaseSync(lockPath);
     try {
-      // In this mode the lock outlives the transaction, so the mark can be written without giving it up.
+      // In this mode the lock outlives the transaction, so the mark can be written without releasing it.
       db.exec(`
         PRAGMA busy_timeout = 0;
         PRAGMA locking_mode = EXCLUSIVE;
@@ -76,7 +76,7 @@ export class FileLock {
     return this.#mark;
   }
 
-  /** Notes that the file on the disk reaches this far. Where that fails, an older mark is good enough. */
+  /** Records that the file on disk reaches this offset. If that fails, the older mark is good enough. */
   raise(lastOffset: number): void {
     if (lastOffset <= this.#mark) return;
     try {
@@ -86,7 +86,7 @@ export class FileLock {
     }
   }
 
-  /** Notes that this is another file, which ends here. Synced, so that no later change to the file reaches the disk first. */
+  /** Records that the file was replaced by one that ends here. Synced, to reach the disk before later changes do. */
   lower(lastOffset: number): void {
     this.#db.exec('PRAGMA synchronous = FULL');
     this.#write(lastOffset);

@@ -13,18 +13,18 @@ import { StoreError } from '../../event-store.ts';
 import { messageOf, openErrorOf } from './errors.ts';
 
 /**
- * Resolves a path to the one path of its file. The log and the lock lie beside the file under its name, so by two names a
- * file would have two of each, and two writers. Makes the folder. Throws a StoreError `unusable` where it cannot, where
- * the path leads to something else than a file, or to nothing, or is too long, and where the file has hard links, which no
+ * Resolves a path to the only path of its file. Log and lock are beside the file under its name, so a file opened by two
+ * names would have two of each, and two writers. Creates the folder. Throws a StoreError `unusable` if it cannot, if the
+ * path leads to anything but a file, is a dangling link or is too long, or if the file has several hard links, which no
  * path resolves.
  */
 export function placeOf(path: string): string {
-  // `basename` drops the slash, so a file would be made that this path never finds again.
+  // `basename` drops the slash, so a file would be created that this path never finds again.
   if (path.endsWith('/') || path.endsWith(sep)) throw folderError(path);
   try {
     makeFolder(dirname(path));
   } catch (cause) {
-    throw new StoreError('unusable', `cannot make the folder of ${path}: ${messageOf(cause)}`, { cause });
+    throw new StoreError('unusable', `cannot create the folder of ${path}: ${messageOf(cause)}`, { cause });
   }
   try {
     return resolvedPlaceOf(path);
@@ -50,7 +50,7 @@ function resolvedPlaceOf(path: string): string {
   const stats = statSync(place);
   if (stats.isDirectory()) throw folderError(place);
   if (!stats.isFile()) {
-    throw new StoreError('unusable', `${place} is a device, pipe or socket: name a file, or a place for one`);
+    throw new StoreError('unusable', `${place} is a device, pipe or socket: name a file`);
   }
   if (stats.nlink > 1) {
     throw new StoreError(
@@ -79,7 +79,7 @@ function refuseLongName(place: string): void {
   if (fault !== undefined) throw new StoreError('unusable', fault);
 }
 
-/** What is wrong with an absolute path that leaves SQLite no room for the files beside it. */
+/** What is wrong with an absolute path if it is too long for SQLite to name the files beside it. */
 export function longNameFault(place: string): string | undefined {
   const pathMax = PATH_BYTES_MAX - SUFFIX_BYTES;
   const nameMax = NAME_BYTES_MAX - SUFFIX_BYTES;
@@ -87,22 +87,22 @@ export function longNameFault(place: string): string | undefined {
   return `${place} is too long: the name of the file may have ${nameMax} bytes, and its whole path ${pathMax}`;
 }
 
-/** SQLite syncs the folder of the file, so that a power loss leaves the file there. A new folder is for us to sync. */
+/** SQLite syncs the file's folder, so that the file survives a power loss. New folders are ours to create and sync. */
 function makeFolder(folder: string): void {
   const missing: string[] = [];
   for (let place = folder; !existsSync(place); place = dirname(place)) missing.unshift(place);
-  // One by one: under /proc Node's own recursive mkdir never returns.
+  // One by one, because under /proc Node's own recursive mkdir never returns.
   for (const place of missing) {
     try {
       mkdirSync(place);
     } catch (error) {
-      // Another process was as quick.
+      // Another process created it first.
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    // Windows syncs no folders.
+    // Windows cannot sync folders.
     if (process.platform !== 'win32') sync(dirname(place));
   }
-  // Throws if what is there is no folder.
+  // Throws if it is not a folder.
   mkdirSync(folder, { recursive: true });
 }
 
