@@ -34,7 +34,7 @@ function fold(pass: StatementSync, look: StatementSync, fd: number, restPages: n
     fdatasyncSync(fd);
     const { log, checkpointed } = look.get() as { log: number; checkpointed: number };
     // Somebody may read from the log: no pass gets beyond what they see.
-    if (log - checkpointed <= restPages / 4 || checkpointed === before) return;
+    if (log - checkpointed <= restPages / 2 || checkpointed === before) return;
     before = checkpointed;
   }
 }
