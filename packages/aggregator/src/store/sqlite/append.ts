@@ -121,15 +121,13 @@ export class Appender {
     this.#stopped(why);
   }
 
-  /** Whether the rows of the books tell everything (books.ts). */
+  /** Whether the rows of the books tell everything, as far as is known (books.ts). */
   get isSettled(): boolean {
     return this.#books.isSettled;
   }
 
   /** Brings the rows of the books up to date. */
   settle(): void {
-    if (this.isSettled) return;
-    // Only in a transaction is it known after a start or a failure.
     this.transaction(() => {
       if (!this.isSettled) this.#books.settle();
     });

@@ -45,9 +45,9 @@ export class Books {
     return this.#ledger;
   }
 
-  /** Whether the rows tell everything. */
+  /** Whether the rows tell everything, as far as is known: the first transaction after a start or a failure finds out. */
   get isSettled(): boolean {
-    return !this.#isStale && this.#untoldBlocks === 0;
+    return this.#untoldBlocks === 0;
   }
 
   /** To be called first in every transaction. */
