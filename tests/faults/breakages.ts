@@ -70,7 +70,7 @@ export const FUZZED = {
   'crashes on a request': [
     {
       file: `${SOURCES}/api/request/content-coding.ts`,
-      find: "return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');",
+      find: "return new ProblemError('invalid_encoding', 'bytes follow the end of the compressed data');",
       replace: 'process.exit(7);',
     },
   ],

@@ -12,11 +12,11 @@ interface ShortPublishParts extends PublishParts {
 
 /**
  * Answers plain publishes without Fastify, whose lifecycle takes a tenth of a single event's processor time. In: every
- * request that the server gets. Out: the plain ones answered, all others given to Fastify, which has the route, too,
- * and answers the same.
+ * request to the server. Out: answers to the plain publishes; all other requests go to Fastify, whose own route for
+ * publishes answers the same.
  *
- * Only what both ways must do alike is done here, by the same functions in the same order. Whatever could be refused
- * before access is checked, or is rarely asked for (CORS, types in other spellings, other queries), is not plain.
+ * Both routes call the same functions in the same order. A publish is not plain if it could be refused before access is
+ * checked, or uses something rare (CORS, unusual spellings of the type, other queries).
  */
 export function shortenPublishes(api: Api, parts: ShortPublishParts): void {
   const { server } = api;
@@ -33,7 +33,7 @@ export function shortenPublishes(api: Api, parts: ShortPublishParts): void {
   });
 }
 
-/** Each with whether results are wanted. */
+/** The addresses, each with whether results are requested. */
 const PLAIN_ADDRESSES = new Map([
   ['/publish', false],
   ['/publish?results=false', false],
@@ -74,7 +74,7 @@ async function answerPublish(
 
 const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8' };
 
-/** Head and body leave in one write. */
+/** Sends head and body in one write. */
 function send(
   response: ServerResponse,
   status: number,

@@ -8,23 +8,23 @@ import { ProblemError } from './problems.ts';
 import { problems } from '../schemas.ts';
 import type { Api } from '../api.ts';
 
-/** What a route wants: nothing, any key, a key with this scope, or with one of these. */
+/** What a route requires: nothing, any key, a key with this scope, or a key with one of these scopes. */
 type RouteScope = 'open' | 'any' | Scope | readonly Scope[];
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Every route says it: one that does not keeps the service from starting. */
+    /** Every route must declare it; otherwise the service does not start. */
     scope?: RouteScope;
   }
   interface FastifyRequest {
-    /** Who asks; there from the first hook on. */
+    /** Who makes the request. Set by the first hook. */
     principal: Principal;
   }
 }
 
 /**
- * Asks every request for a key before anything of its body is read, or lets everyone do everything where no keys are
- * in force. To be called before any route is registered.
+ * Checks the key of every request before any of its body is read; if no keys are in force, everyone may do everything.
+ * Call it before any route is registered.
  */
 export function guardRoutes(api: Api, keys: KeyRing | undefined): void {
   const routes: RouteOptions[] = [];
@@ -42,7 +42,7 @@ export function guardRoutes(api: Api, keys: KeyRing | undefined): void {
   });
   api.decorateRequest('principal');
   api.addHook('onRequest', (request, reply, done) => {
-    // A stranger is not told which addresses there are.
+    // A request without a key must not learn which addresses exist.
     const scope = request.is404 ? 'any' : request.routeOptions.config.scope;
     let refusal: Error | undefined;
     try {
@@ -55,7 +55,7 @@ export function guardRoutes(api: Api, keys: KeyRing | undefined): void {
 }
 
 /**
- * Who asks, if the request is one that it may make. Otherwise throws a ProblemError, with the headers that belong to
+ * The principal of the request, if it may make it. Otherwise throws a ProblemError, with the headers that belong to
  * the refusal already set on the response.
  *
  * @param keys undefined if no keys are in force
@@ -78,8 +78,8 @@ export function admitted(
     throw new ProblemError(
       'unauthorized',
       isGiven
-        ? 'the key of this request is not in force; send "Authorization: Bearer KEY" with one that is'
-        : 'this server wants a key; send "Authorization: Bearer KEY"',
+        ? 'the key of this request is not in force; send "Authorization: Bearer KEY" with a valid one'
+        : 'this server requires a key; send "Authorization: Bearer KEY"',
     );
   }
   const waitMs = key.take();
@@ -88,7 +88,7 @@ export function admitted(
     response.setHeader('retry-after', waitS);
     throw new ProblemError(
       'rate_limited',
-      `the key ${key.name} has used up its rate; come back in ${waitS} s`,
+      `the key ${key.name} has exceeded its rate; try again in ${waitS} s`,
     );
   }
   const wanted = [scope ?? []].flat().filter((one) => one !== 'any');
@@ -97,9 +97,9 @@ export function admitted(
       'www-authenticate',
       `${CHALLENGE}, error="insufficient_scope", scope="${wanted.join(' ')}"`,
     );
-    throw new ProblemError('forbidden', `the key ${key.name} has not the scope ${wanted.join(' or ')}`);
+    throw new ProblemError('forbidden', `the key ${key.name} does not have the scope ${wanted.join(' or ')}`);
   }
-  // Who reads for hours stops reading when the key is revoked; a publish is let through to its answer.
+  // A revoked key ends even a read of many hours, but a publish still gets its answer.
   if (scope !== 'publish') endWithKey(key, response);
   return key;
 }
@@ -113,12 +113,12 @@ function endWithKey(key: Key, response: ServerResponse): void {
   response.once('close', () => key.over(response));
 }
 
-/** What a read may give out, for a store's filter: undefined is every topic. */
+/** The topics that a read may return, for a store's filter; undefined means every topic. */
 export function visiblePatterns({ principal }: FastifyRequest): readonly (readonly string[])[] | undefined {
   return principal.topicPatterns === undefined ? undefined : [principal.topicPatterns];
 }
 
-/** Throws a ProblemError where the key may not use the topic, whether or not there is such a topic. */
+/** Throws a ProblemError if the key may not use the topic, whether or not it exists. */
 export function requireTopic({ principal }: FastifyRequest, topic: string): void {
   if (!principal.mayUse(topic)) {
     throw new ProblemError(
@@ -128,7 +128,7 @@ export function requireTopic({ principal }: FastifyRequest, topic: string): void
   }
 }
 
-/** Which of the patterns take topics that the key may not use, as places in the list. */
+/** The places of the patterns that include topics which the key may not use. */
 export function foreignPatterns({ principal }: FastifyRequest, patterns: readonly string[]): number[] {
   const { topicPatterns } = principal;
   if (topicPatterns === undefined) return [];
@@ -137,12 +137,12 @@ export function foreignPatterns({ principal }: FastifyRequest, patterns: readonl
   return [...patterns.keys()].filter((place) => isForeign(patterns[place]!));
 }
 
-/** The same for the topic of every event. */
+/** Throws a ProblemError if the principal may not use the topic of every event. */
 export function requireTopics(principal: Principal, batch: EventBatch): void {
   if (principal.topicPatterns === undefined) return;
   const errors: FieldError[] = [];
   let errorsFound = 0;
-  // A batch has many events and few topics. Bytes as Latin-1 tell them apart, and are the quickest to read.
+  // A batch has many events and few topics. Reading the bytes as Latin-1 is the fastest way to tell topics apart.
   const isAllowed = new Map<string, boolean>();
   const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength);
   for (let index = 0; index < batch.count; index++) {
@@ -171,11 +171,11 @@ export function requireTopics(principal: Principal, batch: EventBatch): void {
   );
 }
 
-/** Says in the OpenAPI document what key the route wants and how it refuses. */
+/** Documents in the OpenAPI document which key the route requires and how it refuses. */
 function documentScope({ schema, config }: RouteOptions): void {
   if (schema === undefined || schema.hide === true || config?.scope === undefined) return;
   const wanted = [config.scope].flat().filter((one) => one !== 'open' && one !== 'any');
-  // One of them is enough: each is an alternative.
+  // The entries are alternatives: one of the scopes is enough.
   schema.security = config.scope === 'open' ? [] : wanted.map((one) => ({ key: [one] }));
   if (config.scope !== 'open')
     schema.response = { ...(schema.response as object), ...problems(401, 403, 429) };

@@ -7,15 +7,15 @@ import { LoopTurns } from './loop-turns.ts';
 import { ProblemError } from './problems.ts';
 
 export interface BodyLimits {
-  /** Bytes of a body as it came, and of what it unpacks to. */
+  /** The most bytes of a body, both as sent and unpacked. */
   readonly bytesMax: number;
-  /** How long nothing may come in the middle of a body, milliseconds. */
+  /** The longest pause within a body, milliseconds. */
   readonly pauseMs: number;
 }
 
 /**
- * What can be said before a body is read: throws where its coding is not taken, or where it is announced to be larger
- * than may be, or than there is room for now. A body that is asked for (`Expect: 100-continue`) is sent only after that.
+ * Refuses what can be refused before a body is read: throws if its coding is not supported, or if its announced size
+ * exceeds the limit or the room that is free now. Only then asks for a body that waits for `100 Continue`.
  */
 export function admit(
   request: IncomingMessage,
@@ -32,17 +32,17 @@ export function admit(
 
 const EXPECTS_CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i;
 
-/** NaN where the length is not announced. */
+/** NaN if the length is not announced. */
 function announcedBytes({ headers }: IncomingMessage): number {
   return Number(headers['content-length'] ?? NaN);
 }
 
 /**
- * In: a request whose body has not been read. Out: what `use` makes of the body, received and unpacked. From its first
- * byte until `use` has returned, the body is counted against the budget, in the sizes that it really has, and refused
- * as soon as it does not fit: a body that waits to be whole is memory, too. Nothing is unpacked before it is whole.
+ * In: a request whose body has not been read. Out: what `use` returns for the received and unpacked body. From its first
+ * byte until `use` has returned, the body counts against the budget with its actual size, and is refused as soon as it
+ * does not fit: an incomplete body takes memory, too. A body is unpacked only when it is complete.
  *
- * Throws a ProblemError or QueueFull; what is left of a refused body is then read past.
+ * Throws a ProblemError or QueueFull; the rest of a refused body is then read and dropped.
  */
 export async function withBody<T>(
   request: IncomingMessage,
@@ -65,16 +65,16 @@ export async function withBody<T>(
   }
 }
 
-/** A turn's worth of bodies that come in, and of bodies that are read: each a few milliseconds. */
+/** The bytes that one turn of the event loop receives, and those that it parses: a few milliseconds each. */
 const receiving = new LoopTurns(4 * 1024 * 1024);
 const using = new LoopTurns(1024 * 1024);
-/** There are not enough of these in a turn to matter. */
+/** Smaller bodies need no turn: there are never enough of them in one to matter. */
 const SMALL_BYTES = 64 * 1024;
 
-/** Four times the largest body, by default: a client that sends more than that in vain is cut off. */
+/** A client that sends more than this after a refusal is cut off. Four times the default limit of a body. */
 const READ_PAST_BYTES_MAX = 64 * 1024 * 1024;
 
-/** Reads past what is left of a refused body, so that its client comes to read the answer. */
+/** Reads and drops the rest of a refused body, so that its client gets to read the answer. */
 export function readPast(request: IncomingMessage): void {
   let left = READ_PAST_BYTES_MAX;
   request
@@ -87,7 +87,7 @@ export function readPast(request: IncomingMessage): void {
     .resume();
 }
 
-/** Has a body come on in the next turn where this one is spent. */
+/** Pauses the body until the next turn if this one is used up. */
 function takeTurn(request: IncomingMessage, { length }: Buffer): void {
   if (receiving.take(length)) return;
   request.pause();
@@ -97,7 +97,7 @@ function takeTurn(request: IncomingMessage, { length }: Buffer): void {
 function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: BodyLimits): Promise<Buffer> {
   const announced = announcedBytes(request);
   return new Promise((resolve, reject) => {
-    // Not before something came: an announcement must not cost memory.
+    // Created with the first bytes, because an announcement alone must not cost memory.
     let body: GrowingBody | undefined;
     let pause: NodeJS.Timeout | undefined;
 
@@ -111,14 +111,14 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
       reject(error);
     };
     const cut = (): void =>
-      refuse(new ProblemError('invalid_request', 'the connection closed before the body was whole'));
+      refuse(new ProblemError('invalid_request', 'the connection closed before the body was complete'));
     const take = (piece: Buffer): void => {
       if (hold.bytes + piece.length > bytesMax) return refuse(tooLarge());
       if (!hold.grow(piece.length)) return refuse(full());
       body ??= new GrowingBody(announced);
       body.add(piece);
       takeTurn(request, piece);
-      // Most bodies come in one piece and need no timer.
+      // Most bodies arrive in one piece and need no timer.
       if (pause !== undefined) pause.refresh();
       else if (hold.bytes !== announced) pause = setTimeout(() => refuse(tooSlow(pauseMs)), pauseMs);
     };
@@ -130,16 +130,16 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
   });
 }
 
-/** Smaller bodies come out of Node's pool. */
+/** Smaller bodies use Node's pool. */
 const POOLED_BYTES_MAX = 4096;
 
-/** Taken for a body with its first piece, bytes; what is announced is not yet sent. */
+/** The most memory allocated with the first piece, bytes: an announced length proves nothing. */
 const FIRST_BYTES_MAX = 1024 * 1024;
 
 /**
- * A body that comes in pieces. Each is copied at once, also where it is the only one: the event reader uses the bytes
- * up, and a piece is a view of what the socket gave, which would live as long. A body that is not small has memory of
- * its own, which can be given back.
+ * A body that arrives in pieces. Each is copied at once, even a single one: the event reader consumes the bytes, and a
+ * piece is a view on the socket's buffer, which would live as long. A body that is not small has memory of its own, which
+ * can be freed.
  */
 class GrowingBody {
   #bytes: Buffer;

@@ -6,32 +6,32 @@ import { noteConnection } from './loop-turns.ts';
 import { ProblemError, problemOf } from './problems.ts';
 
 /**
- * What HTTP brings before there is a request, or instead of one: too many connections, bytes that are not HTTP, requests
- * that do not come in time, CONNECT, expectations.
+ * Handles what arrives before a request or instead of one: too many connections, bytes that are not HTTP, requests
+ * that do not arrive in time, CONNECT, and expectations.
  */
 export function guardConnections(server: Server, connectionsMax: number, log: Logger): void {
   server.maxConnections = connectionsMax;
   server.on('connection', noteConnection);
   logDrops(server, log);
-  // Without a listener Node.js cuts the connection without a word; with one it leaves its errors to us.
+  // Without a listener Node.js silently cuts the connection; with one, errors of the socket are ours to handle.
   server.on('connect', ({ socket }: IncomingMessage) => {
     socket.on('error', () => socket.destroy());
     afterAnswers(socket, () =>
       endWith(socket, problemText(new ProblemError('method_not_allowed', 'this server is not a proxy'))),
     );
   });
-  // The body is asked for where it is read, so that what is refused before need not be sent.
+  // The body is requested where it is read, so that the body of a refused request is never sent.
   server.on('checkContinue', (request, response) => server.emit('request', request, response));
-  // An expectation that is not known may be passed over (RFC 9110, 10.1.1).
+  // An unknown expectation may be ignored (RFC 9110, 10.1.1).
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
 }
 
-/** Files that are open beside connections, with room for what SQLite opens for a while. */
+/** Open files other than connections, including those that SQLite opens temporarily. */
 const OTHER_FILES = 64;
 
 /**
- * As many connections as were set, or as the process may have files open beside its own: without a file left the store
- * could not write. Known on Linux; elsewhere it is what was set.
+ * The configured number of connections, or fewer if the process may not have so many open files: the store could not
+ * write if none was left. The limit is known only on Linux.
  */
 export function connectionsAllowed(connectionsMax: number, log: Logger): number {
   const filesMax = openFilesMax();
@@ -39,7 +39,7 @@ export function connectionsAllowed(connectionsMax: number, log: Logger): number 
   const allowed = Math.max(1, filesMax - OTHER_FILES);
   log.warn(
     { connectionsMax, allowed, openFilesMax: filesMax },
-    'fewer connections than CONNECTIONS_MAX are taken: the process may not have as many files open (ulimit -n)',
+    'fewer connections than CONNECTIONS_MAX are accepted: the process may not open as many files (ulimit -n)',
   );
   return allowed;
 }
@@ -53,7 +53,7 @@ function openFilesMax(): number {
   }
 }
 
-/** How often connections that were not taken are summed up in the log, milliseconds. */
+/** How often the log gets a summary of refused connections, milliseconds. */
 const DROPS_LOGGED_EVERY_MS = 10_000;
 
 function logDrops(server: Server, log: Logger): void {
@@ -71,17 +71,17 @@ function logDrops(server: Server, log: Logger): void {
   });
 }
 
-/** Node's own name for the response that has its turn on a connection; its own answer to such errors looks there. */
+/** Node's internal name for a connection's current response, which its own answer to such errors uses as well. */
 type HttpSocket = Duplex & { readonly _httpMessage?: ServerResponse | null };
 
 const broken = new WeakSet<Duplex>();
 
 /**
- * Answers what cannot be read as HTTP, or did not come in time. What came before it on the same connection has its
- * answers first, each whole: a publish that was stored must not be told that it was refused.
+ * Answers what is not HTTP or did not arrive in time. Earlier requests on the same connection get their answers first,
+ * and completely: a stored publish must not be reported as refused.
  */
 export function answerClientError({ code }: NodeJS.ErrnoException, socket: Duplex): void {
-  // Each further piece of the rubbish comes here again, and is passed over by that.
+  // Further bytes of the garbage arrive here again, and are ignored.
   if (broken.has(socket)) return;
   broken.add(socket);
   afterAnswers(socket, (isAnswered) => {
@@ -91,10 +91,10 @@ export function answerClientError({ code }: NodeJS.ErrnoException, socket: Duple
   });
 }
 
-/** Calls back once nothing is under way that came before; says whether what broke off has been answered itself. */
+/** Calls back once earlier requests are answered, and says whether the broken request itself has been answered. */
 function afterAnswers(socket: HttpSocket, then: (isAnswered: boolean) => void): void {
   const { _httpMessage: response } = socket;
-  // A handler that has not begun to answer may be waiting for the rest of this very request.
+  // A handler that has not begun its answer may be waiting for the rest of this very request.
   if (!response || (!response.req.complete && !response.headersSent)) return then(false);
   response.once('close', () => {
     if (response.req.complete) afterAnswers(socket, then);
@@ -102,12 +102,12 @@ function afterAnswers(socket: HttpSocket, then: (isAnswered: boolean) => void): 
   });
 }
 
-/** How long a connection that was ended is read on, milliseconds. */
+/** How long to keep reading from a connection after ending it, milliseconds. */
 const LINGER_MS = 5_000;
 
 /**
- * Sends the last that this connection has to say. Whatever still comes is read and dropped for a while: closing over
- * unread bytes would tear down what is on its way to the other side (RFC 9112, 9.6).
+ * Sends the last answer of the connection. Whatever still arrives is read and dropped for a while: closing with unread
+ * bytes would destroy the data that is on its way to the client (RFC 9112, 9.6).
  */
 function endWith(socket: Duplex, text: string): void {
   const linger = setTimeout(() => socket.destroy(), LINGER_MS);
@@ -133,7 +133,7 @@ function clientProblem(code: string | undefined): ProblemError {
     return new ProblemError('request_timeout', 'the request did not arrive in time; send it again');
   }
   if (code === 'HPE_HEADER_OVERFLOW') {
-    return new ProblemError('headers_too_large', 'the address and the headers may have 16 KiB together');
+    return new ProblemError('headers_too_large', 'the address and the headers together may have 16 KiB');
   }
-  return new ProblemError('invalid_request', 'what was sent is not HTTP/1.1');
+  return new ProblemError('invalid_request', 'the request is not valid HTTP/1.1');
 }

@@ -17,7 +17,7 @@ import { ProblemError } from './problems.ts';
 
 export type Coding = keyof typeof CODINGS;
 
-/** Names of codings are the same in any case (RFC 9110, 8.4.1), and x-gzip is gzip. */
+/** Names of codings are case-insensitive, and x-gzip means gzip (RFC 9110, 8.4.1). */
 export function codingOf({ headers }: IncomingMessage): Coding | null {
   const name = headers['content-encoding']?.toLowerCase() ?? 'identity';
   switch (name) {
@@ -34,11 +34,11 @@ export function codingOf({ headers }: IncomingMessage): Coding | null {
   }
 }
 
-/** Up to here a body is unpacked at once: handing it to another thread takes longer than that. Bytes. */
+/** Bodies up to this size are unpacked in this thread, because a hand-over to another takes longer. Bytes. */
 const SYNC_PACKED_MAX = 16 * 1024;
 const SYNC_UNPACKED_MAX = 256 * 1024;
 
-/** As many as the threads that unpack: one more would take memory and gain nothing. */
+/** The number of Node's threads that unpack: more bodies at once would take memory without being faster. */
 let unpackersFree = 4;
 const unpackersAwaited: (() => void)[] = [];
 
@@ -61,7 +61,7 @@ export async function unpack(packed: Buffer, coding: Coding, hold: Hold, bytesMa
   }
 }
 
-/** A frame that wants a larger window is refused (RFC 9659 allows 8 MiB): the window is memory that nobody counts. */
+/** Frames with a larger window are refused (RFC 9659 allows 8 MiB), because nobody counts the window's memory. */
 const ZSTD_WINDOW_LOG_MAX = 23;
 const ZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX };
 
@@ -81,10 +81,10 @@ const CODINGS = {
   },
 };
 
-/** Null where it unpacks to more than that. */
+/** Null if it unpacks to more than that. */
 function unpackSmall(packed: Buffer, coding: Coding, bytesMax: number): Buffer | null {
   try {
-    // With `info` there is more than the buffer, which the types do not know.
+    // With `info` the result has more than the buffer, which the types do not say.
     const unpacked = CODINGS[coding].sync(packed, { info: true, maxOutputLength: bytesMax });
     const { buffer, engine } = unpacked as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
     if (engine.bytesWritten !== packed.length) throw bytesBehind();
@@ -127,5 +127,5 @@ function notPacked(coding: Coding): ProblemError {
 }
 
 function bytesBehind(): ProblemError {
-  return new ProblemError('invalid_encoding', 'there are bytes behind the end of what was packed');
+  return new ProblemError('invalid_encoding', 'bytes follow the end of the compressed data');
 }

@@ -9,17 +9,17 @@ import { compileBody, compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
 import type { Api } from '../api.ts';
 
-/** Bytes of a body that is no publish: ten thousand lease ids and room. */
+/** The most bytes of a body other than a publish: ten thousand lease ids, with room to spare. */
 const JSON_BYTES_MAX = 1024 * 1024;
 
-/** Lets the routes of this scope take small JSON bodies, checked by their schemas. No body is an empty object. */
+/** Lets the routes of this scope accept small JSON bodies, checked by their schemas. A missing body counts as `{}`. */
 export function takeJsonBodies(api: Api, budget: ByteBudget, { bytesMax, pauseMs }: BodyLimits): void {
   const limits = { bytesMax: Math.min(bytesMax, JSON_BYTES_MAX), pauseMs };
-  // A refusal is handed on like a body and thrown afterwards: where a parser fails, Fastify closes the connection.
+  // A refusal is passed on like a body and thrown later: if a parser fails, Fastify closes the connection.
   api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
     withBody(raw, budget, limits, parse).catch((error: unknown) => error),
   );
-  // What comes here is sent in chunks and not as JSON: no body where it has no byte, else refused with the first one.
+  // Only chunked bodies that are not JSON arrive here. An empty one counts as missing; any other is refused.
   api.addContentTypeParser('*', (_request: FastifyRequest, raw: IncomingMessage) =>
     withBody(raw, budget, { bytesMax: 0, pauseMs }, parse).catch((error: unknown) =>
       error instanceof ProblemError && error.code === 'body_too_large' ? notJson() : error,

@@ -4,8 +4,8 @@ import { admit, readPast } from './body.ts';
 import { ProblemError } from './problems.ts';
 
 /**
- * What is wrong with a request before any of its body was read, so that no body is asked for in vain. Where none is
- * needed, a type that may belong to no byte at all is forgotten, and a body of another type is refused with its first byte.
+ * What is wrong with a request, before any of its body is read or requested. If no body is needed, a type that may
+ * belong to an empty body is ignored, and a non-empty body of that type is refused with its first byte.
  */
 export function refusalOf(
   request: IncomingMessage,
@@ -18,7 +18,7 @@ export function refusalOf(
   try {
     const fault = typeFault(headers);
     if (fault !== undefined) {
-      // No type and no byte: the handler says what is missing.
+      // Without type and body, the handler says what is missing.
       const isForgiven = isBodyNeeded ? !headers['content-type'] && isEmpty(headers) : mayBeEmpty(headers);
       if (!isForgiven) throw fault;
       delete headers['content-type'];
@@ -52,8 +52,8 @@ function isEmpty(headers: IncomingHttpHeaders): boolean {
 }
 
 /**
- * Common HTTP clients name a type, such as that of forms, for a POST without a body. A body in chunks shows only at its
- * end that it was empty. But whoever asks before sending it (`Expect`) has something to send.
+ * Common HTTP clients send a type, such as that of forms, with a POST without a body. A chunked body turns out to be
+ * empty only at its end. But a client that asks before sending it (`Expect`) has something to send.
  */
 function mayBeEmpty(headers: IncomingHttpHeaders): boolean {
   return isEmpty(headers) || (headers['transfer-encoding'] !== undefined && headers.expect === undefined);

@@ -1,23 +1,23 @@
 /** Connections accepted so far, by all servers of the process. */
 let accepted = 0;
 
-/** To be called at every connection. */
+/** Call this for every connection. */
 export function noteConnection(): void {
   accepted += 1;
 }
 
-/** A turn that follows upon one in which a connection came has this share of the bytes. */
+/** The share of the bytes that a turn gets if a connection was accepted in the previous one. */
 const ARRIVAL_SHARE = 1 / 64;
 
 /**
- * Shares the thread that speaks HTTP between large bodies and all others. In: how many bytes somebody is about to handle.
- * Out: its turn. In one turn of the event loop so many bytes are handled, then whoever else waits for the loop is heard;
- * a hundred bodies that come together would keep `/health` waiting for a second.
+ * Shares the HTTP thread between large bodies and everything else. In: how many bytes a caller is about to process.
+ * Out: its turn. One turn of the event loop processes a limited number of bytes, and then gives way to other work: a
+ * hundred bodies that arrive together would otherwise keep `/health` waiting for a second.
  *
- * A turn of the loop accepts one connection, as Node.js does it. So where one came, there may be more behind it, and the
- * next turn is a short one: behind a crowd of 350, most with a large body, a new connection waited for 1.4 s, and 0.4 s so.
+ * Node.js accepts one connection per turn. So where one arrived, more may be waiting, and the next turn is a short one:
+ * behind a crowd of 350, most with a large body, a new connection waited 0.4 s instead of 1.4 s.
  *
- * Turns are given in the order asked for. Nobody waits for ever: each turn gives at least one.
+ * Turns are given in the order of requests. Nobody waits for ever, because each turn admits at least one caller.
  */
 export class LoopTurns {
   readonly #bytesPerTurn: number;
@@ -31,14 +31,14 @@ export class LoopTurns {
     this.#bytesLeft = bytesPerTurn;
   }
 
-  /** Takes the bytes from this turn and returns true, or, where nothing is left of it, false. */
+  /** Takes the bytes from this turn; returns false if the turn is used up. */
   take(bytes: number): boolean {
     if (this.#bytesLeft <= 0 || this.#waiting.length > 0) return false;
     this.#spend(bytes);
     return true;
   }
 
-  /** Begins in a later turn. */
+  /** Calls `begin` in a later turn. */
   later(bytes: number, begin: () => void): void {
     this.#waiting.push({ bytes, begin });
     this.#awaitNext();

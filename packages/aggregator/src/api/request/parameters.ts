@@ -3,8 +3,8 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { OWN_SCHEMAS } from '../../json-schema.ts';
 
 /**
- * Checks the parameters of path and query by their schemas. Unlike Fastify's own validator it refuses a parameter that
- * it does not know instead of dropping it (`?limt=10` must not answer with everything), and it names all that is wrong.
+ * Checks the parameters of path and query by their schemas. Unlike Fastify's own validator it refuses an unknown
+ * parameter instead of dropping it (`?limt=10` must not return everything), and names every fault.
  */
 const ajv = new Ajv({
   ...OWN_SCHEMAS,
@@ -13,10 +13,10 @@ const ajv = new Ajv({
   formats: { 'iso-date-time': (text: string) => parseTimestamp(text) !== undefined },
 });
 
-/** A body may be long: the first fault is enough. */
+/** For bodies, which may be long: the first fault is enough. */
 const bodyAjv = new Ajv({ ...OWN_SCHEMAS, useDefaults: true, allowUnionTypes: true });
 
-/** Checks a JSON body by its schema; unlike parameters its values have types, so nothing is read as another. */
+/** Checks a JSON body by its schema. Unlike parameters its values have types, so none is converted. */
 export function compileBody(schema: object) {
   const validate = checkOf(bodyAjv, schema);
   return (body: unknown) => {
@@ -34,7 +34,7 @@ function checkOf(by: Ajv, schema: object): (value: unknown) => ErrorObject[] | n
   };
 }
 
-/** For Fastify, which then does not load compilers of its own: they would take a third of the start. */
+/** For Fastify, which then does not load its own compilers; these would take a third of the start. */
 export const OWN_COMPILERS = {
   compilersFactory: { buildValidator: neverBuilt, buildSerializer: neverBuilt },
 };
@@ -58,10 +58,10 @@ export function compileParameters({ schema }: { schema: unknown }) {
   };
 }
 
-/** What is not written as the type is left as it came, for its schema to refuse. Ajv would take `Infinity` and 0x10. */
+/** Values that are not written like their type are left unchanged, so the schema refuses them. Ajv would accept 0x10. */
 const READ_AS: Readonly<Record<string, (value: unknown) => unknown>> = {
   integer: (value) => (typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : value),
   boolean: (value) => (value === 'true' ? true : value === 'false' ? false : value),
-  // A parameter that may be repeated comes as a list only where it is.
+  // A repeatable parameter is a list only if it was repeated.
   array: (value) => (Array.isArray(value) ? value : [value]),
 };

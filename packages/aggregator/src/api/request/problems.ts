@@ -6,10 +6,10 @@ import { StoreError } from '../../store/event-store.ts';
 import { GroupGone } from '../../groups/dispatcher.ts';
 import { FollowRefused } from '../../followers/followers.ts';
 
-/** Seconds after which a refused publish is worth another try: a full queue is written in less. */
+/** Seconds after which to retry a refused publish: a full queue is written in less. */
 const RETRY_AFTER_S = 1;
 
-/** What a handler throws to answer with a problem document. `detail` says what happened and what to do. */
+/** Thrown by a handler to answer with a problem document. `detail` says what happened and what to do. */
 export class ProblemError extends Error {
   readonly code: ProblemCode;
   readonly errors: FieldError[] | undefined;
@@ -43,7 +43,7 @@ interface ProblemAnswer {
   readonly problem: Problem;
 }
 
-/** The answer to a request that this error ended; what was not foreseen goes to the log with its cause. */
+/** The answer to a request that this error ended. An unexpected error is logged with its cause. */
 export function problemAnswer(
   error: Error,
   { method, url }: IncomingMessage,
@@ -52,14 +52,14 @@ export function problemAnswer(
   const known = knownProblem(error);
   if (known === undefined) log.error({ err: error, method, url }, 'a request failed');
   else if (known.code === 'store_damaged')
-    log.error({ err: error, method, url }, 'what is stored could not be read');
+    log.error({ err: error, method, url }, 'stored events could not be read');
   const problem =
     known ?? new ProblemError('internal_error', 'the request could not be answered; the log says why');
   const { status } = PROBLEMS[problem.code];
   const headers: Record<string, string> = { 'content-type': 'application/problem+json' };
   if (status === 503) headers['retry-after'] = `${RETRY_AFTER_S}`;
-  // What is left of a body that is too slow is not waited for, so the connection can carry no other request. Of another
-  // that was refused the rest is read past: closing over unread bytes would tear down the answer.
+  // Nobody waits for the rest of a body that is too slow, so the connection cannot carry another request. The rest of
+  // any other refused body is read and dropped, because closing with unread bytes would destroy the answer.
   if (status === 408) headers['connection'] = 'close';
   return { headers, problem: problemOf(problem) };
 }
@@ -72,25 +72,24 @@ function knownProblem(error: FastifyError | Error): ProblemError | undefined {
   if (error instanceof GroupGone) {
     return new ProblemError(
       'subscription_not_found',
-      `${error.message}; PUT /subscriptions/{name} makes one`,
+      `${error.message}; PUT /subscriptions/{name} creates one`,
     );
   }
   if (error instanceof QueueFull) {
     return new ProblemError(
       'queue_full',
-      `${error.message}; nothing of this publish was stored, send it again`,
+      `${error.message}; nothing of this publish was stored: send it again`,
     );
   }
   if (error instanceof StoreError && error.code === 'damaged') {
-    return new ProblemError(
-      'store_damaged',
-      `${error.message}; it is for the operator to run npm run verify`,
-    );
+    return new ProblemError('store_damaged', `${error.message}; the operator should run npm run verify`);
   }
   if (error instanceof StoreError) {
-    // Where a sync fails the events may be on the disk all the same, and be found there by the next start.
+    // After a failed sync the events may still be on disk, and the next start may find them.
     const outcome =
-      error.code === 'failed' ? 'send it again then, whether or not it was stored' : 'nothing was stored';
+      error.code === 'failed'
+        ? 'send it again after the restart, whether or not it was stored'
+        : 'nothing was stored';
     return new ProblemError('store_unavailable', `${error.message}; ${outcome}`);
   }
   return fastifyProblem(error as FastifyError);
@@ -106,7 +105,7 @@ function fastifyProblem(error: FastifyError): ProblemError | undefined {
     case 'FST_STATIC_FORBIDDEN_PATH':
       return new ProblemError('not_found', 'there is no such file; see /docs');
     case 'FST_ERR_MAX_PARAM_LENGTH':
-      return new ProblemError('uri_too_long', 'a part of the address is longer than any name may be');
+      return new ProblemError('uri_too_long', 'a part of the address is longer than any valid name');
     default:
       return error.statusCode === 400 ? new ProblemError('invalid_request', error.message) : undefined;
   }
@@ -119,11 +118,11 @@ export function noSuchAddress({ method, url }: FastifyRequest): ProblemError {
 export function badPercent(): ProblemError {
   return new ProblemError(
     'invalid_request',
-    'the address holds a % that does not begin two hexadecimal digits of UTF-8',
+    'the address contains a % that does not encode UTF-8 with two hexadecimal digits',
   );
 }
 
-/** A parameter that its schema refused, told by its name. */
+/** The problem that names the parameters which their schemas refused. */
 function parameterProblem(error: FastifyError): ProblemError {
   const errors = error.validation!.map((fault): FieldError => {
     const extra = fault.params['additionalProperty'];

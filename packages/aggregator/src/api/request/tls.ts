@@ -8,7 +8,7 @@ import { ConfigError, type TlsFiles } from '../../config.ts';
 export interface TlsIdentity {
   readonly cert: Buffer;
   readonly key: Buffer;
-  /** Until then clients accept the certificate. */
+  /** Clients accept the certificate until then. */
   readonly validTo: Date;
 }
 
@@ -37,7 +37,7 @@ export async function readTlsIdentity({ certFile, keyFile }: TlsFiles): Promise<
 }
 
 /**
- * The bytes of a PEM file without its byte order mark, which not every OpenSSL ignores. What stands around the PEM may be
+ * The bytes of a PEM file without its byte order mark, which not every OpenSSL ignores. Text around the PEM may be
  * in any encoding.
  */
 async function read(variable: string, path: string): Promise<Buffer> {
@@ -51,7 +51,7 @@ async function read(variable: string, path: string): Promise<Buffer> {
   return bytes.subarray(byteOrderMarkLength(bytes));
 }
 
-/** What a PEM file has in place of what was looked for, so that whoever swapped two files sees it. */
+/** What a PEM file contains instead of the expected, to recognize swapped files. */
 function contentsOf(pem: Buffer): string {
   const labels = pem.toString('latin1').matchAll(/^-----BEGIN ([\w ]+)-----/gm);
   const found = [...new Set([...labels].map(([, label]) => label!))];

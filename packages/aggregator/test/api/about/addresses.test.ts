@@ -117,7 +117,7 @@ test('a stray % in the address is refused [ERR-1]', async () => {
   ]) {
     const [response] = await exchange(server.url, requestText(`GET ${path}`, { connection: 'close' }));
     const { detail } = await problemIn(response!, 400, 'invalid_request');
-    assert.match(detail, /holds a %/, path);
+    assert.match(detail, /contains a %/, path);
   }
 });
 

@@ -95,7 +95,7 @@ test('a % in the query that does not encode UTF-8 is refused, not taken literall
     'source=%ed%a0%80',
   ]) {
     const problem = await problemIn(await fetch(`${server.url}/events?${query}`), 400, 'invalid_request');
-    assert.match(problem.detail, /holds a %/);
+    assert.match(problem.detail, /contains a %/);
   }
   assert.equal((await server.events('?topic=100%25&source=a%3Fb')).count, 0);
 });
