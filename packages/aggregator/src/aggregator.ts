@@ -46,7 +46,7 @@ const BACKLOG = 4096;
 /** How long requests may continue after a close begins, before their connections are cut, milliseconds. */
 const CLOSE_GRACE_MS = 5_000;
 
-/** How often, during the close, connections are sought that wait for a next request, milliseconds. */
+/** How often idle connections are closed during the close, milliseconds. */
 const IDLE_LOOK_MS = 100;
 
 /** Options for tests. */
@@ -69,7 +69,7 @@ export async function startAggregator(
   const keys =
     config.apiKeysFile === undefined ? undefined : new KeyRing(await readKeyFile(config.apiKeysFile));
   const tls = config.tls && (await readTlsIdentity(config.tls));
-  // Threads and file need no processor of ours, and the modules of the HTTP side take about as long.
+  // The threads open the file while this one loads the modules of the HTTP side, which takes about as long.
   const [store, { buildApi }] = await Promise.all([
     given ??
       openStore(`sqlite:${config.databasePath}`, ({ level, fields, message }) => log[level](fields, message)),

@@ -6,8 +6,8 @@ const YOUNG_BYTES_MAX = 4 * 1024 * 1024;
 
 type CollectGarbage = (options: { type: 'minor' }) => void;
 
-// The function exists only in contexts made while the flag is set. It stays set, for it is one for all threads: those that
-// start later find the function, and none loses it that starts at the same time.
+// The function exists only in contexts created while the flag is set. All threads share it, so it stays set: clearing
+// it could take the function away from a thread that is just starting.
 setFlagsFromString('--expose-gc');
 const collectGarbage = (globalThis.gc ?? runInNewContext('gc')) as CollectGarbage;
 

@@ -12,12 +12,12 @@ const GROUP_EVENTS_MAX = 16_384;
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * So many turns of the event loop without a new publish mean that no more are on their way to be read. The turns take a
- * few microseconds each, and nobody else has work then: the writer has not begun.
+ * This many turns of the event loop without a new publish mean that none is waiting to be read. The turns take a few
+ * microseconds each and delay nobody, because the writer is idle meanwhile.
  */
 const QUIET_TURNS = 8;
 
-/** How long publishes are gathered while they keep coming, milliseconds. */
+/** How long publishes are gathered while they keep arriving, milliseconds. */
 const GATHER_MS_MAX = 2;
 
 /**
@@ -42,8 +42,8 @@ const DROPS_LOGGED_EVERY_MS = 10_000;
  *
  * Each round gathers everything that arrived while the previous one was committing, and whatever follows at once, and
  * appends it in one transaction: the more publishers there are at once, the more events share a sync (group commit).
- * One group is under way at a time: a second one, handed over meanwhile, would be smaller, and a small commit costs nearly
- * as much as a large one (docs/adr/0003-threads.md).
+ * Only one group is under way at a time: a second one, handed over meanwhile, would be small, and a small commit costs
+ * nearly as much as a large one (docs/adr/0003-threads.md).
  *
  * Nobody is answered before the commit, because such an answer could promise an event that a crash loses. If a commit
  * fails, all of its publishes are refused, none of their events is stored, and the next round tries again.
@@ -54,9 +54,9 @@ export class Consumer {
   readonly #log: Logger;
   readonly #finished: Promise<void>;
   #commitsMade = 0;
-  /** How many publishers there may be: those that the last commit answered, and those that were waiting then. */
+  /** The likely number of publishers: those that the last commit answered, and those that were waiting then. */
   #expected = 0;
-  /** Until when it is worth waiting for those that it answered. */
+  /** Until when it is worth waiting for the answered ones. */
   #returnUntilMs = 0;
   #waitsInVain = 0;
   #waitsToSkip = 0;
@@ -114,13 +114,13 @@ export class Consumer {
     if (this.#queue.waiting - waiting >= (this.#expected - waiting) / 2) {
       this.#waitsInVain = 0;
     } else {
-      // They only delay those that are there, so they are waited for ever more rarely.
+      // Waiting in vain only delays the others, so do it more and more rarely.
       this.#waitsToSkip = 2 ** this.#waitsInVain;
       this.#waitsInVain = Math.min(this.#waitsInVain + 1, WAITS_IN_VAIN_MAX);
     }
   }
 
-  /** Lets publishes that have arrived be read, until all are there or no more come. */
+  /** Lets arrived publishes be read, until all expected ones are queued or no more arrive. */
   async #quiet(): Promise<void> {
     const untilMs = performance.now() + GATHER_MS_MAX;
     let quietTurns = 0;

@@ -80,7 +80,7 @@ export class PublishQueue {
   }
 
   /**
-   * Resolves when so many batches are waiting, when the queue is closed, or after so many milliseconds. Only one may
+   * Resolves when this many batches are waiting, when the queue is closed, or after this many milliseconds. Only one may
    * wait for an arrival at a time.
    */
   async arrival(count: number, ms?: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { runTogether } from '../../../../lab/everyday/together.ts';
 import { publishThroughFastify } from '../support/publish-way.ts';
 
-// The tests of publishing, which take the short way in files of their own, once more over Fastify's.
+// Runs the tests of publishing, which take the short way in their own files, through Fastify as well.
 publishThroughFastify();
 await runTogether(
   [

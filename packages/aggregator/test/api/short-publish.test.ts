@@ -12,7 +12,7 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 const CLOSE = { connection: 'close' };
 const EVENT = JSON.stringify(eventWith());
 
-/** How often Fastify called a handler meanwhile, on its own channel for tracing. */
+/** How often Fastify called a handler meanwhile, as reported on its tracing channel. */
 async function handledByFastify(work: () => Promise<unknown>): Promise<number> {
   let handled = 0;
   const count = (): void => void (handled += 1);
@@ -22,7 +22,7 @@ async function handledByFastify(work: () => Promise<unknown>): Promise<number> {
   return handled;
 }
 
-test('a plain publish passes Fastify by, any other goes through it', async (t) => {
+test('a plain publish bypasses Fastify, and any other goes through it', async (t) => {
   const server = await TestServer.start(t);
   const seen: [string, number][] = [];
   for (const [path, headers] of [
@@ -72,7 +72,11 @@ const ANYBODYS: readonly Row[] = [
   ['an unknown coding', { 'content-encoding': 'lzma' }, EVENT],
   ['rubbish for gzip', { 'content-encoding': 'gzip' }, EVENT],
   ['a large body announced', { 'content-length': `${999 * MIB}` }, ''],
-  ['a large body announced and asked for', { expect: '100-continue', 'content-length': `${999 * MIB}` }, ''],
+  [
+    'a large body announced, with a request to send it',
+    { expect: '100-continue', 'content-length': `${999 * MIB}` },
+    '',
+  ],
   ['a charset', { 'content-type': 'application/json; charset=latin1' }, EVENT],
   ['chunks', { 'transfer-encoding': 'chunked' }, `5\r\n{"eve\r\n9\r\nnts":[]} \r\n0\r\n\r\n`],
   ['an unknown expectation', { expect: 'a miracle' }, EVENT],
@@ -89,10 +93,10 @@ const OF_KEYS: readonly Row[] = [
   ['more than the rate', withKey('slow'), EVENT],
 ];
 
-/** The answer, without what differs from one second to the next. */
+/** The answer, without the parts that change every second. */
 async function answerTo(server: TestServer, [, headers, body, path = '/publish']: Row, isOdd: boolean) {
   const target = `POST ${isOdd ? oddlySpelt(path) : path}`;
-  // The length of chunks is not that of the body.
+  // Chunks may differ while the body is the same.
   const length = 'transfer-encoding' in headers ? {} : { 'content-length': `${Buffer.byteLength(body)}` };
   const request = requestText(target, { ...CLOSE, ...JSON_TYPE, ...length, ...headers });
   const answers = await exchange(server.url, request + body);
@@ -115,11 +119,11 @@ async function assertAlike(rows: readonly Row[], short: TestServer, framework: T
   assert.ok(seen.size > 3, [...seen].join());
 }
 
-test('both ways answer alike: status, headers and body [PUB-1, ERR-1]', async (t) => {
+test('both ways give the same answer: status, headers and body [PUB-1, ERR-1]', async (t) => {
   await assertAlike(ANYBODYS, await TestServer.start(t), await TestServer.start(t));
 });
 
-test('a publish without a Host is taken over HTTP/1.0 alone [ERR-1]', async (t) => {
+test('a publish without a Host is accepted only over HTTP/1.0 [ERR-1]', async (t) => {
   const { url } = await TestServer.start(t);
   const lines = `content-type: application/json\r\nconnection: close\r\ncontent-length: ${EVENT.length}\r\n\r\n`;
   const statuses: number[] = [];
@@ -130,7 +134,7 @@ test('a publish without a Host is taken over HTTP/1.0 alone [ERR-1]', async (t) 
   assert.deepEqual(statuses, [400, 200]);
 });
 
-test('both ways let in and refuse the same keys, with the same headers [KEY-1]', async (t) => {
+test('both ways accept and refuse the same keys, with the same headers [KEY-1]', async (t) => {
   const keys = new TestKeys(t, {
     reader: { scopes: ['read'] },
     sensor: { scopes: ['publish'], topics: ['sensors/*'] },

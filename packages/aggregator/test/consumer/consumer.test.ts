@@ -8,7 +8,7 @@ import { type AppendResult, StoreError } from '../../src/store/event-store.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
 import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 
-/** A store whose appends wait until the test releases them, or fail as it says. */
+/** A store whose appends wait until the test releases them, or fail if it says so. */
 class HeldStore extends MemoryStore {
   appends = 0;
   failNext: StoreError | null = null;
@@ -60,7 +60,7 @@ for (const [commits, commitMs] of [
   ['slow', 20],
 ] as const) {
   // prettier-ignore
-  test(`publishers that come back with their answers share one commit instead of taking turns in two, where commits are ${commits}`, async () => {
+  test(`publishers that return after their answers share one commit instead of alternating in two, if commits are ${commits}`, async () => {
     const { store, queue, consumer } = build();
     const publishers = 16;
     const rounds = 20;
@@ -83,14 +83,14 @@ for (const [commits, commitMs] of [
     async function publishOften(name: string, place: number): Promise<void> {
       for (let round = 0; round < rounds; round++) {
         await queue.publish(single(`${name} ${round}`));
-        // The way to the publisher and back, longer for some.
+        // The round trip to the publisher, longer for some.
         for (let turn = 0; turn < 1 + 3 * (place % 4); turn++) await new Promise(setImmediate);
       }
     }
   });
 }
 
-test('a publisher that is alone is kept waiting for one turn of the loop', async (t) => {
+test('a lone publisher waits for one turn of the event loop', async (t) => {
   const { store, queue, consumer } = build();
   await queue.publish(single('first'));
   let turns = 0;
@@ -110,7 +110,7 @@ test('a publisher that is alone is kept waiting for one turn of the loop', async
   await consumer.close();
 });
 
-test('the consumer waits ever more rarely for publishers that do not come back', async (t) => {
+test('the consumer waits less and less often for publishers that do not return', async (t) => {
   const { store, queue, consumer } = build();
   const commits = 60;
   let waits = 0;
@@ -145,7 +145,7 @@ test('nobody is answered before the commit that holds the publish [P-1]', async 
   await consumer.close();
 });
 
-test('each publish gets its own verdicts out of a shared commit [PUB-3]', async () => {
+test('each publish gets its own verdicts from a shared commit [PUB-3]', async () => {
   const { store, queue, consumer } = build();
   store.hold();
   const answers = [
@@ -160,7 +160,7 @@ test('each publish gets its own verdicts out of a shared commit [PUB-3]', async 
   await consumer.close();
 });
 
-test('a failed commit refuses its publishes, stores none of them, and the next one goes through [P-3]', async () => {
+test('a failed commit refuses its publishes, stores none of them, and the next one succeeds [P-3]', async () => {
   const { store, queue, consumer } = build();
   store.failNext = new StoreError('blocked', 'no space');
   const answers = await Promise.allSettled([queue.publish(single('a')), queue.publish(single('b'))]);
@@ -171,7 +171,7 @@ test('a failed commit refuses its publishes, stores none of them, and the next o
   await consumer.close();
 });
 
-test('a close waits for the commit that is under way', async () => {
+test('a close waits for the commit in progress', async () => {
   const { store, queue, consumer } = build();
   store.hold();
   const answer = queue.publish(single('a'));

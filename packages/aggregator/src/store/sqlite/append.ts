@@ -8,7 +8,7 @@ import { freeBytes, noSpaceLeft, writeErrorOf } from './file/errors.ts';
 import type { KeyHasher } from './keys/key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
 
-/** The verdict and offset of each event of a group, in order, and when the accepted ones were committed. */
+/** The verdict and offset of each event of a group, in order, and the time of the commit. */
 export interface GroupResult {
   readonly receivedMs: number;
   readonly verdicts: Uint8Array<ArrayBuffer>;
@@ -70,7 +70,7 @@ export class Appender {
   }
 
   append(group: EventBatch): GroupResult {
-    // Counts what the group is packed into; its own memory and zstd's are returned without a garbage collection.
+    // Counts the memory of the compressed group; its own and zstd's are freed without a garbage collection.
     releasedYoung(group.bytes.length / 2);
     try {
       const result = this.transaction(() => this.#appendAll(group));
@@ -92,7 +92,7 @@ export class Appender {
     this.#lackingBytes = 0;
   }
 
-  /** Folds the write-ahead log into the file, as far as nobody reads from it. Stops the writer where the disk fails. */
+  /** Folds (checkpoints) the log into the file, as far as nobody reads from it. Stops the writer if the disk fails. */
   foldLog(): void {
     if (this.#failure !== null) return;
     try {
@@ -143,7 +143,7 @@ export class Appender {
       this.#begin.run();
       this.#books.begin();
       result = work();
-      // The blocks that are gone may have been the only ones to tell the books.
+      // The deleted blocks may have held the only copy of the books.
       if (this.#log.isExchanged && !this.#books.isSettled) this.#books.settle();
       this.#commit.run();
       this.#index.committed();
@@ -167,7 +167,7 @@ export class Appender {
     const hasher = this.#hasher;
     const index = this.#index;
     const books = this.#books;
-    // A single piece of memory, which moves to the other thread as a whole.
+    // A single piece of memory, which is transferred to the other thread as a whole.
     const offsets = new Float64Array(new ArrayBuffer(count * (Float64Array.BYTES_PER_ELEMENT + 1)), 0, count);
     const verdicts = new Uint8Array(offsets.buffer, offsets.byteLength);
     const topicIds = new Int32Array(count);

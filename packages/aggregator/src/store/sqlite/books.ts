@@ -3,22 +3,22 @@ import { type Ledger, readLedger } from './file/ledger.ts';
 import { type TopicRow, TopicRows } from './topic-rows.ts';
 import { UntoldEvents } from './untold-events.ts';
 
-/** How much may be told by fresh blocks alone: a reader of counts looks through it, and a commit makes up for it. */
+/** How far the rows may lag: a reader of counts examines these blocks, and a later commit makes up for them. */
 const UNTOLD_BLOCKS_MAX = 16;
 const UNTOLD_EVENTS_MAX = 4096;
 const UNTOLD_TOPICS_MAX = 256;
 
 /**
- * The books and the topics' counts, as of the open transaction. In: what each commit received and stored. Out: what is
- * true of the whole log, in memory, and in the file's rows of `ledger` and `topic`.
+ * The books and the topics' counts, as of the open transaction. In: what each commit received and stored. Out: the totals
+ * of the whole log, in memory and in the file's rows of `ledger` and `topic`.
  *
- * A small commit writes neither row: each lies on a page of its own, and with the block's page they were most of what a
- * single event cost. Its block's row tells the books, and the block's directory whatever the topics' rows lack. States:
- * *settled*, when the rows tell everything; else *untold* events lie in fresh blocks above the ledger's last offset.
- * `settle` writes the rows, in a later commit or while nobody publishes.
+ * A small commit writes neither row: each is on a page of its own, and these pages were most of the cost of a single
+ * event. Instead its block's row holds the books, and its directory whatever the topics' rows lack. States: *settled*,
+ * when the rows are complete; otherwise fresh blocks above the ledger's last offset hold *untold* events, which the rows
+ * lack. `settle` updates the rows, in a later commit or while nobody publishes.
  *
- * Invariants: the rows of `ledger` and `topic` are of the same commit; all blocks above it are fresh, and the last one's
- * row tells the books. So what is in memory follows from the file: at a start and after a rollback it is read again.
+ * Invariants: the rows of `ledger` and `topic` are as of the same commit; all blocks above it are fresh, and the last
+ * one's row holds the books. So memory can be rebuilt from the file, as it is at a start and after a rollback.
  */
 export class Books {
   readonly #topics: TopicRows;
@@ -26,7 +26,7 @@ export class Books {
   /** As of the open transaction, and as of the newest commit. */
   #ledger: Ledger;
   #committed: Ledger;
-  /** Whether the topics' counts in memory are not what the file says. */
+  /** Whether the topics' counts in memory may differ from the file. */
   #isStale = true;
   #untoldBlocks = 0;
   #untoldEvents = 0;
@@ -50,10 +50,10 @@ export class Books {
     return this.#untoldBlocks === 0;
   }
 
-  /** To be called first in every transaction. */
+  /** Call this first in every transaction. */
   begin(): void {
     if (this.#isStale) this.#readAgain();
-    // Only here: a topic dropped while its events are being counted would lose that count.
+    // Only now: a topic dropped while its events are being counted would lose that count.
     if (this.#topics.areMany) {
       this.settle();
       this.#topics.forget();
@@ -79,7 +79,7 @@ export class Books {
     this.#topics.count(topic, offset);
   }
 
-  /** Counts what a commit received, and what became of it. */
+  /** Adds a commit to the books. */
   keep(received: number, accepted: number, conflicts: number, nowMs: number): void {
     const ledger = this.#ledger;
     // Commit times never go back, whatever the clock does: readers seek by them.
@@ -91,7 +91,7 @@ export class Books {
     ledger.lastOffset += accepted;
   }
 
-  /** Of the commit that was kept so many events are told by a fresh block alone, which tells the ledger, too. */
+  /** Leaves this many events of the last commit to its fresh block, whose row holds the ledger as well. */
   leaveUntold(events: number): void {
     this.#untoldBlocks += 1;
     this.#untoldEvents += events;
@@ -113,7 +113,7 @@ export class Books {
     this.#untoldEvents = 0;
   }
 
-  /** Writes the rows with a newer time, so that something is written: SQLite writes no page for an unchanged row. */
+  /** Writes the rows with a newer time, because SQLite would write no page for unchanged rows. */
   touch(nowMs: number): void {
     this.#ledger.lastMs = Math.max(nowMs, this.#ledger.lastMs + 1);
     this.settle();

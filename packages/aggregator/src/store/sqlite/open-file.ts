@@ -82,7 +82,7 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
   }
 }
 
-/** The blocks tell whatever the rows lack, so a disk without room for the rows does not keep the file from being closed. */
+/** Closes the file even if the disk has no space to update the rows, because the blocks hold whatever the rows lack. */
 function closeSettled(appender: Appender, close: () => void): void {
   try {
     appender.settle();
@@ -113,7 +113,7 @@ function reviveKeys(
     const block = new Block(row.first_offset, row);
     if (next !== null && block.firstOffset !== next) {
       throw damaged(
-        `the log has a block at offset ${block.firstOffset}, and the one before ends at ${next - 1}`,
+        `the log has a block at offset ${block.firstOffset}, but the previous one ends at ${next - 1}`,
       );
     }
     next = block.lastOffset + 1;

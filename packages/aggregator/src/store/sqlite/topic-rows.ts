@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { damaged } from './file/errors.ts';
 
-/** A topic, with its counts as of the open transaction; `isTouched` where its row in the file lacks some. */
+/** A topic and its counts as of the open transaction. `isTouched` says that its row in the file lacks some. */
 export interface TopicRow {
   readonly id: number;
   readonly nameBytes: Uint8Array;
@@ -17,12 +17,12 @@ const RECENT_TOPICS = 4096;
 const TOPICS_KEPT_MAX = 50_000;
 
 /**
- * The topics that the writer counts, with their rows in memory. In: the bytes of an event's topic. Out: its row, to be
- * counted now and written now or later (books.ts). After a rollback the rows in memory are wrong and must be forgotten.
+ * The topics that the writer counts, with their rows in memory. In: the bytes of an event's topic. Out: its row, counted
+ * now and written now or later (books.ts). After a rollback the rows in memory are wrong and must be forgotten.
  */
 export class TopicRows {
   readonly #topics = new Map<string, TopicRow>();
-  /** Some of them, each in the slot that its name hashes to: finding one here takes no string. */
+  /** Some of the topics, each in the slot that its name hashes to. Finding one here takes no string. */
   readonly #recentTopics = Array.from<TopicRow | undefined>({ length: RECENT_TOPICS });
   #touched: TopicRow[] = [];
   readonly #find: StatementSync;
@@ -51,17 +51,18 @@ export class TopicRows {
   /** The topic with this id, which the file must have. */
   withId(id: number): TopicRow {
     const row = this.#findById.get(id);
-    if (row === undefined) throw damaged(`there is no topic with the id ${id}, but events are on it`);
+    if (row === undefined)
+      throw damaged(`there are events on a topic with the id ${id}, which does not exist`);
     const name = String(row['name']);
     return this.#withName(name, Buffer.from(name));
   }
 
-  /** Topics that were counted and are not yet written. */
+  /** The number of topics that were counted and are not yet written. */
   get touched(): number {
     return this.#touched.length;
   }
 
-  /** Whether their rows take so much memory that they should be forgotten. */
+  /** Whether the rows take so much memory that they should be forgotten. */
   get areMany(): boolean {
     return this.#topics.size >= TOPICS_KEPT_MAX;
   }
@@ -100,7 +101,7 @@ export class TopicRows {
     this.#touched = [];
   }
 
-  /** What was counted and not written is lost. */
+  /** Forgets all rows, including counts that were not written. */
   forget(): void {
     this.#topics.clear();
     this.#touched = [];

@@ -6,7 +6,7 @@ export interface TopicCount {
   lastOffset: number;
 }
 
-/** The events above the commit that the rows of `ledger` and `topic` are of (books.ts), as of the open transaction. */
+/** The events that the rows of `ledger` and `topic` do not count yet (books.ts), as of the open transaction. */
 export class UntoldEvents {
   readonly #select: StatementSync;
 
@@ -16,13 +16,13 @@ export class UntoldEvents {
       WHERE first_offset > (SELECT last_offset FROM ledger) ORDER BY first_offset`);
   }
 
-  /** Their blocks, in order: few, and all of them fresh. */
+  /** Their blocks, in order. They are few, and all fresh. */
   blocks(): Block[] {
     const rows = this.#select.all() as unknown as (BlockRow & { first_offset: number })[];
     return rows.map((row) => new Block(row.first_offset, row));
   }
 
-  /** What they add to the rows of `topic`, by topic id. */
+  /** Their counts, which the rows of `topic` lack, by topic id. */
   counts(): Map<number, TopicCount> {
     const counts = new Map<number, TopicCount>();
     for (const block of this.blocks()) {

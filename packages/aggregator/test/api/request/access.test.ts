@@ -21,7 +21,7 @@ interface Operation {
   security?: Record<string, Scope[]>[];
 }
 
-/** Every resource in the document, and the hidden ones; undefined: any key will do. */
+/** Every resource in the document and the hidden ones, with its scopes; undefined means any key. */
 async function resources(
   server: TestServer,
 ): Promise<[method: string, path: string, scopes: Scope[] | undefined | 'open'][]> {
@@ -30,7 +30,7 @@ async function resources(
   };
   const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, { security }]) => {
-      assert.ok(security !== undefined, `${method} ${path} tells nothing of keys`);
+      assert.ok(security !== undefined, `${method} ${path} does not mention keys`);
       const scopes = security.flatMap(({ key }) => key ?? []);
       return [
         method.toUpperCase(),
@@ -44,7 +44,7 @@ async function resources(
   return [...documented.map((one) => [...one] as [string, string, Scope[] | 'open']), ...hidden.map((path) => ['GET', path, undefined] as [string, string, undefined]), ['DELETE', '/events', undefined], ['OPTIONS', '/publish', undefined]]; // prettier-ignore
 }
 
-test('with keys in force, nothing but /, /health and /ready answers without one, or with a wrong one [KEY-1, KEY-2]', async (t) => {
+test('with keys in force, only /, /health and /ready answer without a valid key [KEY-1, KEY-2]', async (t) => {
   const { server } = await withKeys(t, ALL);
   const open: string[] = [];
   for (const [method, path, scopes] of await resources(server)) {
@@ -74,7 +74,7 @@ test('with keys in force, nothing but /, /health and /ready answers without one,
   assert.equal((await ask(server, '/health', 'wrong')).status, 200);
 });
 
-test('a key does what its scopes say and nothing else [KEY-3]', async (t) => {
+test('a key may do what its scopes say and nothing else [KEY-3]', async (t) => {
   const { server } = await withKeys(t, ALL);
   for (const [method, path, scopes] of await resources(server)) {
     if (scopes === 'open') continue;
@@ -92,7 +92,7 @@ test('a key does what its scopes say and nothing else [KEY-3]', async (t) => {
   }
 });
 
-test('who may not publish is answered before anything of the body is read [KEY-2]', async (t) => {
+test('a publish without permission is refused before any of its body is read [KEY-2]', async (t) => {
   const { server } = await withKeys(t, { read: { scopes: ['read'] }, slow: { scopes: ['publish'], rate_limit: { events_per_second: 0.001, burst: 1 } } }); // prettier-ignore
   assert.equal((await server.post({ events: [] }, withKey('slow'))).status, 200);
   for (const [headers, status] of [
@@ -102,7 +102,7 @@ test('who may not publish is answered before anything of the body is read [KEY-2
     [withKey('slow'), 429],
   ] as const) {
     // prettier-ignore
-    // A body that is announced, and packed, and never sent.
+    // A compressed body that is announced and never sent.
     const request = requestText('POST /publish?results=true', {
       'content-type': 'application/json',
       'content-encoding': 'gzip',
@@ -126,7 +126,7 @@ function firstAnswer(url: string, request: string): Promise<string> {
   });
 }
 
-test('past its rate a key is refused with 429 and when to come back, and what it did publish counts by the event [KEY-7]', async (t) => {
+test('beyond its rate a key gets 429 with the time to wait, and publishes count by the event [KEY-7]', async (t) => {
   const slow = { events_per_second: 0.1, burst: 10 };
   const { server, keys } = await withKeys(t, {
     requests: { scopes: ['read'], rate_limit: slow },
@@ -139,14 +139,14 @@ test('past its rate a key is refused with 429 and when to come back, and what it
   assert.ok(waitS >= 1 && waitS <= 10, `${waitS} s`);
   await problemIn(refused, 429, 'rate_limited');
 
-  // More than the burst goes through at once, and is made up for before the next.
+  // A batch larger than the burst is accepted at once, and the next request waits until that is made up for.
   assert.equal((await server.post({ events: manyEvents(110) }, withKey('batches'))).status, 200);
   const later = await server.post({ events: manyEvents(1) }, withKey('batches'));
   const debtS = Number(later.headers.get('retry-after'));
   assert.ok(debtS > 900 && debtS <= 1010, `${debtS} s`);
   await problemIn(later, 429, 'rate_limited');
 
-  // Reading the file again forgives nothing; another limit begins anew.
+  // Rereading the file changes nothing; a different limit starts over.
   await server.reload();
   assert.equal((await ask(server, '/topics', 'requests')).status, 429);
   keys.write({ requests: { scopes: ['read'], rate_limit: { events_per_second: 1000, burst: 1 } } });
@@ -154,7 +154,7 @@ test('past its rate a key is refused with 429 and when to come back, and what it
   assert.equal((await ask(server, '/topics', 'requests')).status, 200);
 });
 
-test('keys that are read anew count at once: a new one is let in, a revoked one is out, and its reads are cut [KEY-8]', async (t) => {
+test('reread keys apply at once: a new one is accepted, a revoked one is refused, and its reads are cut [KEY-8]', async (t) => {
   const { server, keys } = await withKeys(t, {
     old: { scopes: ['read'] },
     kept: { scopes: ['read', 'publish'] },
@@ -164,7 +164,7 @@ test('keys that are read anew count at once: a new one is let in, a revoked one 
     const events = manyEvents(50, (i) => ({ event_id: `${from + i}`, payload: { large: large + i } }));
     assert.equal((await server.post({ events }, withKey('kept'))).status, 200);
   }
-  // More than the sockets hold, so both answers are on their way for as long as nobody reads.
+  // More than the sockets buffer, so both answers are under way for as long as nobody reads.
   const [cut, whole] = await Promise.all([ask(server, '/events', 'old'), ask(server, '/events', 'kept')]);
   keys.write({ kept: { scopes: ['read', 'publish'] }, new: { scopes: ['read'] } });
   await server.reload();
@@ -181,7 +181,7 @@ test('keys that are read anew count at once: a new one is let in, a revoked one 
   assert.equal((await server.post({ events: [] }, withKey('kept'))).status, 200);
 });
 
-test('a publish that was let in is answered, though its key is revoked while its body comes [KEY-8]', async (t) => {
+test('an admitted publish is answered even if its key is revoked while its body arrives [KEY-8]', async (t) => {
   const { server, keys } = await withKeys(t, { old: { scopes: ['publish'] } });
   const body = JSON.stringify(eventWith());
   const connection = await RawConnection.open(t, server.url);
@@ -197,7 +197,7 @@ test('a publish that was let in is answered, though its key is revoked while its
   assert.equal((await ask(server, '/events', 'old')).status, 401);
 });
 
-test('without a file of keys everyone may do everything, and a key that is sent is not looked at [KEY-1]', async (t) => {
+test('without a key file everyone may do everything, and keys that are sent are ignored [KEY-1]', async (t) => {
   const server = await TestServer.start(t);
   for (const key of [undefined, 'whatever']) {
     for (const path of ['/events', '/topics', '/stats', '/docs', '/openapi.json']) {
@@ -215,7 +215,7 @@ test('a route that declares no scope keeps the service from starting', async () 
   await assert.rejects(async () => await api.ready(), /no scope is declared for .*\/forgotten/);
 });
 
-test('the OpenAPI document tells the scheme of the keys and how a route refuses them [KEY-1, KEY-2]', async (t) => {
+test('the OpenAPI document describes the scheme of the keys and the refusals of each route [KEY-1, KEY-2]', async (t) => {
   const server = await TestServer.start(t);
   const document = (await (await ask(server, '/openapi.json')).json()) as {
     components: { securitySchemes: Record<string, unknown> };

@@ -15,7 +15,7 @@ function bodyOf(id: string, bytes: number): string {
   return JSON.stringify(eventWith({ event_id: id, payload: { message: 'x'.repeat(bytes) } }));
 }
 
-/** Sends the head of a publish and so many bytes of its body, and waits until the server holds them. */
+/** Sends the head of a publish and this many bytes of its body, and waits until the server holds them. */
 async function begin(t: TestContext, server: TestServer, body: string, bytes: number) {
   const before = await heldBy(server);
   const connection = await RawConnection.open(t, server.url);
@@ -44,7 +44,7 @@ function smallServer(t: TestContext): Promise<TestServer> {
 }
 
 test(
-  'a body that is still on its way counts, and one that does not fit beside it is refused [PUB-11, P-7]',
+  'a body that is still arriving counts, and one that does not fit beside it is refused [PUB-11, P-7]',
   TIMEOUT,
   async (t) => {
     const server = await smallServer(t);
@@ -54,7 +54,7 @@ test(
     const second = bodyOf('second', 500 * KIB);
     await assertFull(await server.post(second));
     await assertFull(await server.post(gzipSync(second), { 'content-encoding': 'gzip' }));
-    // Nothing of it would be queued, but while it is read it takes its room.
+    // None of it would be queued, but it takes room while it is read.
     const blank = gzipSync(`${' '.repeat(500 * KIB)}{"events":[]}`);
     await assertFull(await server.post(blank, { 'content-encoding': 'gzip' }));
     const asking = await RawConnection.open(t, server.url);
@@ -72,7 +72,7 @@ test(
   },
 );
 
-test('what was only announced keeps nobody out [PUB-11]', TIMEOUT, async (t) => {
+test('a body that is only announced keeps nobody out [PUB-11]', TIMEOUT, async (t) => {
   const server = await smallServer(t);
   const connections: RawConnection[] = [];
   for (let i = 0; i < 8; i++) {
@@ -84,7 +84,7 @@ test('what was only announced keeps nobody out [PUB-11]', TIMEOUT, async (t) => 
 });
 
 test(
-  'a body that outgrows the room is refused before it is whole, and its connection goes on [PUB-11, ERR-5]',
+  'a body that outgrows the room is refused before it is complete, and its connection stays open [PUB-11, ERR-5]',
   TIMEOUT,
   async (t) => {
     const server = await smallServer(t);
@@ -103,20 +103,16 @@ test(
   },
 );
 
-test(
-  'a publisher that leaves in the middle of its body gives back what it held [PUB-11]',
-  TIMEOUT,
-  async (t) => {
-    const server = await smallServer(t);
-    const connection = await begin(t, server, bodyOf('first', 800 * KIB), 600 * KIB);
-    connection.leave();
-    await untilHeld(server, 0);
-    assert.equal((await server.stats()).received, 0);
-    assert.equal((await server.post(bodyOf('second', 800 * KIB))).status, 200);
-  },
-);
+test('a publisher that leaves in the middle of its body releases its room [PUB-11]', TIMEOUT, async (t) => {
+  const server = await smallServer(t);
+  const connection = await begin(t, server, bodyOf('first', 800 * KIB), 600 * KIB);
+  connection.leave();
+  await untilHeld(server, 0);
+  assert.equal((await server.stats()).received, 0);
+  assert.equal((await server.post(bodyOf('second', 800 * KIB))).status, 200);
+});
 
-test('a body larger than all the room is taken where it is alone [PUB-11]', TIMEOUT, async (t) => {
+test('a body larger than all the room is accepted if it is the only one [PUB-11]', TIMEOUT, async (t) => {
   const server = await TestServer.start(t, { QUEUE_BYTES_MAX: '1' });
   for (const encoding of ['identity', 'gzip']) {
     const body = bodyOf(encoding, 900 * KIB);
@@ -126,31 +122,27 @@ test('a body larger than all the room is taken where it is alone [PUB-11]', TIME
   assert.equal(await heldBy(server), 0);
 });
 
-test(
-  'a body that is refused gives back what it held, whatever was wrong with it [PUB-11, P-6]',
-  TIMEOUT,
-  async (t) => {
-    const server = await TestServer.start(t);
-    const packed = gzipSync(bodyOf('e', 1000));
-    for (const [body, headers, status] of [
-      ['{', {}, 400],
-      ['{}', {}, 422],
-      [Buffer.from([0xff]), {}, 400],
-      ['{', { 'content-encoding': 'gzip' }, 400],
-      [packed.subarray(0, -1), { 'content-encoding': 'gzip' }, 400],
-      [gzipSync(Buffer.alloc(17 * KIB * KIB)), { 'content-encoding': 'gzip' }, 413],
-      [Buffer.alloc(17 * KIB * KIB), {}, 413],
-      ['{}', { 'content-type': 'text/plain' }, 415],
-    ] as const) {
-      const response = await server.post(body, headers);
-      assert.equal(response.status, status, await response.text());
-      assert.equal(await heldBy(server), 0);
-    }
-  },
-);
+test('a refused body releases its room, whatever was wrong with it [PUB-11, P-6]', TIMEOUT, async (t) => {
+  const server = await TestServer.start(t);
+  const packed = gzipSync(bodyOf('e', 1000));
+  for (const [body, headers, status] of [
+    ['{', {}, 400],
+    ['{}', {}, 422],
+    [Buffer.from([0xff]), {}, 400],
+    ['{', { 'content-encoding': 'gzip' }, 400],
+    [packed.subarray(0, -1), { 'content-encoding': 'gzip' }, 400],
+    [gzipSync(Buffer.alloc(17 * KIB * KIB)), { 'content-encoding': 'gzip' }, 413],
+    [Buffer.alloc(17 * KIB * KIB), {}, 413],
+    ['{}', { 'content-type': 'text/plain' }, 415],
+  ] as const) {
+    const response = await server.post(body, headers);
+    assert.equal(response.status, status, await response.text());
+    assert.equal(await heldBy(server), 0);
+  }
+});
 
 test(
-  'packed bodies that come together are all unpacked, also those that wait for it [PUB-8]',
+  'compressed bodies that arrive together are all unpacked, including those that have to wait [PUB-8]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t);
@@ -164,24 +156,20 @@ test(
   },
 );
 
-test(
-  'a body in whose middle nothing comes is given up, one that trickles is not [SYS-6]',
-  TIMEOUT,
-  async (t) => {
-    const server = await TestServer.start(t, {}, { bodyPauseMs: 300 });
-    const body = bodyOf('e', 2000);
-    const silent = await begin(t, server, body, 1000);
-    const slow = await begin(t, server, body, 1000);
-    const trickle = async (): Promise<void> => {
-      for (let at = 1000; at < body.length; at += 100) {
-        slow.send(body.slice(at, at + 100));
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
-    };
-    const [refused] = await Promise.all([silent.response(), trickle()]);
-    await problemIn(refused, 408, 'request_timeout');
-    assert.equal(await silent.closed(), '');
-    assert.equal((await slow.response()).status, 200);
-    assert.equal((await server.stats()).received, 1);
-  },
-);
+test('a body with a long pause is given up, and one that trickles is not [SYS-6]', TIMEOUT, async (t) => {
+  const server = await TestServer.start(t, {}, { bodyPauseMs: 300 });
+  const body = bodyOf('e', 2000);
+  const silent = await begin(t, server, body, 1000);
+  const slow = await begin(t, server, body, 1000);
+  const trickle = async (): Promise<void> => {
+    for (let at = 1000; at < body.length; at += 100) {
+      slow.send(body.slice(at, at + 100));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const [refused] = await Promise.all([silent.response(), trickle()]);
+  await problemIn(refused, 408, 'request_timeout');
+  assert.equal(await silent.closed(), '');
+  assert.equal((await slow.response()).status, 200);
+  assert.equal((await server.stats()).received, 1);
+});

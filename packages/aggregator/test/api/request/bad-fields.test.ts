@@ -5,7 +5,7 @@ import { FIELDS, eventText, VALID, type Fault, Refusals } from '../../support/re
 
 const refusals = new Refusals(sharedServer());
 
-test('a missing field is told by its name [EVT-1, ERR-3, P-6]', async () => {
+test('a missing field is named [EVT-1, ERR-3, P-6]', async () => {
   for (const name of Object.keys(FIELDS)) {
     await refusals.event(eventText({ [name]: null }), [name, 'is missing']);
     await refusals.event(
@@ -22,7 +22,7 @@ test('a missing field is told by its name [EVT-1, ERR-3, P-6]', async () => {
   await refusals.event('{}', ...Object.keys(FIELDS).map((name): Fault => [name, 'is missing']));
 });
 
-test('a value of another type is told with what was expected and what came [EVT-1, ERR-3, P-6]', async () => {
+test('a value of the wrong type is refused with the expected and the actual type [EVT-1, ERR-3, P-6]', async () => {
   const TYPES = {
     'a number': ['0', '-1.5e3', '9007199254740993'],
     null: ['null'],
@@ -68,7 +68,7 @@ test('a value of another type is told with what was expected and what came [EVT-
   await refusals.errors(`{"events":[[${VALID}]]}`, [[0, null, 'expected an event, got an array']]);
 });
 
-test('a field that is not in the table is told by its name [EVT-1, PUB-1, P-6]', async () => {
+test('an unknown field is named [EVT-1, PUB-1, P-6]', async () => {
   for (const [json, name] of [
     ['level', 'level'],
     ['', ''],
@@ -89,7 +89,7 @@ test('a field that is not in the table is told by its name [EVT-1, PUB-1, P-6]',
       await refusals.event(eventText({}, `"${json}":${value}`), [name, 'unknown field']);
     }
   }
-  // Beside `events` no other member may stand, before it or behind it.
+  // `events` allows no other member beside it, neither before nor after.
   await refusals.errors(`{"events":[${VALID}],"source":"web"}`, [[null, 'source', 'unknown field']]);
   await refusals.errors(`{"events":[],"__proto__":[]}`, [[null, '__proto__', 'unknown field']]);
   await refusals.errors(`{"version":1,"events":[]}`, [
@@ -99,7 +99,7 @@ test('a field that is not in the table is told by its name [EVT-1, PUB-1, P-6]',
   ]);
 });
 
-test('a field that stands twice is told by its name, however it is written [EVT-1, EVT-5, P-6]', async () => {
+test('a repeated field is named, however it is escaped [EVT-1, EVT-5, P-6]', async () => {
   for (const [name, text] of Object.entries(FIELDS)) {
     await refusals.event(eventText({}, `"${name}":${text}`), [name, 'appears twice']);
     const escaped = `\\u00${name.charCodeAt(0).toString(16)}${name.slice(1)}`;
@@ -111,7 +111,7 @@ test('a field that stands twice is told by its name, however it is written [EVT-
   ]);
 });
 
-test('a name twice in an object of the payload is refused at any depth [EVT-5, P-6]', async () => {
+test('a repeated name in an object of the payload is refused at any depth [EVT-5, P-6]', async () => {
   const wide = Array.from({ length: 200 }, (_, i) => `"m${i}":${i}`).join();
   for (const [payload, name] of [
     ['{"a":1,"a":1}', 'a'],
@@ -131,7 +131,7 @@ test('a name twice in an object of the payload is refused at any depth [EVT-5, P
   }
 });
 
-test('a string that is empty or too long is told with its length in characters [EVT-2, P-6]', async () => {
+test('a string that is empty or too long is refused with its length in characters [EVT-2, P-6]', async () => {
   for (const [name, max] of [
     ['event_id', LIMITS.eventIdCharsMax],
     ['topic', LIMITS.topicCharsMax],

@@ -8,7 +8,7 @@ import { VALID, Refusals, excerpt } from '../../support/refusals.ts';
 const service = sharedServer();
 const refusals = new Refusals(service);
 
-test('what is not JSON is told with what was expected, what stands there, and the byte [ERR-2, P-6]', async () => {
+test('a body that is not JSON is refused with what was expected, what was found, and the byte [ERR-2, P-6]', async () => {
   const rows: [body: string, detail: string][] = [
     ['', 'the body is empty'],
     [' \r\n\t ', 'the body is empty'],
@@ -60,7 +60,7 @@ test('what is not JSON is told with what was expected, what stands there, and th
   }
 });
 
-test('no body at all is refused like an empty one [ERR-2, P-6]', async () => {
+test('a missing body is refused like an empty one [ERR-2, P-6]', async () => {
   const server = service();
   const before = await booksOf(server);
   for (const headers of [

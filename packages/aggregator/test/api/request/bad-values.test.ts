@@ -6,7 +6,7 @@ import { type Change, eventText, eventOfBytes, type Fault, Refusals } from '../.
 
 const refusals = new Refusals(sharedServer());
 
-test('a NUL in a name is refused, written as an escape or as a byte [EVT-3, P-6]', async () => {
+test('a NUL character in a name is refused, written as an escape or as a byte [EVT-3, P-6]', async () => {
   for (const name of ['event_id', 'topic', 'source'] as const) {
     for (const text of ['\\u0000', 'a\\u0000b', 'trailing\\u0000', '😀\\u0000']) {
       const fault: Fault = [name, 'contains a NUL character, which names must not contain'];
@@ -17,7 +17,7 @@ test('a NUL in a name is refused, written as an escape or as a byte [EVT-3, P-6]
   await refusals.body(eventText({ timestamp: '"2025-10-28\\u0000"' }), 422, 'invalid_event');
 });
 
-test('half a surrogate pair is refused wherever it stands [EVT-4, P-6]', async () => {
+test('half a surrogate pair is refused everywhere [EVT-4, P-6]', async () => {
   for (const [text, half] of [
     ['\\ud800', 'd800'],
     ['\\uDBFF tail', 'dbff'],
@@ -43,7 +43,7 @@ test('half a surrogate pair is refused wherever it stands [EVT-4, P-6]', async (
   }
 });
 
-test('a time that is none, or does not exist, is told with what came [EVT-7, P-6]', async () => {
+test('an invalid or impossible time is refused and quoted [EVT-7, P-6]', async () => {
   const BAD = [
     'yesterday',
     'now',
@@ -115,7 +115,7 @@ test('a time that is none, or does not exist, is told with what came [EVT-7, P-6
     await refusals.event(eventText({ timestamp: json }), ['timestamp', message]);
     await refusals.event(eventText({ payload: `{"timestamp":${json}}` }), ['payload.timestamp', message]);
   }
-  // A time of 65 characters, though each of them could be a decimal.
+  // A time of 65 characters, which would be valid except for its length.
   const long = `2025-10-28T10:00:00.${'0'.repeat(45)}`;
   await refusals.event(eventText({ timestamp: `"${long}"` }), [
     'timestamp',
@@ -125,7 +125,7 @@ test('a time that is none, or does not exist, is told with what came [EVT-7, P-6
   await refusals.event(eventText({ payload: `{"timestamp":"${long}"}` }), ['payload.timestamp', message]);
 });
 
-test('what only looks bad is taken, and comes back as it was sent [EVT-1, EVT-2, EVT-3, EVT-6, EVT-7, EVT-8, EVT-9]', async (t) => {
+test('events that only look invalid are accepted and returned as they were sent [EVT-1, EVT-2, EVT-3, EVT-6, EVT-7, EVT-8, EVT-9]', async (t) => {
   const server = await TestServer.start(t);
   const { payloadDepthMax, eventBytesMax, eventIdCharsMax, topicCharsMax, sourceCharsMax } = LIMITS;
   const deep = '['.repeat(payloadDepthMax - 1) + ']'.repeat(payloadDepthMax - 1);
@@ -170,7 +170,7 @@ test('what only looks bad is taken, and comes back as it was sent [EVT-1, EVT-2,
   ];
   const texts = changes.map((change, i) => eventText({ event_id: `"taken-${i + 10}"`, ...change }));
   const spaced = texts.map((text) => text.replace('{', '{ \r\n\t').replace(/}$/, '\n}'));
-  // Whitespace between tokens counts for nothing, however much it is.
+  // Whitespace between tokens does not count, however much it is.
   spaced.push(`{${' '.repeat(eventBytesMax)}${eventOfBytes(eventBytesMax).slice(1)}`);
   texts.push(eventOfBytes(eventBytesMax));
   const response = await server.post(`{"events":[${spaced.join()}]}`);

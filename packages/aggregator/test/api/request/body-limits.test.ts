@@ -33,7 +33,7 @@ function chunked(body: Buffer): RequestInit {
   };
 }
 
-test('a body of exactly the limit is taken, with one byte more it is refused [PUB-9]', async () => {
+test('a body of exactly the limit is accepted, and one byte more is refused [PUB-9]', async () => {
   const server = service();
   const before = await booksOf(server);
   const fits = bodyOfBytes(BODY_BYTES_MAX);
@@ -45,14 +45,14 @@ test('a body of exactly the limit is taken, with one byte more it is refused [PU
   assert.equal((await answerIn(await fetch(server.url + spelt('/publish'), chunked(fits)))).duplicates, 1);
 });
 
-test('a client that sends far too much in one go reads the refusal, and one that never ends is cut off [PUB-9]', async (t) => {
+test('a client that sends far too much at once gets the refusal, and one that never stops is cut off [PUB-9]', async (t) => {
   const server = service();
   const over = Buffer.alloc(BODY_BYTES_MAX + 8 * MIB, ' ');
   const headers = { 'content-type': 'application/json' };
   const connection = await RawConnection.open(t, server.url);
   connection.send(requestText('POST /publish', { ...headers, 'content-length': `${over.length}` }));
   connection.send(over);
-  // It reads only when it has sent everything, like many a simple client.
+  // It reads only after sending everything, like many simple clients.
   await connection.sent();
   await problemIn(await connection.response(), 413, 'body_too_large');
   connection.send(requestText('GET /health', { connection: 'close' }));
@@ -66,7 +66,7 @@ test('a client that sends far too much in one go reads the refusal, and one that
   }
 });
 
-test('the limit of a body is the one that was set, and the answer does not wait for the rest [PUB-9]', async (t) => {
+test('the configured limit of a body applies, and the refusal does not wait for the rest [PUB-9]', async (t) => {
   const server = narrow();
   const headers = { 'content-type': 'application/json' };
   const announcing = await RawConnection.open(t, server.url);
@@ -80,14 +80,14 @@ test('the limit of a body is the one that was set, and the answer does not wait 
     requestText('POST /publish', { ...headers, 'transfer-encoding': 'chunked' }) + piece.repeat(17),
   );
   await problemIn(await sending.response(), 413, 'body_too_large');
-  // The rest is read past, and the connection goes on.
+  // The rest is read and dropped, and the connection stays open.
   sending.send(`${piece.repeat(10)}0\r\n\r\n${requestText('POST /publish', headers, '{"events":[]}')}`);
   assert.equal((await sending.response()).status, 200);
   sending.leave();
   assert.equal((await answerIn(await server.post(bodyOfBytes(MIB)))).accepted, 1);
 });
 
-test('a small body that unpacks to too much is refused, and the server goes on [PUB-9, P-6]', async () => {
+test('a small body that unpacks to too much is refused, and the server continues [PUB-9, P-6]', async () => {
   const server = narrow();
   const before = await booksOf(server);
   const bodies = [bodyOfBytes(64 * MIB), bodyOfBytes(MIB + 1)];

@@ -9,7 +9,7 @@ import { answerIn } from '../../support/publishing.ts';
 
 const service = sharedServer();
 
-test('the type of the body is JSON in UTF-8 [PUB-7]', async () => {
+test('the type of the body must be JSON in UTF-8 [PUB-7]', async () => {
   const server = service();
   const rows: [type: string | null, taken: boolean][] = [
     ['application/json', true],
@@ -60,13 +60,13 @@ test('the type of the body is JSON in UTF-8 [PUB-7]', async () => {
   assert.equal((await server.events()).count, expected);
 });
 
-test('bytes that are not UTF-8 are refused wherever they stand [PUB-7, P-6]', async () => {
+test('bytes that are not UTF-8 are refused everywhere [PUB-7, P-6]', async () => {
   const server = service();
   const before = await booksOf(server);
   const BYTES = {
-    'a byte that begins nothing': [0xff],
+    'a byte that begins no character': [0xff],
     'latin1 é': [0xe9],
-    'a continuation alone': [0x80],
+    'a lone continuation byte': [0x80],
     'an overlong /': [0xc0, 0xaf],
     'a surrogate half': [0xed, 0xa0, 0x80],
     'a surrogate pair, each half by itself': [0xed, 0xa0, 0xbd, 0xed, 0xb8, 0x80],
@@ -90,7 +90,7 @@ test('bytes that are not UTF-8 are refused wherever they stand [PUB-7, P-6]', as
   assert.deepEqual(await booksOf(server), before);
 });
 
-test('text of every width comes back as it was sent [PUB-7, EVT-6]', async () => {
+test('text of every width is returned as it was sent [PUB-7, EVT-6]', async () => {
   const server = service();
   const text = 'aé漢😀\u{10ffff}\u2028\ufeff\u0085\u007f';
   const event: Event = eventWith({ event_id: text, topic: text, source: text, payload: { [text]: text } });

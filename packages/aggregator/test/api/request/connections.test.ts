@@ -21,7 +21,7 @@ function publishText(id: string, headers: Record<string, string> = {}): string {
 }
 
 test(
-  'a request that does not come in time is told so, wherever it stopped, and the connection closes [SYS-6]',
+  'a request that does not arrive in time gets an answer, wherever it stopped, and the connection closes [SYS-6]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(
@@ -45,7 +45,7 @@ test(
         assert.equal(await connection.closed(), '', sent);
       }),
     );
-    // A header at a time, each in time: it is the whole that counts.
+    // One header at a time, each in time: the sum counts.
     const loris = await RawConnection.open(t, server.url);
     const closed = loris.closed();
     for (let i = 0; !loris.isClosed; i++) {
@@ -57,7 +57,7 @@ test(
   },
 );
 
-test('a connection on which nothing more is asked closes without a word [SYS-6]', TIMEOUT, async (t) => {
+test('an idle connection closes without an answer [SYS-6]', TIMEOUT, async (t) => {
   const server = await TestServer.start(t, {}, { keepAliveMs: 100 });
   const connection = await RawConnection.open(t, server.url);
   for (let i = 0; i < 2; i++) {
@@ -68,7 +68,7 @@ test('a connection on which nothing more is asked closes without a word [SYS-6]'
 });
 
 test(
-  'a reader may take as long as it likes, also one that still owes a part of its request [SYS-6, READ-2]',
+  'a reader may take as long as it likes, even one whose request is incomplete [SYS-6, READ-2]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(
@@ -114,7 +114,7 @@ function split(answered: string): string[] {
 }
 
 test(
-  'what came before rubbish on the same connection is answered first, and as if it came alone [ERR-6, P-6]',
+  'requests before garbage on the same connection are answered first, as if nothing followed [ERR-6, P-6]',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t);
@@ -132,7 +132,7 @@ test(
       ['a', 'b'],
     );
 
-    // However much rubbish it is, and however much the answers before it are: nothing of them is torn down.
+    // However much garbage it is, and however long the earlier answers are, nothing of them is lost.
     const message = 'x'.repeat(900_000);
     await server.publish(
       ...[1, 2, 3].map((i) => eventWith({ event_id: `large-${i}`, payload: { message } })),
@@ -144,7 +144,7 @@ test(
     assert.equal(((await large!.json()) as EventsAnswer).count, 5);
     await problemIn(told!, 400, 'invalid_request');
 
-    // Also where it comes piece by piece: it is refused once, and nothing is kept of the rest.
+    // Even if it arrives piece by piece, it is refused once, and the rest is dropped.
     const warnings: Error[] = [];
     const warn = (warning: Error): void => void warnings.push(warning);
     process.on('warning', warn);
@@ -161,7 +161,7 @@ test(
     assert.equal(answered.split('HTTP/1.1 400').length, 2);
     assert.deepEqual(warnings, []);
 
-    // The body of the second breaks off in a chunk: the first is told of its own success.
+    // The body of the second request breaks off in a chunk; the first is still reported as successful.
     const broken = requestText('POST /publish', { ...JSON_TYPE, 'transfer-encoding': 'chunked' });
     const [first, second] = await exchange(server.url, `${publishText('d')}${broken}5\r\n{"eve\r\nzz\r\n`);
     assert.equal(first!.status, 200);
@@ -169,7 +169,7 @@ test(
   },
 );
 
-test('a body is asked for only where it will be read [PUB-11]', TIMEOUT, async (t) => {
+test('a body is requested only if it will be read [PUB-11]', TIMEOUT, async (t) => {
   const server = await TestServer.start(t);
   const EXPECT = { expect: '100-Continue', 'content-length': '100' };
   for (const [target, headers, status, code] of [
@@ -206,7 +206,7 @@ test(
       'CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n',
     );
     await problemIn(connect!, 405, 'method_not_allowed');
-    // What follows is read past, for its client to come to read the refusal.
+    // Whatever follows is read and dropped, so that its client gets to read the refusal.
     const eager = await exchange(
       server.url,
       'CONNECT example.org:443 HTTP/1.1\r\nhost: example.org\r\n\r\n',
@@ -215,7 +215,7 @@ test(
     await problemIn(eager[0]!, 405, 'method_not_allowed');
     const tunnel = 'CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n';
     const [published, refused] = await exchange(server.url, publishText('e') + tunnel);
-    assert.equal(published!.status, 200, 'what came before it is answered first');
+    assert.equal(published!.status, 200, 'earlier requests are answered first');
     await problemIn(refused!, 405, 'method_not_allowed');
     for (let i = 0; i < 5; i++) {
       const leaving = await RawConnection.open(t, server.url);
@@ -229,9 +229,9 @@ test(
   },
 );
 
-test('as many connections are taken as leave the files that the store needs [SYS-7]', () => {
+test('connections are limited so that the store has enough open files left [SYS-7]', () => {
   const limit = spawnSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).stdout.trim();
-  // Elsewhere it is not asked for.
+  // Elsewhere the limit is not known.
   const isKnown = process.platform === 'linux' && limit !== 'unlimited';
   const filesMax = isKnown ? Number(limit) : Infinity;
   const silent = pino({ level: 'silent' });
@@ -240,7 +240,7 @@ test('as many connections are taken as leave the files that the store needs [SYS
   assert.equal(connectionsAllowed(filesMax - 63, silent), filesMax - 64);
 });
 
-test('connections beyond the bound are closed at once, and others go on [SYS-7]', TIMEOUT, async (t) => {
+test('connections beyond the limit are closed at once, and others stay open [SYS-7]', TIMEOUT, async (t) => {
   const server = await TestServer.start(t, { CONNECTIONS_MAX: '3' });
   const taken = await Promise.all(Array.from({ length: 3 }, () => RawConnection.open(t, server.url)));
   for (const connection of taken) {
@@ -260,7 +260,7 @@ test('connections beyond the bound are closed at once, and others go on [SYS-7]'
   for (const connection of taken) connection.leave();
 });
 
-/** Asks until a connection is taken: the server learns of one that left only a moment later. */
+/** Repeats the request until its connection is accepted: the server notices a closed one only a moment later. */
 async function untilTaken(url: string): Promise<Response[]> {
   for (;;) {
     const responses = await exchange(url, requestText('GET /health', { connection: 'close' })).catch(

@@ -17,7 +17,7 @@ const COMPRESSIONS = {
   zstd: zstdCompressSync,
 };
 
-/** A frame that wants a window of 2 to the power of `windowLog` bytes, however little is in it. */
+/** A frame that declares a window of 2 to the power of `windowLog` bytes, however small it is. */
 async function zstdOfWindow(text: string, windowLog: number): Promise<Buffer> {
   const packing = createZstdCompress({ params: { [constants.ZSTD_c_windowLog]: windowLog } });
   packing.write(text.slice(0, 1));
@@ -25,7 +25,7 @@ async function zstdOfWindow(text: string, windowLog: number): Promise<Buffer> {
   return buffer(packing);
 }
 
-test('an encoding that is not taken is 415, a body that is not what it says is 400 [PUB-8, P-6]', async () => {
+test('an unsupported encoding gets 415, and a body that is not in its encoding gets 400 [PUB-8, P-6]', async () => {
   const server = service();
   const before = await booksOf(server);
   const body = Buffer.from(JSON.stringify(eventWith()));
@@ -35,18 +35,18 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
   }
   for (const [encoding, pack] of Object.entries(COMPRESSIONS)) {
     const packed = pack(body);
-    // Hexadecimal digits pack to half of their size: it is not unpacked at once as small ones are.
+    // Hexadecimal digits compress to half of their size, so this body is not unpacked at once like small ones.
     const large = JSON.stringify(eventWith({ payload: { message: randomBytes(50_000).toString('hex') } }));
     const bodies = {
       plain: body,
       empty: Buffer.alloc(0),
       truncated: packed.subarray(0, -5),
       'of one byte': packed.subarray(0, 1),
-      'with a byte behind it': Buffer.concat([packed, Buffer.from(' ')]),
-      'with zeros behind it': Buffer.concat([packed, Buffer.alloc(4)]),
-      'with another body behind it': Buffer.concat([packed, body]),
-      'large, with a byte behind it': Buffer.concat([pack(large), Buffer.from(' ')]),
-      'packed otherwise': encoding === 'gzip' ? zstdCompressSync(body) : gzipSync(body),
+      'followed by a byte': Buffer.concat([packed, Buffer.from(' ')]),
+      'followed by zeros': Buffer.concat([packed, Buffer.alloc(4)]),
+      'followed by another body': Buffer.concat([packed, body]),
+      'large, followed by a byte': Buffer.concat([pack(large), Buffer.from(' ')]),
+      'in a different encoding': encoding === 'gzip' ? zstdCompressSync(body) : gzipSync(body),
     };
     for (const [what, sent] of Object.entries(bodies)) {
       const response = await server.post(sent, { 'content-encoding': encoding });
@@ -58,7 +58,7 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
   const corrupt = gzipSync(body);
   corrupt[corrupt.length - 6]! ^= 0xff;
   await problemIn(await server.post(corrupt, { 'content-encoding': 'gzip' }), 400, 'invalid_encoding');
-  // RFC 9659 allows a window of 8 MiB: what a decoder must hold for a frame is its own.
+  // RFC 9659 allows a window of 8 MiB, which the decoder must hold for each frame.
   for (const [windowLog, status] of [
     [23, 200],
     [24, 400],
@@ -67,12 +67,12 @@ test('an encoding that is not taken is 415, a body that is not what it says is 4
     const response = await server.post(wide, { 'content-encoding': 'zstd' });
     assert.equal(response.status, status, `${windowLog} ${await response.clone().text()}`);
   }
-  // Packed, but said to be plain.
+  // Compressed, but declared as plain.
   await problemIn(await server.post(gzipSync(body)), 400, 'invalid_encoding');
   assert.deepEqual(await booksOf(server), before);
 });
 
-test('bodies packed with gzip, br and zstd are taken [PUB-8]', async () => {
+test('bodies compressed with gzip, br and zstd are accepted [PUB-8]', async () => {
   const server = service();
   for (const [encoding, pack] of Object.entries(COMPRESSIONS)) {
     const events = manyEvents(1000, (i) => ({ event_id: `${encoding}-${i}` }));
@@ -89,7 +89,7 @@ test('bodies packed with gzip, br and zstd are taken [PUB-8]', async () => {
 });
 
 test(
-  'bombs that go off together take the memory of a few bodies [PUB-9, P-7]',
+  'several decompression bombs at once take the memory of a few bodies [PUB-9, P-7]',
   { timeout: 30_000 },
   async () => {
     const server = service();
@@ -117,7 +117,7 @@ test(
       `it grew by ${Math.round((peakBytes - restBytes) / MIB)} MiB`,
     );
 
-    // One within the other is not opened.
+    // Nested encodings are not supported.
     const nested = gzipSync(bombs.gzip);
     await problemIn(
       await server.post(nested, { 'content-encoding': 'gzip, gzip' }),

@@ -27,7 +27,7 @@ function publishText(id: string, headers: Record<string, string> = {}): string {
 }
 
 test(
-  'a request within a request is never carried out, however its length is disguised [P-6, ERR-1]',
+  'a request inside a request is never executed, however its length is disguised [P-6, ERR-1]',
   TIMEOUT,
   async () => {
     const server = service();
@@ -66,7 +66,7 @@ test(
       assert.deepEqual(more, [], sent);
       assert.equal(first!.headers.get('connection'), 'close', sent);
     }
-    // Under HTTP/1.0 there are no chunks, so this is a body without a length: it is not read, and ends the connection.
+    // HTTP/1.0 has no chunks, so this is a body without a length. It is not read and ends the connection.
     await exchange(
       server.url,
       smuggled.replace('HTTP/1.1', 'HTTP/1.0').replace(/content-length: \d+\r\n/, ''),
@@ -76,7 +76,7 @@ test(
 );
 
 test(
-  'HTTP of every honest kind is understood: 1.0, pipelined, chunked, upgraded, absolute',
+  'all legitimate forms of HTTP are understood: 1.0, pipelined, chunked, upgrade, absolute address',
   TIMEOUT,
   async (t) => {
     const server = await TestServer.start(t);
@@ -182,7 +182,7 @@ test('a name never becomes a header, another response or another line of the log
   assert.ok(lines.every((line) => line.endsWith('\n') && line.indexOf('\n') === line.length - 1));
 });
 
-test('what is long and nearly right is judged at once: no pattern blows up', TIMEOUT, async () => {
+test('long, almost valid input is judged quickly: no pattern backtracks', TIMEOUT, async () => {
   const server = service();
   const before = await booksOf(server);
   const long = 15_000;
@@ -239,7 +239,7 @@ test('what is long and nearly right is judged at once: no pattern blows up', TIM
   assert.deepEqual(await booksOf(server), before);
 });
 
-test('numbers as large as an event come back digit by digit [EVT-6]', TIMEOUT, async () => {
+test('numbers as large as an event are returned digit by digit [EVT-6]', TIMEOUT, async () => {
   const server = service();
   const numbers = ['1e999999', '-1e-999999', `1${'0'.repeat(1_000_000)}`, `0.${'0'.repeat(1_000_000)}1`];
   for (const [i, number] of numbers.entries()) {
@@ -253,7 +253,7 @@ test('numbers as large as an event come back digit by digit [EVT-6]', TIMEOUT, a
   }
 });
 
-test('names of prototypes are names like others, in parameters, too [ERR-4, EVT-6]', TIMEOUT, async (t) => {
+test('names of prototypes are ordinary names, even in parameters [ERR-4, EVT-6]', TIMEOUT, async (t) => {
   const server = await TestServer.start(t);
   const NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__'];
   await server.publish(

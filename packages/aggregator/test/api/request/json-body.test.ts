@@ -6,7 +6,7 @@ import { Group } from '../../support/group.ts';
 import { exchange, requestText } from '../../support/raw-http.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 
-/** One service for all tests: each uses a group of its own. */
+/** One service for all tests, each of which uses its own group. */
 const server = await TestServer.start({ after });
 const { json } = await Document.of(server);
 
@@ -27,7 +27,7 @@ function send(method: string, path: string, body: Uint8Array | string): Promise<
 
 const TEXT = '{"events":[],"nobody takes":"this"}';
 
-test('a byte order mark in front of a body is ignored, by every resource [BODY-1]', async () => {
+test('every resource ignores a byte order mark in front of a body [BODY-1]', async () => {
   assert.ok(BODIED.length >= 7, JSON.stringify(BODIED));
   for (const [method, path] of BODIED) {
     const plain = await (await send(method, path, TEXT)).json();
@@ -43,7 +43,7 @@ test('a byte order mark in front of a body is ignored, by every resource [BODY-1
   assert.equal((await group.post('pull', '\ufeff{"max":1}')).status, 200);
 });
 
-test('a body in UTF-16 is refused by that name, by every resource [BODY-1, P-6]', async () => {
+test('every resource refuses a body in UTF-16 and names the encoding [BODY-1, P-6]', async () => {
   const little = Buffer.from(`\ufeff${TEXT}`, 'utf16le');
   const latin1 = Buffer.from('{"topics":["größe"]}', 'latin1');
   for (const [method, path] of BODIED) {
@@ -58,7 +58,7 @@ test('a body in UTF-16 is refused by that name, by every resource [BODY-1, P-6]'
   }
 });
 
-/** What HTTP clients send where a program gives them no body. */
+/** What HTTP clients send if a program gives them no body. */
 const TYPES = [
   'application/x-www-form-urlencoded',
   'text/plain;charset=UTF-8',
@@ -68,7 +68,7 @@ const TYPES = [
   'none',
   '',
 ];
-/** Each way to send no byte. */
+/** All ways to send an empty body. */
 const EMPTY: [Record<string, string>, string][] = [
   [{ 'content-length': '0' }, ''],
   [{}, ''],
@@ -81,7 +81,7 @@ async function answered(path: string, headers: Record<string, string>, body: str
   return response!;
 }
 
-test('a body of no bytes is none, whatever type its request names [BODY-2]', async () => {
+test('an empty body counts as missing, whatever its type [BODY-2]', async () => {
   await new Group(server.url, 'empty').make();
   const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`;
   const push = { url: 'https://webhook.invalid/', secret };
@@ -90,7 +90,7 @@ test('a body of no bytes is none, whatever type its request names [BODY-2]', asy
     ['/subscriptions/empty/pull', 200],
     ['/subscriptions/empty/dead/replay', 200],
     ['/subscriptions/pushed/resume', 200],
-    // Here a body is needed, and its fields are what is missing.
+    // A body is needed here, so its fields are reported as missing.
     ['/subscriptions/empty/ack', 422],
     ['/subscriptions/empty/seek', 422],
   ] as const) {
@@ -107,7 +107,7 @@ test('a body of no bytes is none, whatever type its request names [BODY-2]', asy
   assert.equal(listed.status, 200, 'a GET that names a type');
 });
 
-test('a byte of another type is still refused, and the connection goes on [BODY-2, P-6]', async () => {
+test('a non-empty body of another type is still refused, and the connection stays open [BODY-2, P-6]', async () => {
   const group = new Group(server.url, 'bytes');
   await group.make();
   const path = '/subscriptions/bytes/pull';

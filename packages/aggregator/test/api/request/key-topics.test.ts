@@ -6,7 +6,7 @@ import { StreamReader } from '../../support/stream-reader.ts';
 import { type EventsAnswer, type StatsAnswer, problemIn } from '../../support/server.ts';
 import { withKeys, ask } from '../../support/keyed-server.ts';
 
-test('a key sees its topics only, in pages, streams, lookups, lists and statistics [KEY-4, KEY-6]', async (t) => {
+test('a key sees only its topics, in pages, streams, lookups, lists and statistics [KEY-4, KEY-6]', async (t) => {
   const { server } = await withKeys(t, {
     all: { scopes: ['publish', 'read'] },
     everything: { scopes: ['read'], topics: ['>', 'orders'] },
@@ -75,7 +75,7 @@ test('a key sees its topics only, in pages, streams, lookups, lists and statisti
   }
 });
 
-test('a live stream gives a key its topics only, stored and new ones, and ends when the key is revoked [KEY-4, KEY-8]', async (t) => {
+test('a live stream gives a key only its topics, stored and new events, and ends when the key is revoked [KEY-4, KEY-8]', async (t) => {
   const { server, keys } = await withKeys(t, {
     all: { scopes: ['publish', 'read'] },
     orders: { scopes: ['read'], topics: ['orders.*'] },
@@ -98,7 +98,7 @@ test('a live stream gives a key its topics only, stored and new ones, and ends w
   await Promise.all([own.ended, eu.ended, none.ended]);
 });
 
-test('an event outside the topics of the key is refused by its place, and nothing of the batch is stored [KEY-5, P-3]', async (t) => {
+test("an event outside the key's topics is refused and named by its place, and nothing of the batch is stored [KEY-5, P-3]", async (t) => {
   const { server } = await withKeys(t, {
     shop: { scopes: ['publish'], topics: ['orders.>'] },
     read: { scopes: ['read'] },

@@ -5,7 +5,7 @@ import { LoopTurns, noteConnection } from '../../../src/api/request/loop-turns.t
 /** Resolves when this turn of the event loop is over. */
 const turnEnds = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-test('what a turn has left is taken at once; what is asked for then waits for the next', async () => {
+test('bytes that a turn has left are taken at once; later requests wait for the next turn', async () => {
   const turns = new LoopTurns(10);
   assert.equal(turns.take(6), true);
   assert.equal(turns.take(6), true, 'the last may be larger than what is left');
@@ -14,7 +14,7 @@ test('what a turn has left is taken at once; what is asked for then waits for th
   assert.equal(turns.take(10), true);
 });
 
-test('those who wait begin in their order, a turn’s worth in each turn, and nobody passes them', async () => {
+test('waiting callers begin in order, a turn’s worth in each turn, and nobody overtakes them', async () => {
   const turns = new LoopTurns(10);
   assert.equal(turns.take(10), true);
   const begun: number[] = [];
@@ -30,7 +30,7 @@ test('those who wait begin in their order, a turn’s worth in each turn, and no
   assert.equal(turns.take(1), true, 'of the last turn half is left');
 });
 
-test('one that begins while others wait does not take their share of the turn', async () => {
+test('a caller that begins while others wait does not take their share of the turn', async () => {
   const turns = new LoopTurns(10);
   const begun: string[] = [];
   turns.later(2, () => begun.push('first', turns.take(2) ? 'more of the first' : 'the first waits'));
@@ -39,7 +39,7 @@ test('one that begins while others wait does not take their share of the turn', 
   assert.deepEqual(begun, ['first', 'the first waits', 'second']);
 });
 
-test('what is larger than a turn has one of its own', async () => {
+test('a caller with more bytes than a turn gets a turn of its own', async () => {
   const turns = new LoopTurns(10);
   const begun: string[] = [];
   turns.later(1000, () => begun.push('large'));
@@ -50,7 +50,7 @@ test('what is larger than a turn has one of its own', async () => {
   assert.deepEqual(begun, ['large', 'small']);
 });
 
-test('a turn behind one in which a connection came is short, so that the next connection comes soon', async () => {
+test('the turn after a new connection is short, so that the next connection is accepted soon', async () => {
   const turns = new LoopTurns(640);
   const begun: number[] = [];
   assert.equal(turns.take(640), true);

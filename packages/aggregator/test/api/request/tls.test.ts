@@ -10,7 +10,7 @@ import { ConfigError, readConfig } from '../../../src/config.ts';
 import { selfSigned } from '../../support/certificate.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
-/** A certificate and its key, as files of a folder of their own. */
+/** A certificate and its key, as files in their own folder. */
 function filesIn(t: TestContext, validTo?: Date): { folder: string; certFile: string; keyFile: string } {
   const folder = tempFolder(t);
   const { cert, key } = selfSigned(validTo);
@@ -21,7 +21,7 @@ function filesIn(t: TestContext, validTo?: Date): { folder: string; certFile: st
   return { folder, certFile, keyFile };
 }
 
-test('a certificate goes with its key or not at all', () => {
+test('a certificate needs its key, and a key its certificate', () => {
   for (const [given, missing] of [
     ['CERT', 'KEY'],
     ['KEY', 'CERT'],
@@ -33,7 +33,7 @@ test('a certificate goes with its key or not at all', () => {
   }
 });
 
-test('what cannot be served is told by its variable, its file and its fault', async (t) => {
+test('an unusable certificate or key is refused with its variable, its file and the fault', async (t) => {
   const { folder, certFile, keyFile } = filesIn(t);
   const other = join(folder, 'other.pem');
   writeFileSync(other, selfSigned().key);
@@ -78,7 +78,7 @@ test('what cannot be served is told by its variable, its file and its fault', as
   assert.ok((await readTlsIdentity({ certFile, keyFile })).validTo.getTime() > Date.now());
 });
 
-test("behind a byte order mark the first certificate is still the server's own", async (t) => {
+test("after a byte order mark the first certificate is still the server's own", async (t) => {
   const { certFile, keyFile } = filesIn(t);
   const chain = readFileSync(certFile, 'utf8') + selfSigned().cert;
   writeFileSync(certFile, `\ufeff${chain.replaceAll('\n', '\r\n')}`);
@@ -88,7 +88,7 @@ test("behind a byte order mark the first certificate is still the server's own",
   for (const pem of [cert, key]) assert.match(pem.toString(), /^-----BEGIN/);
 });
 
-test('the log warns of what is open: everything without keys, to pages too, the keys without TLS, a certificate that has run out', async (t) => {
+test('the log warns of open access without keys, of pages that may use it, of keys without TLS, and of an expired certificate', async (t) => {
   const { folder, certFile, keyFile } = filesIn(t);
   const old = filesIn(t, new Date(Date.now() - 1000));
   const keys = join(folder, 'keys.json');

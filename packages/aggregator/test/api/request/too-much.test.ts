@@ -8,7 +8,7 @@ import { eventText, eventOfBytes, VALID, type Fault, Refusals } from '../../supp
 const refusals = new Refusals(sharedServer());
 
 test(
-  'a payload that is nested too deep is refused, a million deep as soon as one too deep [EVT-8, P-6]',
+  'a payload nested too deep is refused, whether by one level or by a million [EVT-8, P-6]',
   { timeout: 10_000 },
   async () => {
     const arrays = (depth: number) => '['.repeat(depth) + ']'.repeat(depth);
@@ -18,7 +18,7 @@ test(
     await refusals.event(eventText({ payload: objects(LIMITS.payloadDepthMax + 1) }), fault);
     await refusals.event(eventText({ payload: `{"a":${arrays(1_000_000)}}` }), fault);
     await refusals.event(eventText({ payload: objects(1_000_000) }), fault);
-    // Elsewhere the place is told, and nothing is said about a payload.
+    // Elsewhere the place is named, and the payload is not mentioned.
     const deep = arrays(LIMITS.payloadDepthMax + 1);
     const message = fault[1];
     for (const [body, index, field] of [
@@ -33,7 +33,7 @@ test(
     ] as const) {
       await refusals.errors(body, [[index, field, message]]);
     }
-    // Never closed: as JSON it would not end, but it is too deep before it does not.
+    // Never closed, so not valid JSON, but the depth is noticed first.
     for (const body of [
       '['.repeat(1_000_000),
       '{"events":'.repeat(500_000),
@@ -46,7 +46,7 @@ test(
 );
 
 test(
-  'an event that is too large is refused with its size, whitespace not counted [EVT-9, P-6]',
+  'an event that is too large is refused with its size, without counting whitespace [EVT-9, P-6]',
   { timeout: 10_000 },
   async () => {
     const max = LIMITS.eventBytesMax;
@@ -58,7 +58,7 @@ test(
 );
 
 test(
-  'objects with a million members are judged at once [EVT-5, EVT-9, P-6]',
+  'objects with a million members are judged quickly [EVT-5, EVT-9, P-6]',
   { timeout: 10_000 },
   async () => {
     const members = Array.from({ length: 1_000_000 }, (_, i) => `"${i}":0`).join();
@@ -79,7 +79,7 @@ test(
   },
 );
 
-test('a fault in the last of many events keeps all of them out [P-3, P-6, ERR-2, ERR-3]', async () => {
+test('a fault in the last of many events refuses all of them [P-3, P-6, ERR-2, ERR-3]', async () => {
   const good = manyEvents(20_000).map((event) => JSON.stringify(event));
   const batch = (last: string) => `{"events":[${good.join()},${last}`;
   const at = batch('').length;

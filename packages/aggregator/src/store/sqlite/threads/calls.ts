@@ -5,29 +5,29 @@ import type { Epoch, StoreError, StoreMessage } from '../../event-store.ts';
  * other.
  */
 
-/** What the thread is to be, and for which file. */
+/** The thread's role and its file. */
 export interface ThreadData {
   readonly role: 'writer' | 'reader';
   readonly path: string;
-  /** Stands in for the clock in tests; in shared memory. */
+  /** Replaces the clock in tests; in shared memory. */
   readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
 }
 
-/** What the thread that folds the log gets: the file, and its descriptor. */
+/** For the thread that folds (checkpoints) the log: the file and its descriptor. */
 export interface FoldingData {
   readonly role: 'folder';
   readonly path: string;
   readonly fd: number;
-  /** So many pages may be left for the writer to fold. */
+  /** The most pages that may be left for the writer to fold. */
   readonly restPages: number;
 }
 
-/** What that thread is asked to do. Each `fold` has one answer. */
+/** A call to that thread. Each `fold` gets one answer. */
 export interface FoldingCall {
   readonly name: 'fold' | 'leave';
 }
 
-/** What became of it; null where the log was folded as far as it goes. */
+/** The answer; the error is null if the log was folded as far as possible. */
 export interface Folded {
   readonly error: { readonly code: StoreError['code']; readonly message: string } | null;
 }

@@ -27,7 +27,7 @@ export class ThreadClient<C extends Calls> {
     this.#told = told;
     this.#worker = new Worker(new URL('../../../start.js', import.meta.url), {
       workerData: data,
-      // The locks on the file would go with the writer's descriptor of it (folding.ts), and the reader needs them still.
+      // Closing the writer's descriptor would drop the locks that the reader still needs (folding.ts).
       trackUnmanagedFds: false,
       name: `store-${data.role}`,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },

@@ -5,12 +5,12 @@ import { openForFolding } from '../file/database.ts';
 import { writeErrorOf } from '../file/errors.ts';
 import type { Folded, FoldingCall, FoldingData } from './calls.ts';
 
-/** After so many passes the log still grows as fast as it is folded. */
+/** If the log is not short after this many passes, it grows as fast as it is folded. */
 const PASSES_MAX = 4;
 
 /**
- * Folds the log into the file as often as the writer's thread asks for it. It takes no lock that a commit waits for. So
- * the writer goes on, and each pass leaves what was written during it: some after the first one, little after the next.
+ * Folds (checkpoints) the log into the file whenever the writer's thread asks for it. It takes no lock that a commit
+ * waits for, so the writer continues, and each pass leaves what was written meanwhile: less from pass to pass.
  */
 function serve(port: NonNullable<typeof parentPort>, { path, fd, restPages }: FoldingData): void {
   const db = openForFolding(path);
@@ -33,7 +33,7 @@ function fold(pass: StatementSync, look: StatementSync, fd: number, restPages: n
     // SQLite leaves this to the pass that reaches the end of the log, which would be the writer's.
     fdatasyncSync(fd);
     const { log, checkpointed } = look.get() as { log: number; checkpointed: number };
-    // Somebody may read from the log: no pass gets beyond what they see.
+    // No pass gets beyond what a reader of the log still sees.
     if (log - checkpointed <= restPages / 2 || checkpointed === before) return;
     before = checkpointed;
   }

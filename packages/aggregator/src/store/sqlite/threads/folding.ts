@@ -8,17 +8,17 @@ import type { Folded, FoldingCall, FoldingData, Tell } from './calls.ts';
 
 /** Bounds on the log, in pages. Tests reduce them. */
 export interface FoldingShape {
-  /** From here on the other thread folds the log. */
+  /** At this length the other thread folds the log. */
   readonly pages: number;
-  /** The writer folds no more than this itself, a few milliseconds of work. */
+  /** The most that the writer folds itself, a few milliseconds of work. */
   readonly restPages: number;
-  /** Where the log could not begin anew, so much is written before the next attempt. */
+  /** If the log could not restart, this much is written before the next attempt. */
   readonly againPages: number;
-  /** From here on the writer folds whatever the other thread has left. */
+  /** At this length the writer folds whatever the other thread has left. */
   readonly overduePages: number;
-  /** The log is also folded when it was not for so many milliseconds, however short it is. */
+  /** However short it is, the log is folded this many milliseconds after the last time. */
   readonly everyMs: number;
-  /** What the other thread runs. */
+  /** The program of the other thread. */
   readonly program: URL;
 }
 
@@ -31,21 +31,21 @@ export const FOLDING_SHAPE: FoldingShape = {
   program: new URL('../../../start.js', import.meta.url),
 };
 
-const DIED = 'the thread that folds the log into the file died; the next one is started when it is needed';
+const DIED = 'the thread that checkpoints the log died; another one is started when it is needed';
 
 /**
  * Keeps the write-ahead log short without making a commit wait for the file: a commit is writes and one sync of the
- * log. Lives in the writer's thread; another thread, started when it is first needed, folds the log into the file and
- * syncs that (folding-thread.ts).
+ * log. Lives in the writer's thread. Another thread, started when it is first needed, folds (checkpoints) the log into
+ * the file and syncs the file (folding-thread.ts).
  *
- * The log begins anew only when all of it is in the file, and while the writer goes on, the other thread is always some
- * pages behind. So when it is done, the writer folds the rest itself, between two commits: little, since all
- * else is in the file and synced. The next commit then begins the log anew, unless somebody still reads from it (a
- * backup, a long read); then the log grows, and the attempt is repeated now and then.
+ * The log restarts only when all of it is in the file, and while the writer continues, the other thread is always a few
+ * pages behind. So when that is done, the writer folds the rest itself, between two commits: little, because everything
+ * else is in the file and synced. The next commit then restarts the log, unless somebody still reads from it (a backup, a
+ * long read); then the log grows, and the attempt is repeated now and then.
  *
- * If folding fails, the writer stops, since it would fill the disk with a log that nobody can fold. Lack of space is
- * retried. If the other thread dies, the next need starts another one; where none lives, the writer folds everything
- * itself, late but in time.
+ * If folding fails, the writer stops, because it would fill the disk with a log that nobody can fold. Lack of space is
+ * retried. If the other thread dies, another one is started when needed; as long as none runs, the writer folds
+ * everything itself, late but in time.
  */
 export class Folding {
   readonly #file: OpenFile;
@@ -54,13 +54,13 @@ export class Folding {
   readonly #look: StatementSync;
   readonly #timer: NodeJS.Timeout;
   #thread: Worker | null = null;
-  /** The file, for the other thread to sync; see `release`. */
+  /** A descriptor of the file, for the other thread to sync; see `release`. */
   #fd: number | null = null;
   #isFolding = false;
   /** Whether the last thread died, and this was logged. */
   #isTold = false;
   #isLeaving = false;
-  /** The length of the log when it was last looked at, and the one at which it is folded next. In pages. */
+  /** The last known length of the log, and the length at which it is folded next. In pages. */
   #pages = 0;
   #foldAt: number;
   #foldedMs = performance.now();
@@ -77,7 +77,7 @@ export class Folding {
     this.#timer = setInterval(() => this.#timePassed(), shape.everyMs);
   }
 
-  /** Ends the other thread. Before the file is closed: the last connection to close folds the whole log. */
+  /** Ends the other thread. Call it before the file is closed: the last connection to close folds the whole log. */
   async leave(): Promise<void> {
     this.#isLeaving = true;
     clearInterval(this.#timer);
@@ -88,8 +88,8 @@ export class Folding {
   }
 
   /**
-   * After the file is closed, and not before: when a process closes any descriptor of a file, it loses its locks on the
-   * file, those of other descriptors too. https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
+   * Call it after the file is closed, not earlier: a process that closes any descriptor of a file loses all its locks on
+   * the file. https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_
    */
   release(): void {
     if (this.#fd !== null) closeSync(this.#fd);
@@ -162,7 +162,7 @@ export class Folding {
     this.#ended();
   }
 
-  /** The other thread has folded what it could. */
+  /** Called when the other thread has folded what it could. */
   #ended(): void {
     this.#isFolding = false;
     const { pages, rest } = this.#log();
@@ -177,7 +177,7 @@ export class Folding {
     this.#foldedMs = performance.now();
   }
 
-  /** How long the log is, and how much of it is not in the file. In pages. */
+  /** The length of the log, and how much of it is not in the file yet. In pages. */
   #log(): { pages: number; rest: number } {
     try {
       const { log, checkpointed } = this.#look.get() as { log: number; checkpointed: number };

@@ -17,7 +17,8 @@ import { Reader } from '../read.ts';
 import { SqliteGroups } from '../groups/groups.ts';
 
 // A thread with one connection: the writer's or a reader's. In: calls, in order, each with an id. Out: one answer per
-// call. The file is opened on the first call (`open`, id 0); if that fails, the answer says why and the thread ends. SQLite's calls block, so they block here and never the HTTP thread.
+// call. The file is opened on the first call (`open`, id 0); if that fails, the answer says why and the thread ends.
+// SQLite's calls block, so they block here and never the HTTP thread.
 
 /** The calls a writer's thread takes. */
 export type WriterCalls = ReturnType<typeof openWriter>;
@@ -52,7 +53,7 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
       background.later();
       const result = appender.append(group);
       if (performance.now() > markedMs + MARK_EVERY_MS) mark();
-      // Its memory came with it, in a single piece (store.ts).
+      // The group was transferred with its memory, in a single piece (store.ts).
       freeMemory(new Uint8Array(group.bytes.buffer));
       return result;
     },
@@ -120,7 +121,7 @@ function serve(port: NonNullable<typeof parentPort>, data: ThreadData): void {
     answer(id, () => calls['close']!());
     port.close();
   };
-  // The first message says that the file may be opened; meanwhile this thread has loaded what it needs.
+  // This thread loads its code at once, and opens the file when the first message says so.
   port.once('message', () => {
     if (!open()) return;
     port.on('message', (call: Call) => {

@@ -10,12 +10,12 @@ import { batchOf, eventWith } from '../../../support/events.ts';
 import { tempFolder } from '../../../support/temp-folder.ts';
 import { until } from '../../../support/until.ts';
 
-/** So many bytes of the log hold a page. */
+/** Bytes that a page takes in the log. */
 const FRAME_BYTES = 4096 + 24;
 
 const SHAPE = { ...FOLDING_SHAPE, pages: 100, restPages: 64, againPages: 16, overduePages: 100_000 };
 
-/** An open file whose log is folded, and which commits as fast as it can while the thread's events are heard. */
+/** An open file whose log is folded, with commits as fast as possible while the thread still gets messages. */
 class Writer {
   readonly path: string;
   readonly told: string[] = [];
@@ -34,14 +34,14 @@ class Writer {
     t.after(async () => this.close());
   }
 
-  /** Each commit writes a few pages. */
+  /** Commits once, which writes a few pages. */
   async commit(): Promise<void> {
     const id = this.#next++;
     this.#file.appender.append(batchOf(eventWith({ event_id: `${id}`, topic: `topic-${id % 8}` })));
     await turn();
   }
 
-  /** Commits so many pages of log; returns the greatest length that the log had after one of the commits, in pages. */
+  /** Commits this many pages of log. Returns the greatest length of the log after any of the commits, in pages. */
   async commitPages(pages: number): Promise<number> {
     let most = 0;
     for (let written = 0; written < pages;) {
@@ -54,7 +54,7 @@ class Writer {
     return most;
   }
 
-  /** How far the log is used; its file may be longer. And how much of that is not in the file. In pages. */
+  /** The used length of the log, whose file may be longer, and how much of it is not in the file yet. In pages. */
   log(): { pages: number; rest: number } {
     const { log, checkpointed } = this.#look.get() as { log: number; checkpointed: number };
     return { pages: log, rest: log - checkpointed };
@@ -77,7 +77,7 @@ class Writer {
 
 test('the log stays short while the writer never pauses', async (t) => {
   const writer = new Writer(t);
-  // The other thread needs a while to start.
+  // The other thread takes a while to start.
   await writer.commitPages(SHAPE.pages);
   await untilAnew(writer);
   const written = 60 * SHAPE.pages;
@@ -88,7 +88,7 @@ test('the log stays short while the writer never pauses', async (t) => {
   assert.deepEqual(writer.told, []);
 });
 
-test('a log that a long read holds grows, and begins anew when the read is over', async (t) => {
+test('a log that a long read holds grows, and restarts when the read is over', async (t) => {
   const writer = new Writer(t);
   await writer.commit();
   const reader = openForReading(writer.path);
@@ -103,7 +103,7 @@ test('a log that a long read holds grows, and begins anew when the read is over'
   assert.ok(writer.logFilePages() < grown + SHAPE.pages, 'the log went on growing');
 });
 
-test('what is written now and then is folded, too, and by the writer itself', async (t) => {
+test('occasional writes are folded, too, by the writer itself', async (t) => {
   const writer = new Writer(t, { ...SHAPE, everyMs: 20, program: answering('throw new Error("started")') });
   await writer.commit();
   assert.ok(writer.log().rest > 0);
@@ -114,7 +114,7 @@ test('what is written now and then is folded, too, and by the writer itself', as
   assert.deepEqual(writer.told, []);
 });
 
-test('where the other thread cannot fold the log because the disk fails, the writer stops', async (t) => {
+test('if the other thread cannot fold the log because the disk fails, the writer stops', async (t) => {
   const writer = new Writer(t, {
     ...SHAPE,
     program: answering('parentPort.postMessage({ error: { code: "failed", message: "disk I/O error" } })'),
@@ -123,7 +123,7 @@ test('where the other thread cannot fold the log because the disk fails, the wri
   assert.deepEqual(writer.stopped, ['disk I/O error']);
 });
 
-test('where the other thread finds no space, it is asked again and the writer goes on', async (t) => {
+test('if the other thread finds no space, it is asked again, and the writer continues', async (t) => {
   const writer = new Writer(t, {
     ...SHAPE,
     restPages: 0,
@@ -142,7 +142,7 @@ test('where the other thread finds no space, it is asked again and the writer go
   assert.deepEqual(writer.stopped, []);
 });
 
-test('when the other thread dies, the log of the service says so once, and the writer folds the log before it is too long', async (t) => {
+test("when the other thread dies, the service's log says so once, and the writer folds the log before it gets too long", async (t) => {
   const overduePages = 400;
   const writer = new Writer(t, {
     ...SHAPE,
@@ -154,10 +154,10 @@ test('when the other thread dies, the log of the service says so once, and the w
   t.diagnostic(`${written} pages were written, the log had ${most} at most`);
   assert.ok(most < written / 2, `the log had ${most} pages`);
   assert.equal(writer.told.length, 1, writer.told.join('\n'));
-  assert.match(writer.told[0]!, /the thread that folds the log.*died/);
+  assert.match(writer.told[0]!, /the thread that checkpoints the log died/);
 });
 
-test('a file is closed when the other thread has left it, so that no log stays beside it', async (t) => {
+test('a file is closed after the other thread has left it, so that no log remains beside it', async (t) => {
   const writer = new Writer(t, { ...SHAPE, restPages: 100_000, program: SLOW_TO_LEAVE });
   await writer.commitPages(SHAPE.pages);
   await untilAnew(writer);
@@ -165,7 +165,7 @@ test('a file is closed when the other thread has left it, so that no log stays b
   assert.ok(!existsSync(`${writer.path}-wal`), 'the last connection to close was not the writer');
 });
 
-/** Commits until the log has begun anew. */
+/** Commits until the log has restarted. */
 async function untilAnew(writer: Writer): Promise<void> {
   await until(
     () => `the log to begin anew: it has ${writer.log().pages} pages`,
@@ -183,7 +183,7 @@ const SLOW_TO_LEAVE = programOf(`
     else setTimeout(() => { db.close(); parentPort.close(); }, 100);
   });`);
 
-/** A program that does this for each message, instead of folding. */
+/** A program that runs this code for each message, instead of folding. */
 function answering(code: string): URL {
   return programOf(`
     import { parentPort } from 'node:worker_threads';
