@@ -1,7 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteOptions } from 'fastify';
 import type { Api } from '../api.ts';
 
-const PATHS = ['/openapi.json', '/docs', '/docs/*', '/redoc', '/redoc/*'];
+/** Those that are known by name answer other methods with 405. */
+const PATHS = ['/openapi.json', '/docs', '/docs/json', '/docs/yaml', '/docs/*', '/redoc', '/redoc/*'];
 
 /**
  * `/openapi.json`, `/docs` and `/redoc`, about all routes that are registered after this. The code behind them is loaded

@@ -23,6 +23,8 @@ test('every path with GET answers HEAD as well, and other methods with 405 and A
     '/events/stream',
     '/openapi.json',
     '/docs',
+    '/docs/json',
+    '/docs/yaml',
     '/redoc',
   ];
   for (const path of gets) {
