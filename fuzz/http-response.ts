@@ -67,7 +67,7 @@ function readHead(text: string): Pick<RawResponse, 'status' | 'headers'> {
   });
   const names = headers.map(([name]) => name);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) throw new ResponseError(`the header ${twice} stands twice`);
+  if (twice !== undefined) throw new ResponseError(`the header ${twice} appears twice`);
   return { status: Number(status), headers };
 }
 

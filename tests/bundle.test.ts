@@ -45,7 +45,7 @@ test('a start runs the bundle, or the sources once a bundled file has changed', 
   assert.equal(await versionThatRuns(site, root), version);
 });
 
-test('malloc gets the same settings whoever starts the service', () => {
+test('malloc gets the same settings however the service is started', () => {
   const settings = (file: string): string[] =>
     [...textOf(file).matchAll(/\b(MALLOC_\w+)=(\d+)/g)].map(([setting]) => setting);
   const start = textOf('packages/aggregator/src/start.js');

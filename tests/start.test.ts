@@ -228,7 +228,7 @@ test('LOG_LEVEL=debug logs every dropped event by topic and id, with its verdict
   );
 });
 
-test('by default dropped events are summed up in one line', TIMEOUT, async (t) => {
+test('by default dropped events are summarized in one line', TIMEOUT, async (t) => {
   const aggregator = await new Site(t).start();
   await aggregator.publish(...EVENTS);
   for (let i = 0; i < 5; i++) await aggregator.publish(...EVENTS, { ...EVENTS[0]!, source: 'another' });

@@ -85,7 +85,7 @@ test("SIGTERM to npx's own pid stops chronicleweaver serve", TIMEOUT, async (t) 
   await assertFree(site, service);
 });
 
-test('Ctrl-C, which npm repeats to the service, is one stop', TIMEOUT, async (t) => {
+test('Ctrl-C, which npm repeats to the service, stops it once', TIMEOUT, async (t) => {
   const site = new Site(t);
   const service = await serve(t, site, 'npm', 'start');
   signalAll(service.program, 'SIGINT');
@@ -122,7 +122,7 @@ test(
   },
 );
 
-test("SIGTERM to npm's own pid stops npm run publisher, which says how far it came", TIMEOUT, async (t) => {
+test("SIGTERM to npm's own pid stops npm run publisher, which reports its progress", TIMEOUT, async (t) => {
   const site = new Site(t);
   const service = await site.start();
   const args = ['run', 'publisher', '--', `--url=${service.url}`, '--count=10000000'];
@@ -136,7 +136,7 @@ test("SIGTERM to npm's own pid stops npm run publisher, which says how far it ca
   assert.match(publisher.stdout, /INTERRUPTED/);
 });
 
-test('every script that runs Node.js becomes it, so that npm passes signals to it and to no shell', () => {
+test('every script that runs Node.js replaces its shell with it, so that npm passes signals to it directly', () => {
   const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
   const between = Object.entries(scripts).filter(
     ([, line]) => /\bnode\b/.test(line) && !/^(?:\w+=\S+ )*exec node /.test(line),

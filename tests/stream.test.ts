@@ -118,7 +118,7 @@ test(
 );
 
 test(
-  "npm's eventsource and curl come back after a kill -9 and miss nothing [STR-4, STR-10, P-1]",
+  "npm's eventsource and curl reconnect after a kill -9 and miss nothing [STR-4, STR-10, P-1]",
   TIMEOUT,
   (t) =>
     withSeedOf('STREAM_SEED', async (random) => {
@@ -160,7 +160,7 @@ test(
 );
 
 test(
-  "npm's event-source-polyfill comes back after a restart, misses nothing and gets nothing twice [STR-3, STR-4]",
+  "npm's event-source-polyfill reconnects after a restart, misses nothing and gets nothing twice [STR-3, STR-4]",
   TIMEOUT,
   async (t) => {
     const site = new Site(t);

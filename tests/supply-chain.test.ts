@@ -39,18 +39,14 @@ const ASKED = MANIFESTS.flatMap((file) => {
     .filter(({ name }) => !name.startsWith('@chronicleweaver/'));
 });
 
-test('every dependency is asked for in one exact version', () => {
+test('every dependency has one exact version', () => {
   assert.ok(ASKED.length > 20);
   for (const { file, name, version } of ASKED) {
     assert.match(version, /^(npm:(@[\w.-]+\/)?[\w.-]+@)?\d+\.\d+\.\d+$/, `${file}: ${name}`);
   }
   const versions = Map.groupBy(ASKED, ({ name }) => name);
   for (const [name, asked] of versions) {
-    assert.equal(
-      new Set(asked.map(({ version }) => version)).size,
-      1,
-      `${name} is asked for in two versions`,
-    );
+    assert.equal(new Set(asked.map(({ version }) => version)).size, 1, `${name} is listed in two versions`);
   }
 });
 
@@ -72,11 +68,11 @@ test('every dependency has its reason in CONTRIBUTING.md, and nothing else has o
   for (const { name } of ASKED.filter(
     (one) => one.name.startsWith('@types/') && one.name !== '@types/node',
   )) {
-    assert.ok(asked.has(name.slice('@types/'.length)), `${name} is of a package that is not there`);
+    assert.ok(asked.has(name.slice('@types/'.length)), `${name} is of a package that is not used`);
   }
 });
 
-test('a lockfile has a checksum for each package, and says of none where it comes from', () => {
+test('a lockfile has a checksum for each package, and no address that it comes from', () => {
   assert.ok(LOCKFILES.includes('package-lock.json'));
   for (const file of LOCKFILES) {
     const { lockfileVersion, packages } = lockfileOf(file);
@@ -93,7 +89,7 @@ test('a lockfile has a checksum for each package, and says of none where it come
   }
 });
 
-test('no package of a lockfile was given up by its makers', () => {
+test('no package in a lockfile is deprecated', () => {
   for (const file of LOCKFILES) {
     const { packages } = lockfileOf(file);
     const deprecated = Object.entries(packages).filter(([, locked]) => locked.deprecated !== undefined);
@@ -101,7 +97,7 @@ test('no package of a lockfile was given up by its makers', () => {
   }
 });
 
-test('packages that run an install script are named, and whether they may', () => {
+test('packages with an install script are listed, with whether it may run', () => {
   for (const file of LOCKFILES) {
     const { allowScripts = {} } = manifestOf(join(dirname(file), 'package.json'));
     const withScript = Object.entries(lockfileOf(file).packages)

@@ -47,7 +47,7 @@ async function hangUp(server: AggregatorProcess, level: number): Promise<void> {
 }
 
 test(
-  'with a certificate it speaks HTTPS, takes a new one on SIGHUP, and keeps it when the next is wrong [SYS-8]',
+  'with a certificate it serves HTTPS, adopts a new one on SIGHUP, and keeps it if the next one is invalid [SYS-8]',
   TIMEOUT,
   async (t) => {
     const first = selfSigned();
@@ -103,7 +103,7 @@ test('a certificate that cannot be served refuses the start in one line', TIMEOU
   assert.match(program.stderr, /^chronicleweaver: TLS_KEY_FILE \S+none\.pem cannot be read: ENOENT[^\n]+\n$/);
 });
 
-test('the publisher passes over HTTPS with a key, if told whom to trust', TIMEOUT, async (t) => {
+test('the publisher passes over HTTPS with a key, if it trusts the certificate', TIMEOUT, async (t) => {
   const { site, tls, certFile } = siteWith(t, selfSigned());
   const keys = join(site.folder, 'keys.json');
   const secret = 'a secret of this test';

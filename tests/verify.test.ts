@@ -32,7 +32,7 @@ async function verify(...args: string[]): Promise<Ended> {
   }
 }
 
-test('verify calls a file sound that the service wrote, and names what is wrong with a damaged one', async (t) => {
+test("verify calls the service's file sound, and names what is wrong with a damaged one", async (t) => {
   const folder = tempFolder(t);
   const server = await TestServer.start(t);
   await server.publish(...manyEvents(2000, (i) => ({ topic: `t${i % 5}` })));

@@ -61,7 +61,7 @@ export function reportText(report: Report): string {
   ];
   switch (report.outcome) {
     case 'kept':
-      lines.push('PASS: every acknowledged event is there once, unchanged, at the offset of its answer');
+      lines.push('PASS: every acknowledged event is stored once, unchanged, at the offset of its answer');
       break;
     case 'interrupted':
       lines.push('INTERRUPTED: nothing wrong was found so far');

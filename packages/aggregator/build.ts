@@ -23,7 +23,7 @@ const LEFT_OUT = [
   'light-my-request',
 ];
 
-/** A bundle is CommonJS, where a source does not know where it lies; so it is told. */
+/** A bundle is CommonJS, in which a source does not know its own path, so the build defines it. */
 const knowsItsPlace: Plugin = {
   name: 'import.meta',
   setup(build) {

@@ -48,7 +48,7 @@ export class SmallDisk {
     try {
       writeFileSync(join(this.folder, `${BALLAST}${this.#ballast++}`), Buffer.alloc(bytes));
     } catch (error) {
-      // Whoever else writes to the disk took some of it meanwhile.
+      // Another writer has taken some of the space meanwhile.
       if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
     }
   }

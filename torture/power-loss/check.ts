@@ -7,7 +7,7 @@ import type { Publish } from '../account.ts';
 import { BrokenPromise } from '../broken-promise.ts';
 import { type Events, numberOf } from '../events.ts';
 
-/** What must be true of a file after a loss of power. */
+/** What must be true of a file after a power loss. */
 export interface Expectation {
   readonly events: Events;
   /** Offsets of the events acknowledged before, by the events' numbers. */

@@ -57,7 +57,7 @@ class Inode {
   readonly synced = new Content();
   pending: Pending[] = [];
 
-  /** Its bytes after a loss of power. */
+  /** Its bytes after a power loss. */
   after(remains: Remains, random: SeededRandom): Buffer {
     const share = remains === 'nothing' ? 0 : remains === 'all' ? 1 : random.of([0.1, 0.5, 0.9]);
     const content = this.synced.copy();
@@ -78,7 +78,7 @@ class Inode {
 /**
  * A folder on a disk that keeps only synced data for certain.
  *
- * In: what a process did, in order. Out: the files as they may look after a loss of power. A write or truncation is
+ * In: what a process did, in order. Out: the files as they may look after a power loss. A write or truncation is
  * *pending* until a later sync of its file has ended; a new or removed name is pending until a later sync of the folder.
  * Each pending change is lost or kept on its own, except that changes to one name keep their order.
  */

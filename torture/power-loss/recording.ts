@@ -44,7 +44,7 @@ export function isRecorded(file: string, pid: number): boolean {
  */
 export function readRecording(file: string, databasePath: string, after: number): Recorded[] {
   const folder = dirname(databasePath);
-  // The shared memory of processes never reaches the disk, and is made anew after a loss of power.
+  // The shared memory of processes never reaches the disk, and is recreated after a power loss.
   const isOurs = (path: string): boolean =>
     path === folder || (path.startsWith(databasePath) && !path.endsWith('-shm'));
   const calls = readWholeTrace(file);

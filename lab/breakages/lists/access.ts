@@ -87,7 +87,7 @@ export const access: Area = {
     },
     {
       file: 'api/short-publish.ts',
-      breaks: 'A key without the scope publishes on the short way.',
+      breaks: 'A key without the scope can publish on the short way.',
       find: "admitted(parts.keys, 'publish',",
       replace: "admitted(parts.keys, 'any',",
       tests: [...ACCESS, 'api/short-publish.test.ts'],
@@ -108,7 +108,7 @@ export const access: Area = {
     },
     {
       file: 'api/short-publish.ts',
-      breaks: 'Publishes are taken while the service stops.',
+      breaks: 'Publishes are accepted while the service stops.',
       find: "server.off('request', listener).on('request', framework);",
       replace: '',
       tests: ['api/about/unavailable.test.ts'],

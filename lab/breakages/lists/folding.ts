@@ -10,14 +10,14 @@ export const folding: Area = {
   breakages: [
     {
       file: 'folding.ts',
-      breaks: 'The writer leaves the rest of the log to the other thread, which never reaches its end.',
+      breaks: 'The writer leaves the rest of the log to the other thread, which never catches up.',
       find: 'if (rest > 0 && (rest <= restPages || pages >= overduePages)) this.#foldHere();',
       replace: '',
       tests: FOLDING,
     },
     {
       file: 'folding.ts',
-      breaks: 'The writer goes on when the disk refuses the log, until the log has filled it.',
+      breaks: 'The writer continues when the log cannot be checkpointed, until the log fills the disk.',
       find: "if (error.code === 'failed') this.#file.appender.stop(error);",
       replace: '',
       tests: FOLDING,
@@ -31,14 +31,14 @@ export const folding: Area = {
     },
     {
       file: 'folding.ts',
-      breaks: 'Nobody folds the log any more once the thread that did it has died.',
+      breaks: 'Once the other thread has died, nobody folds the log any more.',
       find: '    this.#isTold = true;\n    this.#ended();\n',
       replace: '    this.#isTold = true;\n',
       tests: FOLDING,
     },
     {
       file: 'folding.ts',
-      breaks: 'A log that is short is folded only when the service stops.',
+      breaks: 'A short log is folded only when the service stops.',
       find: 'if (rest <= this.#shape.restPages) this.#foldHere();',
       replace: '',
       tests: FOLDING,
@@ -52,14 +52,14 @@ export const folding: Area = {
     },
     {
       file: 'folding.ts',
-      breaks: 'SQLite folds the log in the commits, as it does by itself.',
+      breaks: 'SQLite checkpoints the log within commits, as it does by default.',
       find: "file.db.exec('PRAGMA wal_autocheckpoint = 0');",
       replace: '',
       tests: DURABILITY,
     },
     {
       file: 'folding-thread.ts',
-      breaks: 'What the other thread folded is synced by the writer, between two commits.',
+      breaks: 'The writer syncs the pages that the other thread has folded, between two commits.',
       find: '    fdatasyncSync(fd);\n',
       replace: '',
       tests: DURABILITY,

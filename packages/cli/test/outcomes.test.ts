@@ -93,7 +93,7 @@ test('0: a command that did what it was asked for says nothing on stderr', async
   await brings('groups delete', { code: 0, args: ['g', at], stderr: SILENCE });
 });
 
-test('0: a reader that leaves ends a command without a word', async () => {
+test('0: a reader that leaves ends a command silently', async () => {
   await commandLine(['publish', `--url=${url}`], [1, 2, 3].map((n) => eventText(`left.${n}`)).join('\n'));
   for (const [name, args] of [
     ['tail', ['--after=earliest']],

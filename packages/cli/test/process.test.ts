@@ -52,7 +52,7 @@ test(
   },
 );
 
-test('a pipe that ends early ends a command without a word', TIMEOUT, async (t) => {
+test('a pipe that ends early ends a command silently', TIMEOUT, async (t) => {
   const site = new Site(t);
   const aggregator = await site.start();
   const text = 'x'.repeat(500);

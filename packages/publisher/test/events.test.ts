@@ -10,12 +10,12 @@ function bodyOf(options: Partial<typeof DEFAULTS> = {}): string {
   return JSON.stringify(Array.from(plan.order, (index) => plan.eventAt(index)));
 }
 
-test('the same run id makes the same bytes, another one makes others', () => {
+test('the same run id makes the same bytes, and a different one makes different bytes', () => {
   assert.equal(bodyOf(), bodyOf());
   assert.notEqual(bodyOf(), bodyOf({ runId: 'run-2' }));
 });
 
-test('5000 events with 20 % duplicates are 4000 unique and 1000 that repeat an earlier one', () => {
+test('5000 events with 20 % duplicates are 4000 unique ones and 1000 repeats', () => {
   const plan = createPlan(DEFAULTS);
   const seen = new Set<number>();
   let duplicates = 0;
@@ -53,7 +53,7 @@ test('duplicates are spread over the run, within a batch and across batches', ()
   for (const count of perTenth) assert.ok(count > 50 && count < 150, `${count} of about 100 in a tenth`);
 });
 
-test('the shares of duplicates at the edges leave at least one unique event', () => {
+test('extreme shares of duplicates leave at least one unique event', () => {
   assert.equal(createPlan({ ...DEFAULTS, duplicateRatio: 0 }).uniqueCount, 5000);
   assert.equal(createPlan({ ...DEFAULTS, duplicateRatio: 0.9999999 }).uniqueCount, 1);
   assert.equal(createPlan({ ...DEFAULTS, count: 1 }).uniqueCount, 1);

@@ -72,7 +72,7 @@ test('.env is read, and the real environment wins over it', async (t) => {
   assert.equal(report.run_id, 'real');
 });
 
-test('no line of .env is lost: after a byte order mark it is read, misspelt it is refused', async (t) => {
+test('no line of .env is lost: one after a byte order mark is read, and a misspelt one is refused', async (t) => {
   const marked = await (await start(t, [], {}, '\ufeffPUBLISH_COUNT=x\r\n')).ended;
   assert.equal(marked.stderr, 'publisher: PUBLISH_COUNT takes a whole number from 1 to 10000000, not "x"\n');
   const misspelt = await (await start(t, [], {}, 'AGREGATOR_HOST=log.example\n')).ended;

@@ -80,7 +80,7 @@ test('every variable counts, and every flag wins over its variable', async () =>
   });
 });
 
-test('an address takes the place of host and port', async () => {
+test('an address replaces host and port', async () => {
   const baseUrlOf = async (env: Env, ...args: string[]): Promise<string> =>
     (await readOptions(args, env)).baseUrl;
   const env = { AGGREGATOR_URL: 'https://log.example.org/', AGGREGATOR_HOST: 'other', AGGREGATOR_PORT: '1' };
@@ -91,7 +91,7 @@ test('an address takes the place of host and port', async () => {
   }
 });
 
-test('a key that is wrong is not shown', async () => {
+test('an invalid key is not shown', async () => {
   const { said } = await read([], { API_KEY: 'pass word' });
   assert.match(said, /^publisher: API_KEY takes/);
   assert.doesNotMatch(said, /word/);

@@ -8,26 +8,26 @@ test('an event that was accepted and lost fails', async (t) => {
   assertFails(report, 'stored', new RegExp(`^1 missing \\(first: ${victim.topic}/${victim.event_id}\\)$`));
 });
 
-test('an event that is kept twice fails', async (t) => {
+test('an event that is stored twice fails', async (t) => {
   const report = await runAgainst(t, { keep: (event) => (isVictim(event) ? [event, event] : [event]) });
   assertFails(report, 'stored', new RegExp(`1 stored twice \\(first: ${victim.topic}/${victim.event_id}\\)`));
 });
 
-test('a payload that came back changed fails', async (t) => {
+test('a payload that is returned changed fails', async (t) => {
   const report = await runAgainst(t, {
     keep: (event) => [isVictim(event) ? { ...event, payload: { ...event.payload, user_id: 'x' } } : event],
   });
   assertFails(report, 'stored', /^1 changed \(first: .*, payload\)$/);
 });
 
-test('a timestamp that came back in another form fails', async (t) => {
+test('a timestamp that is returned in a different form fails', async (t) => {
   const report = await runAgainst(t, {
     keep: (event) => [{ ...event, timestamp: event.timestamp.replace('Z', '+00:00') }],
   });
   assertFails(report, 'stored', /^400 changed \(first: .*, timestamp\)$/);
 });
 
-test('an event in another topic than its own is missing', async (t) => {
+test('an event in the wrong topic counts as missing', async (t) => {
   assert.notEqual(victim.topic, 'orders');
   const report = await runAgainst(t, {
     keep: (event) => [isVictim(event) ? { ...event, topic: 'orders' } : event],
@@ -40,12 +40,12 @@ test('a page out of order fails', async (t) => {
   assertFails(report, 'stored', /^\d+ out of order/);
 });
 
-test('a page that leads to itself fails instead of going round for ever', async (t) => {
+test('a page that leads to itself fails instead of looping for ever', async (t) => {
   const report = await runAgainst(t, { next: () => 1 });
   assertFails(report, 'stored', /page without end \(first: .*, next 1 after 1\)/);
 });
 
-test('an offset that is not the one of the verdict fails', async (t) => {
+test('an offset that differs from the verdict fails', async (t) => {
   const report = await runAgainst(t, {
     verdict: (result) => (isVictim(result) ? { ...result, offset: 99_999 } : result),
   });
@@ -110,7 +110,7 @@ test('books that do not balance fail', async (t) => {
   );
 });
 
-test('books that forget a part of the run fail', async (t) => {
+test('books that lack a part of the run fail', async (t) => {
   const report = await runAgainst(t, {
     stats: ({ received, unique_processed: unique, ...rest }) => ({
       ...rest,

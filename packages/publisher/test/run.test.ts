@@ -37,7 +37,7 @@ test('the same run id a second time is all duplicates, and passes', async (t) =>
   assert.equal(report.duplicates, 500);
 });
 
-test('two runs with other ids keep apart', async (t) => {
+test('two runs with different ids do not interfere', async (t) => {
   const fake = await startFakeAggregator(t);
   const reports = await Promise.all([run(fake), run(fake, { runId: 'run-2' })]);
   for (const { report } of reports) {
@@ -46,7 +46,7 @@ test('two runs with other ids keep apart', async (t) => {
   }
 });
 
-test('a run id that was used for more events before passes with a remark', async (t) => {
+test('a run id that was used before for more events passes with a remark', async (t) => {
   const fake = await startFakeAggregator(t);
   await run(fake);
   const { report } = await run(fake, { count: 100 });
@@ -137,7 +137,7 @@ test('a Retry-After longer than the time for retries makes the run give up at on
   assert.match(report.stopped ?? '', /asks to wait 3600 s; given up after attempt 1$/);
 });
 
-test('any other 4xx makes the run give up at once, with what the problem document says', async (t) => {
+test('any other 4xx makes the run give up at once, with the detail of the problem document', async (t) => {
   const body = { code: 'invalid_event', detail: 'event 3, topic: is too long' };
   const fake = await startFakeAggregator(t, { refuse: () => ({ status: 422, body }) });
   const { report } = await run(fake, { concurrency: 1 });

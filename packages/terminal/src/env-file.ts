@@ -106,7 +106,7 @@ function readVariable(
   }
   const length = end.exec(value)!.index;
   if (!/^[ \t]*(?:#|$)/.test(value.slice(length + 1)))
-    return `something stands behind the value of ${name} and its ${quote}`;
+    return `something follows the value of ${name} and its ${quote}`;
   value = value.slice(0, length);
   if (quote === '"') value = value.replaceAll('\\n', '\n').replaceAll('\\"', '"');
   return { name, value, line, nextLine: last + 1 };

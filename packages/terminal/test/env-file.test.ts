@@ -38,7 +38,7 @@ test('the same variables are read however an editor has saved them', (t) => {
   }
 });
 
-test('a line is read as it is meant', () => {
+test('a line is read as intended', () => {
   for (const [line, value] of [
     ['HOST=::1', '::1'],
     ['HOST =  ::1\t', '::1'],
@@ -66,7 +66,7 @@ test('a line is read as it is meant', () => {
   }
 });
 
-test('what Node.js reads without loss is read alike', () => {
+test('whatever Node.js reads without loss is read the same way', () => {
   const text =
     'A=1\nB = two words \nC="quoted # no comment"\nD=\'single\'\nE=x # comment\nexport F=1\n\nG="a\nb"\nH=\n';
   assert.deepEqual(parse(text), { ...parseEnv(text), B: 'two words' });
@@ -83,8 +83,8 @@ test('a line that would be lost is refused in one line, with its number and with
     ['HOST="secret\nLOG_LEVEL=info', 'line 1: HOST begins with " and nothing ends it'],
     ['A="secret\nAPI_KEYS_FILE="keys.json"', 'line 1: A begins with " and nothing ends it'],
     ["A='secret\nexport API_KEYS_FILE=keys.json\nB='", "line 1: A begins with ' and nothing ends it"],
-    ['A="secret\nB="\nHOST="x"y', 'line 3: something stands behind the value of HOST and its "'],
-    ["HOST='it''s'", "line 1: something stands behind the value of HOST and its '"],
+    ['A="secret\nB="\nHOST="x"y', 'line 3: something follows the value of HOST and its "'],
+    ["HOST='it''s'", "line 1: something follows the value of HOST and its '"],
     ['HOST=a\nLOG_LEVEL=info\nHOST=b', 'line 3: HOST is set in line 1 already: keep one of the two'],
     ['HOST=a\nHOST=a', 'line 2: HOST is set in line 1 already: keep one of the two'],
     ['NODE_EXTRA_CA_CERTS=ca.pem', 'line 1: NODE_EXTRA_CA_CERTS has no effect in a file: Node.js wants it in the environment when it starts'], // prettier-ignore
@@ -94,7 +94,7 @@ test('a line that would be lost is refused in one line, with its number and with
   assert.deepEqual(parse('OTHER=1\nOTHER=2'), { OTHER: '2' }, 'a variable of another program');
 });
 
-test('a name that is nearly that of a setting is refused, unless that setting is there too', () => {
+test('a name similar to a setting is refused, unless that setting is present as well', () => {
   for (const [name, setting] of [
     ['APIKEYS_FILE', 'API_KEYS_FILE'],
     ['API_KEY_FILE', 'API_KEYS_FILE'],
@@ -125,13 +125,13 @@ test('a name that is nearly that of a setting is refused, unless that setting is
   assert.deepEqual(parse(Object.entries(others).map((one) => one.join('=')).join('\n')), others); // prettier-ignore
 });
 
-test('the environment wins over the file, but for what is empty in it', (t) => {
+test('the environment wins over the file, except for empty variables', (t) => {
   const env = { HOST: 'given', API_KEYS_FILE: '' };
   readEnvFile(SETTINGS, env, fileWith(t, 'HOST=a\nAPI_KEYS_FILE=keys.json\nOTHER=b\n'));
   assert.deepEqual(env, { HOST: 'given', API_KEYS_FILE: 'keys.json', OTHER: 'b' });
 });
 
-test('a file that cannot be read is refused by its path, one that is not there is none', (t) => {
+test('an unreadable file is refused with its path, and a missing one is ignored', (t) => {
   const path = fileWith(t, Buffer.from('\ufeffHOST=::1\n', 'utf16le'));
   const env = {};
   const refused = (message: string | RegExp): void =>

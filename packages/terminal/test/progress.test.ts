@@ -36,7 +36,7 @@ test('off a terminal there is a line every five seconds at most, for another per
   );
 });
 
-test('what happens on the way is told at once, and then every five seconds at most', (t) => {
+test('notes are shown at once, and then every five seconds at most', (t) => {
   let nowMs = 0;
   t.mock.method(performance, 'now', () => nowMs);
   const stream = new Collector();
@@ -51,7 +51,7 @@ test('what happens on the way is told at once, and then every five seconds at mo
   );
 });
 
-test('on a terminal there is a bar with what was said last', () => {
+test('on a terminal there is a bar with the last note', () => {
   const stream = Object.assign(new Collector(), { isTTY: true, columns: 200 });
   const progress = createProgress(WORK, stream);
   progress.note('retry 2: connection refused');
@@ -63,7 +63,7 @@ test('on a terminal there is a bar with what was said last', () => {
   );
 });
 
-test('a bar has no rate where none is worth telling', () => {
+test('a bar has no rate if none is meaningful', () => {
   const stream = Object.assign(new Collector(), { isTTY: true, columns: 200 });
   const progress = createProgress({ what: 'torture', total: 5, unit: 'kills', hasRate: false }, stream);
   progress.advance(1, 'round 1');

@@ -53,7 +53,7 @@ async function runWith(args: readonly string[], env: Readonly<Record<string, str
   return { code, ...said, options };
 }
 
-test('an option wins over its variable, a variable over the default, and an empty variable is none', async () => {
+test('an option wins over its variable, a variable over the default, and an empty variable counts as unset', async () => {
   const countOf = async (args: string[], env: Record<string, string>): Promise<unknown> =>
     (await runWith(args, env)).options;
   assert.deepEqual(await countOf([], {}), { count: 7 });
@@ -63,7 +63,7 @@ test('an option wins over its variable, a variable over the default, and an empt
   assert.deepEqual(await countOf(['--count=9'], { COUNT: 'not looked at' }), { count: 9 });
 });
 
-test('numbers are decimal digits, and an option that may be given again is a list', async () => {
+test('numbers are decimal digits, and a repeatable option is a list', async () => {
   const { options } = await runWith([
     '--count',
     '1_000_000',
@@ -76,7 +76,7 @@ test('numbers are decimal digits, and an option that may be given again is a lis
   assert.deepEqual(options, { count: 1_000_000, share: 0.5, topic: ['b', 'a'], json: true });
 });
 
-test('what is wrong is told in one line with the name of the program, and exits with 2', async () => {
+test('wrong usage is reported in one line with the name of the program, and exits with 2', async () => {
   const cases: [args: string[], env: Record<string, string>, told: string][] = [
     [['--count', '0'], {}, '--count takes a whole number from 1 to 9000000, not "0"'],
     [['--count', '-5'], {}, '--count takes a whole number from 1 to 9000000, not "-5"'],
@@ -117,13 +117,13 @@ test('--help goes to standard output and names what an option takes, its default
   );
 });
 
-test('an action ends the program with the exit code that it likes, with a word or without', async () => {
+test('an action chooses the exit code, with or without a message', async () => {
   assert.deepEqual(await runWith(['stop', '3']), { code: 3, stdout: '', stderr: '', options: null });
   const told = { code: 1, stdout: '', stderr: 'made: no luck\n', options: null };
   assert.deepEqual(await runWith(['stop', '1', 'no luck']), told);
 });
 
-test('a program of subcommands of which none is named shows its help, and exits with 2', async () => {
+test('a program of subcommands shows its help if none is given, and exits with 2', async () => {
   const program = new Command('made');
   program.command('go').action(() => {});
   let stderr = '';
@@ -132,7 +132,7 @@ test('a program of subcommands of which none is named shows its help, and exits 
   assert.match(stderr, /^Usage: made [^]*\n {2}go\b/);
 });
 
-test('a fault of ours is thrown', async () => {
+test('an unexpected error is thrown', async () => {
   const program = new Command('made').action(() => {
     throw new TypeError('a bug');
   });

@@ -168,7 +168,7 @@ test('a file is closed after the other thread has left it, so that no log remain
 /** Commits until the log has restarted. */
 async function untilAnew(writer: Writer): Promise<void> {
   await until(
-    () => `the log to begin anew: it has ${writer.log().pages} pages`,
+    () => `the log to restart: it has ${writer.log().pages} pages`,
     async () => (await writer.commitPages(1)) < SHAPE.pages,
   );
 }
