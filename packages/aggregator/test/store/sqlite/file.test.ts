@@ -236,7 +236,7 @@ test('a file that lacks one of its newest blocks is refused, because its keys ar
   const db = new DatabaseSync(path);
   db.exec('DELETE FROM fresh_block WHERE first_offset = 2');
   db.close();
-  assert.throws(() => openFile(path), unusable(/a block at offset 3, and the one before ends at 1/));
+  assert.throws(() => openFile(path), unusable(/a block at offset 3, but the previous one ends at 1/));
 });
 
 test('a backup that replaced a longer file is accepted', async (t) => {
