@@ -4,7 +4,7 @@ import type { Change } from './breakages/breakage.ts';
 import { pathOf } from './repository.ts';
 import { SourceCopy } from './source-copy.ts';
 
-/** The service's program: what is shipped, or a copy in which something was changed. */
+/** The service's program: the shipped one, or a copy with changes. */
 export interface Source {
   readonly start: readonly string[];
   readonly verify: readonly string[];
@@ -14,7 +14,7 @@ export function shippedSource(): Source {
   return sourceIn(pathOf(''));
 }
 
-/** The sources with these changes, copied into the folder, which must not be there yet. */
+/** The sources with these changes, copied into the folder, which must not exist yet. */
 export function changedSource(folder: string, changes: readonly Change[]): Source {
   const copy = new SourceCopy(folder);
   copy.change(changes);

@@ -14,7 +14,7 @@ export async function* eventLines(
   yield* linesOf(Readable.fromWeb(response.body));
 }
 
-/** Not by node:readline: it also ends a line at U+2028, which may stand in an event. */
+/** Does not use node:readline, which also ends a line at U+2028, a valid character in an event. */
 async function* linesOf(body: Readable): AsyncGenerator<string> {
   let rest = '';
   for await (const piece of body.setEncoding('utf8') as AsyncIterable<string>) {

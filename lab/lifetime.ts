@@ -31,8 +31,8 @@ export function own(child: ChildProcess): void {
 }
 
 /**
- * Takes care that a child that was spawned `detached` ends with us, and with it all that it started. Returns what ends
- * them now; to be called also after the child itself has ended, since what it started may go on.
+ * Makes a child that was spawned `detached` end with us, together with everything that it started. Returns a function
+ * that ends them now. Call it even after the child has ended, because processes that it started may still run.
  */
 export function ownGroup(child: ChildProcess): () => void {
   const kill = (): void => {

@@ -12,7 +12,7 @@ import { basename, join } from 'node:path';
 import { type Change, changed } from './breakages/breakage.ts';
 import { pathOf } from './repository.ts';
 
-/** What is not source, or is linked. */
+/** What is not part of the sources, or is linked instead. */
 const LEFT_OUT = new Set(['.git', 'node_modules', 'dist', 'data']);
 
 /** In node_modules: our own packages, which must lead into the copy, and what is written while programs run. */
@@ -20,13 +20,13 @@ const OWN_PACKAGES = '@chronicleweaver';
 const CACHE = '.cache';
 
 /**
- * A copy of the sources in which things can be broken: nothing that is changed here reaches the original. Packages of
- * others are linked, our own are the copy's.
+ * A copy of the sources to break. No change here reaches the original. Packages of others are linked, but our own are
+ * those of the copy.
  */
 export class SourceCopy {
   readonly root: string;
 
-  /** @param root the folder for it, which must not be there yet; @param original what is copied */
+  /** @param root the folder for it, which must not exist yet; @param original the sources to copy */
   constructor(root: string, original = pathOf('')) {
     this.root = root;
     const isSource = (path: string): boolean => !LEFT_OUT.has(basename(path));
@@ -40,7 +40,7 @@ export class SourceCopy {
     }
   }
 
-  /** Makes the changes. Throws, with nothing changed, where one does not fit. Returns what takes them back. */
+  /** Makes the changes. If one does not fit, throws and changes nothing. Returns a function that undoes them. */
   change(changes: readonly Change[]): () => void {
     const before = new Map<string, string>();
     const after = new Map<string, string>();
@@ -63,7 +63,7 @@ function linkPackages(from: string, to: string): void {
     if (name !== OWN_PACKAGES && name !== CACHE) symlinkSync(join(from, name), join(to, name));
   }
   const own = join(from, OWN_PACKAGES);
-  // These links are relative, so the same words lead into the copy.
+  // These links are relative, so they lead into the copy.
   for (const name of readdirSync(own))
     symlinkSync(readlinkSync(join(own, name)), join(to, OWN_PACKAGES, name));
 }

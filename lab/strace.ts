@@ -83,7 +83,7 @@ export function readWholeTrace(file: string): SystemCall[] {
   return calls.toSorted((a, b) => a.begin - b.begin);
 }
 
-/** A call that strace wrote the end of. A process that was killed amid it has no result: strace writes `= ?`. */
+/** A call whose end strace wrote. If the process was killed during it, there is no result: strace writes `= ?`. */
 function endedAt(at: number, call: Omit<SystemCall, 'end'>): SystemCall {
   const hasReturned = !/= \?\s*$/.test(call.text);
   return { ...call, end: hasReturned ? at : Infinity };

@@ -6,7 +6,7 @@ import { reportText } from './report.ts';
 import { type Result, isExpected, runBreakages } from './run.ts';
 import { typeFaults } from './types.ts';
 
-/** What may pass beyond a multiple of the time that tests take, milliseconds: some wait so long for what never comes. */
+/** Time allowed beyond a multiple of the tests' usual time, milliseconds: some wait this long for what never happens. */
 const GRACE_MS = 20_000;
 
 process.exitCode = await run(breakagesCommand(breakages), 'breakages');
@@ -21,7 +21,7 @@ async function breakages({ workers, ...choice }: Options): Promise<void> {
   }
   const results: Result[] = [];
   const progress = createProgress({ what: 'breakages', total: meant.length, unit: 'tried', hasRate: false });
-  // Also on the way out after a signal: what was seen until then is worth knowing.
+  // Also after a signal, because the results so far are worth knowing.
   process.once('exit', () => {
     progress.stop();
     writeSync(process.stdout.fd, reportText(results));

@@ -4,34 +4,34 @@ import { SeededRandom } from '../random.ts';
 import type { Breakage } from './breakage.ts';
 
 export interface Options {
-  /** Breakages whose file or sentence holds the text. */
+  /** Only breakages whose file or sentence contains the text. */
   readonly only: string;
-  /** So many of them, drawn with the seed; all where it is undefined. */
+  /** How many of them, drawn with the seed; undefined means all. */
   readonly sample: number | undefined;
   readonly seed: number;
-  /** So many are tried at once. */
+  /** How many are tried at once. */
   readonly workers: number;
 }
 
 export function breakagesCommand(work: (options: Options) => Promise<void>) {
   return new Command('npm run breakages --')
     .description(
-      'Breaks the sources in one small way at a time, in a copy, and runs the tests that should notice. What no test ' +
-        'noticed is a test that is missing.',
+      'Breaks the sources in one small way at a time, in a copy, and runs the tests that should notice. A breakage that ' +
+        'no test notices shows that a test is missing.',
     )
-    .addOption(option('--only <text>', 'those whose file or sentence holds the text', TEXT))
-    .addOption(option('--sample <number>', 'so many of them, drawn at random', wholeNumber(1, 10_000)))
-    .addOption(seedOption('the draw of an earlier run, which prints it'))
-    .addOption(option('--workers <number>', 'so many at once', wholeNumber(1, 64)).default(2))
+    .addOption(option('--only <text>', 'only those whose file or sentence contains the text', TEXT))
+    .addOption(option('--sample <number>', 'only this many of them, drawn at random', wholeNumber(1, 10_000)))
+    .addOption(seedOption('the choice of an earlier run, which prints it'))
+    .addOption(option('--workers <number>', 'how many at once', wholeNumber(1, 64)).default(2))
     .addHelpText('after', MORE)
     .action(({ only = '', sample, seed, workers }) => work({ only, sample, seed, workers }));
 }
 
 const MORE = `
 Results go to standard output, progress to standard error.
-Exit code: 0 each was noticed, or survived as its list says; 1 one was not; 2 wrong flags; 130 or 143 interrupted.`;
+Exit code: 0 each was noticed, or survived as expected; 1 at least one was not; 2 wrong flags; 130 or 143 interrupted.`;
 
-/** Those that are meant, in the order of the lists; a sample in the order in which it was drawn. */
+/** The selected breakages, in the order of the lists, or of a sample in the order in which it was drawn. */
 export function chosen(
   all: readonly Breakage[],
   { only, sample, seed }: Omit<Options, 'workers'>,

@@ -1,6 +1,6 @@
 import { OUTCOMES, type Result, isExpected } from './run.ts';
 
-/** The table of all results, then those that must be looked into. */
+/** The table of all results, then details of the unexpected ones. */
 export function reportText(results: readonly Result[]): string {
   const rows = results
     .toSorted((a, b) => a.breakage.file.localeCompare(b.breakage.file))
@@ -27,11 +27,11 @@ function faultText({ breakage, outcome, by }: Result): string {
   const { file, breaks, find, replace, tests, survives } = breakage;
   const why =
     outcome === 'noticed'
-      ? `"${by}" noticed it, though it is said to survive: ${survives}`
+      ? `"${by}" noticed it, although it should survive: ${survives}`
       : outcome === 'fails unbroken'
-        ? `its tests fail on the sources as they are: ${by ?? 'they do not end'}`
+        ? `its tests fail on the unbroken sources: ${by ?? 'they do not end'}`
         : outcome === 'timed out'
-          ? 'its tests do not end, which says little; `hangs` is for where nothing else can be'
+          ? 'its tests do not end, which proves little; use `hangs` if no other outcome is possible'
           : 'no test noticed';
   return [
     '',

@@ -5,11 +5,11 @@ import { type Breakage, changesOf } from './breakage.ts';
 import { type TestOutcome, type TestPlace, runTests } from './test-run.ts';
 
 export interface RunOptions {
-  /** So many breakages are tried at once, each with a copy of the sources and a process for its tests. */
+  /** How many breakages are tried at once, each with its own copy of the sources and process for the tests. */
   readonly workers: number;
-  /** What may pass beyond a multiple of the time that the tests take unbroken, milliseconds. */
+  /** Time allowed beyond a multiple of the time that the tests take unbroken, milliseconds. */
   readonly graceMs: number;
-  /** What is copied and broken: the repository, unless a test says otherwise. */
+  /** The sources to copy and break; by default this repository. */
   readonly original?: string;
 }
 
@@ -22,11 +22,11 @@ export interface Result {
   readonly outcome: Outcome;
   /** The test that failed. */
   readonly by: string | null;
-  /** Of its own tests with the breakage. */
+  /** How long its tests took with the breakage. */
   readonly ms: number;
 }
 
-/** Whether it went as the breakage says it does. */
+/** Whether the outcome is the one that the breakage expects. */
 export function isExpected({ outcome, breakage }: Result): boolean {
   switch (outcome) {
     case 'noticed':
@@ -40,12 +40,12 @@ export function isExpected({ outcome, breakage }: Result): boolean {
   }
 }
 
-/** A run may take so many times as long as its tests do unbroken. */
+/** A run may take this many times as long as its tests do unbroken. */
 const SLOWER_MAX = 3;
 
 /**
- * Tries the breakages, each by itself: its tests must pass on the sources as they are, and one must fail on the broken
- * ones. Nothing is changed but copies in a temporary folder. Calls back with each result.
+ * Tries the breakages, each by itself: its tests must pass on the unbroken sources, and at least one must fail on the
+ * broken ones. Changes only copies in a temporary folder. Calls back with each result.
  */
 export async function runBreakages(
   breakages: readonly Breakage[],
@@ -77,7 +77,7 @@ interface Unbroken {
 interface Bench {
   readonly copy: SourceCopy;
   readonly place: TestPlace;
-  /** By test file, for all workers. */
+  /** Results on the unbroken sources, by test file, shared by all workers. */
   readonly unbroken: Map<string, Promise<Unbroken>>;
   readonly graceMs: number;
 }

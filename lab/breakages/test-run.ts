@@ -11,16 +11,16 @@ export type TestOutcome =
   | { readonly kind: 'timed out' };
 
 export interface TestPlace {
-  /** Where the sources are. */
+  /** The folder of the sources. */
   readonly root: string;
-  /** For what the tests write: emptied before each run. */
+  /** The folder for files that the tests write, emptied before each run. */
   readonly scratch: string;
-  /** For what Node.js makes of the sources. */
+  /** The folder for Node's compile cache. */
   readonly cache: string;
 }
 
 /**
- * Runs test files, one after the other, until one test fails, all have passed, or the time is over. Whatever they
+ * Runs test files, one after the other, until a test fails, all have passed, or time is up. Everything that they
  * started has ended when it resolves.
  */
 export async function runTests(
@@ -35,7 +35,7 @@ export async function runTests(
     cwd: root,
     env: { ...env, TMPDIR: scratch, NODE_COMPILE_CACHE: cache },
     stdio: ['ignore', 'pipe', 'ignore'],
-    // A group of its own: services that the tests started end with them.
+    // A process group of its own, so that services that the tests started end with them.
     detached: true,
   });
   const kill = ownGroup(child);
@@ -60,5 +60,5 @@ export async function runTests(
   return code === 0 ? { kind: 'passed' } : { kind: 'failed', by: `the test run ended with ${code}` };
 }
 
-/** Tests within tests are told before the one that they are in. */
+/** Nested tests are reported before the one that contains them. */
 const FAILED = /^\s*not ok \d+ - (.*)$/;

@@ -6,8 +6,8 @@ import { SourceCopy } from '../source-copy.ts';
 import { type Breakage, type Change, changesOf, placeOf } from './breakage.ts';
 
 /**
- * What TypeScript says of the broken sources; null where nothing. A breakage that could never be written proves nothing:
- * its tests fail whatever they look at. All that touch different places are made at once, so that it is few checks.
+ * The errors of TypeScript in the broken sources, or null if there are none. An invalid breakage proves nothing, because
+ * its tests fail whatever they check. Changes in different places are made at once, so that few checks are needed.
  */
 export function typeFaults(breakages: readonly Breakage[]): string | null {
   using folder = tempFolder();
@@ -28,7 +28,7 @@ export function typeFaults(breakages: readonly Breakage[]): string | null {
   return null;
 }
 
-/** The files with as many of the changes as do not touch each other, and the changes that must wait. */
+/** The files with as many changes as possible that do not overlap, and the changes that must wait. */
 function changedTogether(
   root: string,
   changes: readonly Change[],

@@ -4,15 +4,15 @@ import type { BuildOptions, Plugin } from 'esbuild';
 
 /**
  * Makes `dist/`, from which the service starts (src/bundle.js) as long as no file that went into it has changed: the
- * sources and packages of each kind of thread in one file. A start reads that in a few milliseconds; looking for 400 modules
- * and stripping types takes most of its time. `npm ci` runs this. Where there is no esbuild, as in an installation without
- * the tools for development, there is no bundle either, and the sources run.
+ * sources and packages of each kind of thread in one file. A start reads it in a few milliseconds, whereas finding 400
+ * modules and stripping their types takes most of a start. `npm ci` runs this. Without esbuild, as in an installation
+ * without development tools, there is no bundle, and the sources run.
  */
 const HERE = import.meta.dirname;
 const DIST = join(HERE, 'dist');
 const THREADS = ['main', 'store/sqlite/threads/thread', 'store/sqlite/threads/folding-thread'];
 
-/** What looks for files beside it, and only the pages of docs.ts need; and what Fastify would load if we let it. */
+/** Packages that look for files beside them, which only docs.ts needs, and those that Fastify never gets to load here. */
 const LEFT_OUT = [
   '@fastify/static',
   '@fastify/swagger',
@@ -65,7 +65,7 @@ const esbuild = await import('esbuild').catch(() => undefined);
 if (esbuild !== undefined) {
   const { metafile, outputFiles } = await esbuild.build(OPTIONS);
   mkdirSync(DIST);
-  // V8 keeps a source in memory, and takes two bytes a character where one is not ASCII.
+  // V8 keeps a source in memory, at two bytes per character if any is not ASCII.
   for (const { path, text } of outputFiles) writeFileSync(path, text.replaceAll(/[^\0-\x7f]/g, escaped));
   const inputs = Object.keys(metafile.inputs).map((file) => {
     const { size, mtimeMs } = statSync(join(HERE, file));

@@ -1,9 +1,9 @@
 /**
- * The steps that made the file what it is, in order. A released step is never changed, only followed by another; the
- * file's `user_version` is the number of steps it has seen.
+ * The migration steps of the file, in order. A released step never changes; new ones are added after it. The
+ * file's `user_version` is the number of steps applied to it.
  */
 export const MIGRATIONS: readonly string[] = [
-  // 1: the plain store. A row an event; the unique index is the deduplication. Later steps do not need its indexes.
+  // 1: the plain store. One row per event; the unique index is the deduplication. Later steps do not need its indexes.
   `
   CREATE TABLE topic (
     topic_id    INTEGER PRIMARY KEY,
@@ -40,7 +40,7 @@ export const MIGRATIONS: readonly string[] = [
   INSERT INTO ledger VALUES (1, 0, 0, 0, 0, 0, 0);
   `,
 
-  // 2: blocks and the log-structured key index. The rows of step 1 are moved over afterwards (migrate-plain.ts), a
+  // 2: blocks and the log-structured key index. The rows of step 1 are moved afterwards (migrate-plain.ts), a
   // part at a time, and their table is dropped with the last of them.
   `
   -- A commit is a row, later a merged part of the log is; the format is told in blocks/block-format.ts.
@@ -82,7 +82,7 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX event_by_topic;
   `,
 
-  // 3: subscriptions, how far each has come (subscriptions.ts).
+  // 3: subscriptions, which are called groups since step 8, and their progress (groups/).
   `
   CREATE TABLE subscription (
     subscription_id INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice: what is late for one must not hit another
@@ -129,8 +129,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
 
-  // 4: fresh and merged blocks in a table each. A large commit is a merged block at once, so which blocks are merged is
-  // no longer told by how far the log is.
+  // 4: separate tables for fresh and merged blocks. A large commit is a merged block at once, so a position in the log
+  // no longer separates merged blocks from fresh ones.
   `
   ALTER TABLE block RENAME TO merged_block;
 
@@ -149,8 +149,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE VIEW block AS SELECT * FROM merged_block UNION ALL SELECT * FROM fresh_block;
   `,
 
-  // 5: checksums behind blocks, key blocks and filters (checksum.ts). What was written before goes without, so there is
-  // nothing to do; but a program that knows no checksums must not write to the file.
+  // 5: checksums at the end of blocks, key blocks and filters (checksum.ts). Older rows have none, so there is nothing to
+  // migrate; but a program without support for checksums must not write to the file.
   '',
 
   // 6: epochs (epochs.ts).
@@ -164,7 +164,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE log ADD COLUMN is_copy INTEGER NOT NULL DEFAULT 0;  -- 1: nobody wrote it since it was copied
   `,
 
-  // 7: webhooks: where a subscription's events are sent, and how that goes.
+  // 7: webhooks: where a subscription's events are sent, and the state of sending.
   `
   ALTER TABLE subscription ADD COLUMN push_url TEXT;                        -- NULL: they are pulled
   ALTER TABLE subscription ADD COLUMN push_secret TEXT;                     -- signs what is sent; never told
@@ -173,7 +173,7 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE subscription ADD COLUMN last_failure TEXT;
   `,
 
-  // 8: one word for what workers share: a group. (group alone is a word of SQL's.)
+  // 8: one word for what workers share: a group. (`group` alone is a keyword of SQL.)
   `
   ALTER TABLE subscription RENAME TO event_group;
   ALTER TABLE event_group RENAME COLUMN subscription_id TO group_id;
@@ -181,14 +181,14 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE dead_letter RENAME COLUMN subscription_id TO group_id;
   `,
 
-  // 9: several secrets may sign what is sent: a JSON array of 1 to 3.
+  // 9: several secrets may sign each message: a JSON array of 1 to 3.
   `
   UPDATE event_group SET push_secret = json_array(push_secret) WHERE push_secret IS NOT NULL;
   ALTER TABLE event_group RENAME COLUMN push_secret TO push_secrets;
   `,
 
-  // 10: a small commit tells the books in its own row. The rows of ledger and topic are of an earlier commit then, the one
-  // of ledger.last_offset: the fresh blocks above it tell the rest (books.ts).
+  // 10: a small commit writes the books into its own row. The rows of ledger and topic are then as of an earlier commit,
+  // that of ledger.last_offset; the fresh blocks above it hold the rest (books.ts).
   `
   CREATE TABLE told_block (
     first_offset INTEGER PRIMARY KEY,
