@@ -149,10 +149,10 @@ test("when the other thread dies, the service's log says so once, and the writer
     overduePages,
     program: answering('throw new Error("no memory")'),
   });
-  const written = 20 * overduePages;
-  const most = await writer.commitPages(written);
-  t.diagnostic(`${written} pages were written, the log had ${most} at most`);
-  assert.ok(most < written / 2, `the log had ${most} pages`);
+  for (let time = 0; time < 3; time++) {
+    await writer.commitPages(overduePages);
+    await untilAnew(writer);
+  }
   assert.equal(writer.told.length, 1, writer.told.join('\n'));
   assert.match(writer.told[0]!, /the thread that checkpoints the log died/);
 });
