@@ -59,13 +59,13 @@ test('no handler starts on a lease that ended while the loop was blocked', TIMEO
   let pulls = 0;
   const server = await ScriptedServer.start(t, ({ url }) => {
     if (url.pathname.endsWith('/ack')) return {};
-    if (!url.pathname.endsWith('/pull')) return { body: { lease_ms: 400 } };
+    if (!url.pathname.endsWith('/pull')) return { body: { lease_ms: 2000 } };
     if (++pulls > 2) return 'silence';
     const event = { lease_id: `lease-${pulls}`, delivery: pulls };
     if (pulls === 2) return { body: { events: [event] } };
     return (response) => {
       response.end(JSON.stringify({ events: [event] }));
-      compute(1000);
+      compute(2400);
     };
   });
   await using chronicle = new ChronicleWeaver({ url: server.url });
