@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Ending, Site, startCommand } from '../lab/aggregator-process.ts';
@@ -15,12 +15,16 @@ function bundledCopy(t: Ending): { root: string; version: string } {
   const folder = tempFolder();
   t.after(() => folder[Symbol.dispose]());
   const { root } = new SourceCopy(join(folder.path, 'copy'));
-  execFileSync(process.execPath, [join(root, 'packages/aggregator/build.ts')]);
+  execFileSync(process.execPath, [join(root, 'packages/aggregator/prepare.js')]);
   const main = join(root, 'packages/aggregator/dist/main.cjs');
   const bundled = readFileSync(main, 'utf8');
   const { version } = JSON.parse(textOf('packages/aggregator/package.json')) as { version: string };
   assert.ok(bundled.includes(`version: "${version}"`));
   writeFileSync(main, bundled.replaceAll(`version: "${version}"`, 'version: "bundled"'));
+  const { size, mtimeMs } = statSync(main);
+  const file = join(root, 'packages/aggregator/dist/stamps.json');
+  const stamps = JSON.parse(readFileSync(file, 'utf8')) as Record<string, string>;
+  writeFileSync(file, JSON.stringify({ ...stamps, 'main.cjs': `${size} ${mtimeMs}` }));
   return { root, version };
 }
 
@@ -42,6 +46,15 @@ test('a start runs the bundle, or the sources once a bundled file has changed', 
   assert.equal(await versionThatRuns(site, root), 'bundled');
   const source = join(root, 'packages/aggregator/src/store/sqlite/threads/folding-thread.ts');
   utimesSync(source, new Date(), new Date());
+  assert.equal(await versionThatRuns(site, root), version);
+});
+
+test('a start runs the sources if a part of the bundle was damaged or is missing', TIMEOUT, async (t) => {
+  const { root, version } = bundledCopy(t);
+  const site = new Site(t);
+  truncateSync(join(root, 'packages/aggregator/dist/thread.cjs'), 1000);
+  assert.equal(await versionThatRuns(site, root), version);
+  rmSync(join(root, 'packages/aggregator/dist/thread.cjs'));
   assert.equal(await versionThatRuns(site, root), version);
 });
 

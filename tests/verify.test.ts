@@ -53,7 +53,7 @@ test("verify calls the service's file sound, and names what is wrong with a dama
     wrong.stdout,
     /topic "t3": the books say 7 events up to offset \d+, the log has 400 up to \d+/,
   );
-  assert.match(wrong.stdout, /1 problems: 2100 events/);
+  assert.match(wrong.stdout, /1 problem: 2100 events/);
 
   const rebuilt = await verify(server.databasePath, '--rebuild');
   assert.equal(rebuilt.code, 0, rebuilt.stdout + rebuilt.stderr);

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import type { BuildOptions, Plugin } from 'esbuild';
+import { type BuildOptions, type Plugin, build } from 'esbuild';
 
 /**
  * Makes `dist/`, from which the service starts (src/bundle.js) as long as no file that went into it has changed: the
@@ -61,18 +61,20 @@ const OPTIONS = {
 } satisfies BuildOptions;
 
 rmSync(DIST, { recursive: true, force: true });
-const esbuild = await import('esbuild').catch(() => undefined);
-if (esbuild !== undefined) {
-  const { metafile, outputFiles } = await esbuild.build(OPTIONS);
-  mkdirSync(DIST);
-  // V8 keeps a source in memory, at two bytes per character if any is not ASCII.
-  for (const { path, text } of outputFiles) writeFileSync(path, text.replaceAll(/[^\0-\x7f]/g, escaped));
-  const inputs = Object.keys(metafile.inputs).map((file) => {
-    const { size, mtimeMs } = statSync(join(HERE, file));
-    return [relative(DIST, join(HERE, file)), `${size} ${mtimeMs}`];
-  });
-  writeFileSync(join(DIST, 'inputs.json'), JSON.stringify(Object.fromEntries(inputs)));
-}
+const { metafile, outputFiles } = await build(OPTIONS);
+mkdirSync(DIST, { recursive: true });
+// V8 keeps a source in memory, and takes two bytes a character where one is not ASCII.
+for (const { path, text } of outputFiles) writeFileSync(path, text.replaceAll(/[^\0-\x7f]/g, escaped));
+const files = [
+  ...Object.keys(metafile.inputs).map((file) => join(HERE, file)),
+  ...outputFiles.map(({ path }) => path),
+];
+const stamps = files.map((file) => {
+  const { size, mtimeMs } = statSync(file);
+  return [relative(DIST, file), `${size} ${mtimeMs}`];
+});
+// Last, so that a build that was killed leaves no bundle.
+writeFileSync(join(DIST, 'stamps.json'), JSON.stringify(Object.fromEntries(stamps)));
 
 /** In a string or a regular expression the same character; esbuild leaves others in comments at most. */
 function escaped(character: string): string {

@@ -12,9 +12,17 @@
 // It also chooses between the bundle that `npm ci` made (bundle.js) and the sources, and keeps what V8 compiled in Node's
 // compile cache. From the sources the first start strips their types once, and every later one and every thread reads the
 // result from the cache. If no cache can be written, everything works as it would without one.
-import { createRequire, enableCompileCache, flushCompileCache } from 'node:module';
+import module from 'node:module';
 import { getEnvironmentData, isMainThread, setEnvironmentData, workerData } from 'node:worker_threads';
 import { freshBundle } from './bundle.js';
+
+const { createRequire, enableCompileCache, flushCompileCache } = module;
+if (enableCompileCache === undefined) {
+  process.stderr.write(
+    `chronicleweaver: Node.js ${process.versions.node} is too old for the service; npm ci installs a newer one, which npm start uses\n`,
+  );
+  process.exit(1);
+}
 
 const MALLOC = {
   // One heap, so that memory freed by the writer's thread is available to the next body.

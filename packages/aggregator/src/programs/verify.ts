@@ -67,7 +67,9 @@ function reportOf({ events, blocks, keys, problems, problemsFound }: Findings): 
   const lines = [
     ...problems,
     ...(more > 0 ? [`and ${more} more`] : []),
-    problemsFound === 0 ? `sound: ${walked}` : `${problemsFound} problems: ${walked}`,
+    problemsFound === 0
+      ? `sound: ${walked}`
+      : `${problemsFound} ${problemsFound === 1 ? 'problem' : 'problems'}: ${walked}`,
   ];
   return `${lines.join('\n')}\n`;
 }
