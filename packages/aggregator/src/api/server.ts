@@ -25,6 +25,7 @@ import { eventsRoutes } from './read/events.ts';
 import { OWN_COMPILERS, compileParameters } from './request/parameters.ts';
 import { ProblemError, answerError, badPercent, noSuchAddress } from './request/problems.ts';
 import { publishRoutes } from './publish.ts';
+import { guardUpgrades } from './request/upgrades.ts';
 import { shortenPublishes } from './short-publish.ts';
 import { streamRoutes } from './read/stream.ts';
 import { ReadRoom } from './read/read-room.ts';
@@ -110,6 +111,7 @@ export async function buildApi(parts: ApiParts): Promise<Api> {
   const body = { bytesMax: bodyBytesMax, pauseMs: timeouts.bodyPauseMs };
   await api.register(publishRoutes, { queue, body });
   shortenPublishes(api, { queue, body, keys });
+  guardUpgrades(api.server);
   await api.register(eventsRoutes, { store, room: new ReadRoom(readBytesMax, timeouts.readStalledMs) });
   await api.register(streamRoutes, { store, commits, followers });
   await api.register(groupRoutes, { groups, budget: queue.budget, body, webhookAllowPrivate });

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
 import { startAggregator } from '../../../src/aggregator.ts';
 import { readConfig } from '../../../src/config.ts';
 import { booksOf } from '../../support/books.ts';
 import { eventWith, manyEvents } from '../../support/events.ts';
-import { exchange, requestText } from '../../support/raw-http.ts';
+import { RawConnection, exchange, requestText } from '../../support/raw-http.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../../support/server.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 import { sharedServer } from '../../support/server.ts';
@@ -74,6 +75,52 @@ test(
     assert.deepEqual(await booksOf(server), before);
   },
 );
+
+test(
+  'what follows a request to upgrade is never taken for another request, and the client learns that it was not read [PUB-10]',
+  TIMEOUT,
+  async (t) => {
+    const server = await TestServer.start(t);
+    const upgrade = { upgrade: 'websocket', connection: 'Upgrade' };
+    const [first, second] = [publishText('first', upgrade), publishText('second')];
+    const body = requestText('GET /health');
+    const [head] = publishText('x').split('\r\n\r\n');
+    for (const behind of [
+      second,
+      second.slice(0, 40),
+      `${head!.replace(/length: \d+/, `length: ${body.length}`)}\r\n\r\n`,
+    ]) {
+      const connection = await RawConnection.open(t, server.url);
+      connection.send(first + behind);
+      // The rest of what was cut, or what looks like a body.
+      setTimeout(() => connection.send(behind === second ? second : body), 50);
+      const answer = await connection.response();
+      assert.equal(answer.status, 200);
+      assert.equal(answer.headers.get('connection'), 'close');
+      assert.equal(await connection.closed(), '', behind);
+    }
+    assert.equal((await server.events()).count, 1);
+  },
+);
+
+test('a client that asks for HTTP/2 in every request keeps its connection', TIMEOUT, async (t) => {
+  const server = await TestServer.start(t);
+  const upgrade = {
+    upgrade: 'h2c',
+    'http2-settings': 'AAMAAABkAAQAAP__',
+    connection: 'Upgrade, HTTP2-Settings',
+  };
+  const connection = await RawConnection.open(t, server.url);
+  for (const id of ['a', 'b', 'c']) {
+    const text = publishText(id, upgrade);
+    const bodyAt = text.indexOf('\r\n\r\n') + 4;
+    connection.send(text.slice(0, bodyAt));
+    await sleep(20);
+    connection.send(text.slice(bodyAt));
+    assert.equal((await connection.response()).status, 200);
+  }
+  assert.equal((await server.events()).count, 3);
+});
 
 test(
   'all legitimate forms of HTTP are understood: 1.0, pipelined, chunked, upgrade, absolute address',
