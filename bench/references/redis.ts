@@ -1,4 +1,5 @@
-import { createServer, type AddressInfo, connect, type Socket } from 'node:net';
+import { type AddressInfo, createServer } from 'node:net';
+import { Exchange } from '../../lab/connection.ts';
 import { Program, until } from '../../lab/program.ts';
 import { cpuSecondsOf } from '../../lab/proc.ts';
 import type { Cores } from '../process/cores.ts';
@@ -75,55 +76,17 @@ function command(parts: readonly string[]): Buffer {
   return Buffer.from(`*${parts.length}\r\n${strings.join('')}`);
 }
 
-/** A connection with at most one command under way, which understands integers and short strings. */
-export class RedisConnection {
-  readonly #socket: Socket;
-  #received = '';
-  #waiting: { resolve: (answer: string) => void; reject: (error: Error) => void } | null = null;
-
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.setEncoding('latin1');
-    socket.on('data', (chunk) => this.#take(String(chunk)));
-    socket.on('error', (error) => this.#waiting?.reject(error));
-    socket.on('close', () => this.#waiting?.reject(new Error('Redis closed the connection')));
+/** A connection that understands integers and short strings. */
+export class RedisConnection extends Exchange<string> {
+  static async open(port: number): Promise<RedisConnection> {
+    return new RedisConnection(await Exchange.connect(port), answerIn);
   }
+}
 
-  static open(port: number): Promise<RedisConnection> {
-    return new Promise((resolve, reject) => {
-      const socket = connect({ host: '127.0.0.1', port });
-      socket.once('error', reject);
-      socket.once('connect', () => {
-        socket.off('error', reject);
-        resolve(new RedisConnection(socket));
-      });
-    });
-  }
-
-  request(bytes: Uint8Array): Promise<string> {
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#socket.write(bytes);
-    });
-  }
-
-  close(): void {
-    this.#waiting = null;
-    this.#socket.destroy();
-  }
-
-  #take(text: string): void {
-    this.#received += text;
-    const answer = /^(?:[:+](.*)\r\n|\$\d+\r\n(.*)\r\n)$/.exec(this.#received);
-    const isError = this.#received.startsWith('-') && this.#received.endsWith('\r\n');
-    if (answer === null && !isError) return;
-    const waiting = this.#waiting;
-    this.#waiting = null;
-    if (isError) waiting?.reject(new Error(`Redis: ${this.#received.trim()}`));
-    else waiting?.resolve(answer![1] ?? answer![2]!);
-    this.#received = '';
-  }
+function answerIn(received: string): { answer: string; end: number } | null {
+  if (received.startsWith('-') && received.endsWith('\r\n')) throw new Error(`Redis: ${received.trim()}`);
+  const found = /^(?:[:+](.*)\r\n|\$\d+\r\n(.*)\r\n)$/.exec(received);
+  return found === null ? null : { answer: found[1] ?? found[2]!, end: received.length };
 }
 
 /** Redis takes no port 0. */

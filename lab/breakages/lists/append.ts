@@ -99,8 +99,8 @@ export const append: Area = {
     {
       file: 'store/sqlite/books.ts',
       breaks: 'After a failed append the topics lose the counts that only blocks hold.',
-      find: 'const blocks = this.#untold.blocks();',
-      replace: 'const blocks = this.#untold.blocks().slice(0, 0);',
+      find: 'const blocks = this.#unsettled.blocks();',
+      replace: 'const blocks = this.#unsettled.blocks().slice(0, 0);',
       tests: BLOCK_STORE,
     },
     {
@@ -121,7 +121,7 @@ export const append: Area = {
     {
       file: 'store/sqlite/books.ts',
       breaks: 'During small commits the rows of the books lag without bound.',
-      find: 'this.#untoldBlocks >= UNTOLD_BLOCKS_MAX ||',
+      find: 'this.#unsettledBlocks >= UNSETTLED_BLOCKS_MAX ||',
       replace: '',
       tests: ['store/sqlite/append.test.ts'],
     },
@@ -142,15 +142,15 @@ export const append: Area = {
     {
       file: 'store/sqlite/read.ts',
       breaks: 'The list of topics lacks the events that only blocks count.',
-      find: "const more = untold.get(Number(row['topic_id']));",
-      replace: "const more = untold.get(-Number(row['topic_id']));",
+      find: "const more = unsettled.get(Number(row['topic_id']));",
+      replace: "const more = unsettled.get(-Number(row['topic_id']));",
       tests: ['store/sqlite/append.test.ts'],
     },
     {
       file: 'store/sqlite/read.ts',
       breaks: "The count of a topic's events lacks those that only blocks count.",
-      find: 'if (topicIds.has(id)) untold += events;',
-      replace: 'if (topicIds.has(-id)) untold += events;',
+      find: 'if (topicIds.has(id)) unsettled += events;',
+      replace: 'if (topicIds.has(-id)) unsettled += events;',
       tests: ['store/sqlite/append.test.ts'],
     },
     {

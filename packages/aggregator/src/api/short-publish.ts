@@ -20,7 +20,8 @@ interface ShortPublishParts extends PublishParts {
  */
 export function shortenPublishes(api: Api, parts: ShortPublishParts): void {
   const { server } = api;
-  const [framework] = server.listeners('request') as [RequestListener];
+  const [framework, ...others] = server.listeners('request') as RequestListener[];
+  if (framework === undefined || others.length > 0) throw new Error('Fastify must be the only listener');
   const listener: RequestListener = (request, response) => {
     const withResults = PLAIN_ADDRESSES.get(request.url!);
     if (withResults === undefined || !isPlain(request)) framework(request, response);

@@ -201,7 +201,7 @@ export class Appender {
       accepted += 1;
     }
     books.keep(count, accepted, conflicts, this.#now());
-    let isToldByBlock = false;
+    let hasBooksInBlock = false;
     if (accepted > 0) {
       const events = {
         topicIds: topicIds.subarray(0, accepted),
@@ -210,9 +210,9 @@ export class Appender {
         texts: bytes,
         commits: [],
       };
-      isToldByBlock = this.#log.append(firstOffset, events, books.ledger);
+      hasBooksInBlock = this.#log.append(firstOffset, events, books.ledger);
     }
-    if (isToldByBlock) books.leaveUntold(accepted);
+    if (hasBooksInBlock) books.leaveUnsettled(accepted);
     else books.settle();
     index.step(accepted);
     this.#log.step();

@@ -1,12 +1,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { type Ledger, readLedger } from './file/ledger.ts';
 import { type TopicRow, TopicRows } from './topic-rows.ts';
-import { UntoldEvents } from './untold-events.ts';
+import { UnsettledEvents, countsOf } from './unsettled-events.ts';
 
 /** How far the rows may lag: a reader of counts examines these blocks, and a later commit makes up for them. */
-const UNTOLD_BLOCKS_MAX = 16;
-const UNTOLD_EVENTS_MAX = 4096;
-const UNTOLD_TOPICS_MAX = 256;
+const UNSETTLED_BLOCKS_MAX = 16;
+const UNSETTLED_EVENTS_MAX = 4096;
+const UNSETTLED_TOPICS_MAX = 256;
 
 /**
  * The books and the topics' counts, as of the open transaction. In: what each commit received and stored. Out: the totals
@@ -14,7 +14,7 @@ const UNTOLD_TOPICS_MAX = 256;
  *
  * A small commit writes neither row: each is on a page of its own, and these pages were most of the cost of a single
  * event. Instead its block's row holds the books, and its directory whatever the topics' rows lack. States: *settled*,
- * when the rows are complete; otherwise fresh blocks above the ledger's last offset hold *untold* events, which the rows
+ * when the rows are complete; otherwise fresh blocks above the ledger's last offset hold *unsettled* events, which the rows
  * lack. `settle` updates the rows, in a later commit or while nobody publishes.
  *
  * Invariants: the rows of `ledger` and `topic` are as of the same commit; all blocks above it are fresh, and the last
@@ -22,19 +22,19 @@ const UNTOLD_TOPICS_MAX = 256;
  */
 export class Books {
   readonly #topics: TopicRows;
-  readonly #untold: UntoldEvents;
+  readonly #unsettled: UnsettledEvents;
   /** As of the open transaction, and as of the newest commit. */
   #ledger: Ledger;
   #committed: Ledger;
   /** Whether the topics' counts in memory may differ from the file. */
   #isStale = true;
-  #untoldBlocks = 0;
-  #untoldEvents = 0;
+  #unsettledBlocks = 0;
+  #unsettledEvents = 0;
   readonly #update: StatementSync;
 
   constructor(db: DatabaseSync) {
     this.#topics = new TopicRows(db);
-    this.#untold = new UntoldEvents(db);
+    this.#unsettled = new UnsettledEvents(db);
     this.#update = db.prepare(`
       UPDATE ledger SET received = ?, accepted = ?, duplicates = ?, conflicts = ?, last_offset = ?, last_ms = ?`);
     this.#ledger = readLedger(db);
@@ -45,9 +45,9 @@ export class Books {
     return this.#ledger;
   }
 
-  /** Whether the rows tell everything, as far as is known: the first transaction after a start or a failure finds out. */
+  /** Whether the rows are complete, as far as is known: the first transaction after a start or a failure finds out. */
   get isSettled(): boolean {
-    return this.#untoldBlocks === 0;
+    return this.#unsettledBlocks === 0;
   }
 
   /** Call this first in every transaction. */
@@ -92,13 +92,13 @@ export class Books {
   }
 
   /** Leaves this many events of the last commit to its fresh block, whose row holds the ledger as well. */
-  leaveUntold(events: number): void {
-    this.#untoldBlocks += 1;
-    this.#untoldEvents += events;
+  leaveUnsettled(events: number): void {
+    this.#unsettledBlocks += 1;
+    this.#unsettledEvents += events;
     if (
-      this.#untoldBlocks >= UNTOLD_BLOCKS_MAX ||
-      this.#untoldEvents >= UNTOLD_EVENTS_MAX ||
-      this.#topics.touched >= UNTOLD_TOPICS_MAX
+      this.#unsettledBlocks >= UNSETTLED_BLOCKS_MAX ||
+      this.#unsettledEvents >= UNSETTLED_EVENTS_MAX ||
+      this.#topics.touched >= UNSETTLED_TOPICS_MAX
     ) {
       this.settle();
     }
@@ -109,8 +109,8 @@ export class Books {
     this.#topics.writeCounts();
     const { received, accepted, duplicates, conflicts, lastOffset, lastMs } = this.#ledger;
     this.#update.run(received, accepted, duplicates, conflicts, lastOffset, lastMs);
-    this.#untoldBlocks = 0;
-    this.#untoldEvents = 0;
+    this.#unsettledBlocks = 0;
+    this.#unsettledEvents = 0;
   }
 
   /** Writes the rows with a newer time, because SQLite would write no page for unchanged rows. */
@@ -121,14 +121,10 @@ export class Books {
 
   #readAgain(): void {
     this.#topics.forget();
-    const blocks = this.#untold.blocks();
-    for (const block of blocks) {
-      for (let i = 0; i < block.count; i++) {
-        this.#topics.count(this.#topics.withId(block.topicId(i)), block.firstOffset + i);
-      }
-    }
-    this.#untoldBlocks = blocks.length;
-    this.#untoldEvents = blocks.reduce((sum, { count }) => sum + count, 0);
+    const blocks = this.#unsettled.blocks();
+    for (const [id, count] of countsOf(blocks)) this.#topics.add(this.#topics.withId(id), count);
+    this.#unsettledBlocks = blocks.length;
+    this.#unsettledEvents = blocks.reduce((sum, { count }) => sum + count, 0);
     this.#isStale = false;
   }
 }

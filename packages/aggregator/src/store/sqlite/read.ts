@@ -19,7 +19,7 @@ import { BlockReader, type RangeQuery } from './block-reader.ts';
 import type { Block } from './blocks/block-format.ts';
 import { readLedger } from './file/ledger.ts';
 import { TopicIds } from './topic-ids.ts';
-import { UntoldEvents } from './untold-events.ts';
+import { UnsettledEvents } from './unsettled-events.ts';
 
 /** Bytes of a page: large enough for a cheap hand-over, small enough that a slow reader ties up little memory. */
 const PAGE_BYTES_MAX = 256 * 1024;
@@ -46,13 +46,13 @@ export class Reader {
   readonly #writer = new StoredEventWriter();
   readonly #topicIds: TopicIds;
   readonly #blocks: BlockReader;
-  readonly #untold: UntoldEvents;
+  readonly #unsettled: UnsettledEvents;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#topicIds = new TopicIds(db);
     this.#blocks = new BlockReader(db);
-    this.#untold = new UntoldEvents(db);
+    this.#unsettled = new UnsettledEvents(db);
   }
 
   /** The end of the log and the number of events on the filter's topics, from one state of the file. */
@@ -64,9 +64,9 @@ export class Reader {
       const { count } = this.#prepared(
         'SELECT ifnull(sum(events), 0) AS count FROM topic WHERE topic_id IN (SELECT value FROM json_each(?))',
       ).get(JSON.stringify([...topicIds]))!;
-      let untold = 0;
-      for (const [id, { events }] of this.#untold.counts()) if (topicIds.has(id)) untold += events;
-      return { lastOffset, count: Number(count) + untold };
+      let unsettled = 0;
+      for (const [id, { events }] of this.#unsettled.counts()) if (topicIds.has(id)) unsettled += events;
+      return { lastOffset, count: Number(count) + unsettled };
     });
   }
 
@@ -152,9 +152,9 @@ export class Reader {
         'SELECT topic_id, name, events, last_offset FROM topic ORDER BY name',
       ).all();
       const meant = rows.filter((row) => isMeant(String(row['name'])));
-      const untold = this.#untold.counts();
+      const unsettled = this.#unsettled.counts();
       return meant.map((row) => {
-        const more = untold.get(Number(row['topic_id']));
+        const more = unsettled.get(Number(row['topic_id']));
         return {
           topic: String(row['name']),
           events: Number(row['events']) + (more?.events ?? 0),
@@ -167,7 +167,8 @@ export class Reader {
   stats(): Omit<StoreStats, 'storedBytes'> {
     return this.#transaction(() => {
       const { received, accepted, duplicates, conflicts, lastOffset } = readLedger(this.#db);
-      const topics = this.topics({}).map(({ topic }) => topic);
+      const names = this.#prepared('SELECT name FROM topic ORDER BY name').all();
+      const topics = names.map((row) => String(row['name']));
       return { received, accepted, duplicates, conflicts, lastOffset, topics };
     });
   }

@@ -1,12 +1,15 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { damaged } from './file/errors.ts';
 
-/** A topic and its counts as of the open transaction. `isTouched` says that its row in the file lacks some. */
-export interface TopicRow {
-  readonly id: number;
-  readonly nameBytes: Uint8Array;
+export interface TopicCount {
   events: number;
   lastOffset: number;
+}
+
+/** A topic and its counts as of the open transaction. `isTouched` says that its row in the file lacks some. */
+export interface TopicRow extends TopicCount {
+  readonly id: number;
+  readonly nameBytes: Uint8Array;
   isTouched: boolean;
 }
 
@@ -84,12 +87,22 @@ export class TopicRows {
 
   /** Counts an event on the topic. */
   count(topic: TopicRow, offset: number): void {
-    if (!topic.isTouched) {
-      topic.isTouched = true;
-      this.#touched.push(topic);
-    }
+    this.#touch(topic);
     topic.events += 1;
     topic.lastOffset = offset;
+  }
+
+  /** Counts events on the topic that come after those counted so far. */
+  add(topic: TopicRow, { events, lastOffset }: TopicCount): void {
+    this.#touch(topic);
+    topic.events += events;
+    topic.lastOffset = lastOffset;
+  }
+
+  #touch(topic: TopicRow): void {
+    if (topic.isTouched) return;
+    topic.isTouched = true;
+    this.#touched.push(topic);
   }
 
   /** Writes the topics that were counted. */

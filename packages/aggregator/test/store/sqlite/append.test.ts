@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { StoreError } from '../../../src/store/event-store.ts';
 import { openFile } from '../../../src/store/sqlite/open-file.ts';
 import { Reader } from '../../../src/store/sqlite/read.ts';
-import { UntoldEvents } from '../../../src/store/sqlite/untold-events.ts';
+import { UnsettledEvents } from '../../../src/store/sqlite/unsettled-events.ts';
 import { batchOf, eventWith } from '../../support/events.ts';
 import { tempFolder } from '../../support/temp-folder.ts';
 
@@ -75,10 +75,10 @@ test('a small commit writes only the row of its block, and the rows of the books
 test('the rows of the books lag by a few commits at most, so that a reader of counts has little to add up', (t) => {
   const file = openFile(join(tempFolder(t), 'events.db'));
   t.after(() => file.close());
-  const untold = new UntoldEvents(file.db);
+  const unsettled = new UnsettledEvents(file.db);
   const lags = Array.from({ length: 100 }, (_, i) => {
     file.appender.append(batchOf(eventWith({ event_id: `${i}` })));
-    return untold.blocks().length;
+    return unsettled.blocks().length;
   });
   assert.equal(Math.max(...lags), 15);
 });

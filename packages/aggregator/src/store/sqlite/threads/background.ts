@@ -43,15 +43,15 @@ export class Background {
   #work(): void {
     const { appender, index, log } = this.#file;
     this.stop();
-    if (!log.isMergeable && !index.isBusy && appender.isSettled) return;
-    const isLate = !appender.isSettled;
+    const mustSettle = !appender.isSettled;
+    if (!mustSettle && !log.isMergeable && !index.isBusy) return;
     try {
-      if (isLate) appender.settle();
+      if (mustSettle) appender.settle();
       else if (log.isMergeable) appender.transaction(() => log.mergeSome(BYTES_WORTH));
       else appender.transaction(() => index.step(KEYS_WORTH));
     } catch (error) {
-      // Without space the rows of the books stay behind, which nobody notices: readers add what the blocks tell.
-      if (isLate && error instanceof StoreError && error.code === 'blocked') return;
+      // Without space the rows of the books stay behind, which nobody notices: readers add what the blocks hold.
+      if (mustSettle && error instanceof StoreError && error.code === 'blocked') return;
       // The next append reports the same error to its publisher; until then only the log shows it.
       if (!this.#isTold) this.#tell({ err: String(error) }, 'background work on the store failed', 'error');
       this.#isTold = true;

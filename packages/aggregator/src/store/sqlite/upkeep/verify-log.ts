@@ -5,13 +5,8 @@ import { Block, type BlockRow } from '../blocks/block-format.ts';
 import { messageOf } from '../file/errors.ts';
 import { readLedger } from '../file/ledger.ts';
 import type { OpenFile } from '../open-file.ts';
+import type { TopicCount } from '../topic-rows.ts';
 import { type Findings, addProblem } from './findings.ts';
-
-/** What the log holds of one topic. */
-export interface TopicCount {
-  events: number;
-  lastOffset: number;
-}
 
 /** Called now and then with the number of events walked so far. */
 export type Walked = (events: number, total: number) => void;

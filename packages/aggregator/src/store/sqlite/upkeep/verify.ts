@@ -5,7 +5,8 @@ import { readLedger } from '../file/ledger.ts';
 import { type FileShape, type OpenFile, openFile } from '../open-file.ts';
 import { type Findings, addProblem, noFindings } from './findings.ts';
 import { groupProblems } from './verify-groups.ts';
-import { type TopicCount, type Walked, walkLog } from './verify-log.ts';
+import type { TopicCount } from '../topic-rows.ts';
+import { type Walked, walkLog } from './verify-log.ts';
 
 /**
  * Walks a file from end to end and checks that SQLite finds its pages sound; that the log has no gap and every text is

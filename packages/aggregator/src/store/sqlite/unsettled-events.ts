@@ -1,13 +1,9 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { Block, type BlockRow } from './blocks/block-format.ts';
-
-export interface TopicCount {
-  events: number;
-  lastOffset: number;
-}
+import type { TopicCount } from './topic-rows.ts';
 
 /** The events that the rows of `ledger` and `topic` do not count yet (books.ts), as of the open transaction. */
-export class UntoldEvents {
+export class UnsettledEvents {
   readonly #select: StatementSync;
 
   constructor(db: DatabaseSync) {
@@ -24,15 +20,20 @@ export class UntoldEvents {
 
   /** Their counts, which the rows of `topic` lack, by topic id. */
   counts(): Map<number, TopicCount> {
-    const counts = new Map<number, TopicCount>();
-    for (const block of this.blocks()) {
-      for (let i = 0; i < block.count; i++) {
-        const count = counts.get(block.topicId(i)) ?? { events: 0, lastOffset: 0 };
-        count.events += 1;
-        count.lastOffset = block.firstOffset + i;
-        counts.set(block.topicId(i), count);
-      }
-    }
-    return counts;
+    return countsOf(this.blocks());
   }
+}
+
+/** What blocks in order hold of each topic, by its id. */
+export function countsOf(blocks: readonly Block[]): Map<number, TopicCount> {
+  const counts = new Map<number, TopicCount>();
+  for (const block of blocks) {
+    for (let i = 0; i < block.count; i++) {
+      const count = counts.get(block.topicId(i)) ?? { events: 0, lastOffset: 0 };
+      count.events += 1;
+      count.lastOffset = block.firstOffset + i;
+      counts.set(block.topicId(i), count);
+    }
+  }
+  return counts;
 }
