@@ -86,6 +86,13 @@ export const access: Area = {
       tests: ACCESS,
     },
     {
+      file: 'api/request/connections.ts',
+      breaks: 'A client that is still sending a refused body sees a reset in place of the answer.',
+      find: 'if (!request || request.complete) {',
+      replace: 'if (!request || request.complete || !request.complete) {',
+      tests: ['api/request/hostile.test.ts'],
+    },
+    {
       file: 'api/request/upgrades.ts',
       breaks: 'The body behind a request to upgrade is read as a request of its own.',
       find: 'else endAfter(response, socket);',

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { type IncomingMessage, STATUS_CODES, type Server, type ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { Server as TlsServer } from 'node:tls';
 import type { Logger } from 'pino';
 import { noteConnection } from './loop-turns.ts';
 import { ProblemError, problemOf } from './problems.ts';
@@ -12,6 +14,7 @@ import { ProblemError, problemOf } from './problems.ts';
 export function guardConnections(server: Server, connectionsMax: number, log: Logger): void {
   server.maxConnections = connectionsMax;
   server.on('connection', noteConnection);
+  server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', letAnswersArrive);
   logDrops(server, log);
   // Without a listener Node.js silently cuts the connection; with one, errors of the socket are ours to handle.
   server.on('connect', ({ socket }: IncomingMessage) => {
@@ -71,8 +74,11 @@ function logDrops(server: Server, log: Logger): void {
   });
 }
 
-/** Node's internal name for a connection's current response, which its own answer to such errors uses as well. */
-type HttpSocket = Duplex & { readonly _httpMessage?: ServerResponse | null };
+/** Node's internal names for a connection's current response and request, which its own answers to errors use as well. */
+type HttpSocket = Duplex & {
+  readonly _httpMessage?: ServerResponse | null;
+  readonly parser?: { readonly incoming: IncomingMessage | null } | null;
+};
 
 const broken = new WeakSet<Duplex>();
 
@@ -104,6 +110,25 @@ function afterAnswers(socket: HttpSocket, then: (isAnswered: boolean) => void): 
 
 /** How long to keep reading from a connection after ending it, milliseconds. */
 const LINGER_MS = 5_000;
+
+/**
+ * After the last answer of a connection Node.js destroys its socket, also if a refused body is still arriving: the client
+ * would see a reset in place of the answer. Here the socket is ended, and destroyed once the body is over.
+ */
+function letAnswersArrive(socket: Socket & HttpSocket): void {
+  socket.destroySoon = () => {
+    const request = socket.parser?.incoming;
+    if (!request || request.complete) {
+      Socket.prototype.destroySoon.call(socket);
+      return;
+    }
+    const destroy = (): void => void socket.destroy();
+    const linger = setTimeout(destroy, LINGER_MS);
+    socket.once('close', () => clearTimeout(linger)).once('end', destroy);
+    request.once('end', destroy);
+    socket.end();
+  };
+}
 
 /**
  * Sends the last answer of the connection. Whatever still arrives is read and dropped for a while: closing with unread

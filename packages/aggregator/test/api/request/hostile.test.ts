@@ -103,6 +103,29 @@ test(
   },
 );
 
+test(
+  'a client that sends a refused body to its end gets the answer, also if the connection ends with it [ERR-1, PUB-9]',
+  TIMEOUT,
+  async (t) => {
+    const server = await TestServer.start(t);
+    const body = 'x'.repeat(17 * 1024 * 1024);
+    for (const [target, status] of [
+      ['POST /publish', 413],
+      ['POST /nowhere', 404],
+      ['PUT /events', 405],
+    ] as const) {
+      for (let time = 0; time < 3; time++) {
+        const answers = await exchange(server.url, requestText(target, { ...JSON_TYPE, ...CLOSE }, body));
+        assert.deepEqual(
+          answers.map((answer) => answer.status),
+          [status],
+          target,
+        );
+      }
+    }
+  },
+);
+
 test('a client that asks for HTTP/2 in every request keeps its connection', TIMEOUT, async (t) => {
   const server = await TestServer.start(t);
   const upgrade = {
