@@ -4,31 +4,49 @@ import { createEventText } from './load/event-text.ts';
 import { describeMachine } from './machine.ts';
 import { type Options, benchCommand } from './options.ts';
 import { claimCores } from './process/cores.ts';
+import { Database } from './process/database.ts';
 import { fanOutBar, fanOutLines } from './report/fan-out.ts';
 import { drainLines } from './report/drain.ts';
 import { growthBar, growthHead, growthLine, growthLines } from './report/growth.ts';
 import { barLines, headingLines } from './report/heading.ts';
+import {
+  postgresBar,
+  postgresGrowthBar,
+  postgresGrowthHead,
+  postgresGrowthLine,
+  postgresLines,
+} from './report/postgres.ts';
 import { standardBar, standardLines } from './report/standard.ts';
 import { besideBar, besideLines } from './report/beside.ts';
+import { besideSettingLines } from './report/beside-setting.ts';
+import { retentionBar, retentionLines } from './report/retention.ts';
 import { writesLines } from './report/writes.ts';
 import { tailsBar, tailsLines } from './report/tails.ts';
 import { stallsBar, stallsLines } from './report/stalls.ts';
 import type {
   BarLine,
   BesideResults,
+  BesideSettingResults,
   DrainResults,
   FanOutResults,
   GrowthResults,
+  Machine,
   StallsResults,
   StandardResults,
   TailsResults,
   WritesResults,
 } from './results.ts';
+import type { RetentionResults } from './results/retention.ts';
 import { fanOutRun } from './runs/fan-out.ts';
 import { drainRun } from './runs/drain.ts';
 import { growthRun } from './runs/growth.ts';
 import { stallsRun } from './runs/stalls.ts';
+import { postgresRun } from './runs/postgres.ts';
+import { postgresGrowthRun } from './runs/postgres-growth.ts';
+import type { Setting } from './runs/references.ts';
 import { besideRun } from './runs/beside.ts';
+import { besideSettingRun } from './runs/beside-setting.ts';
+import { retentionRun } from './runs/retention.ts';
 import { writesRun } from './runs/writes.ts';
 import { tailsRun } from './runs/tails.ts';
 import { standardRun } from './runs/standard.ts';
@@ -51,6 +69,7 @@ async function measure(options: Options): Promise<void> {
   const setting = { folder, cores, runs, seed, eventText };
   const machine = describeMachine(cores, folder, eventText);
   print(headingLines(machine));
+  if (options.store !== null) return await measureOnPostgres(options, setting, machine);
 
   let results:
     | StandardResults
@@ -60,7 +79,9 @@ async function measure(options: Options): Promise<void> {
     | TailsResults
     | WritesResults
     | StallsResults
-    | BesideResults;
+    | BesideResults
+    | BesideSettingResults
+    | RetentionResults;
   let bar: BarLine[];
   if (options.fanOut) {
     const { quick } = options;
@@ -93,11 +114,23 @@ async function measure(options: Options): Promise<void> {
     bar = besideBar(beside);
     print(besideLines(beside));
     print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
+  } else if (options.besideSetting !== null) {
+    const { quick, besideSetting: variable } = options;
+    const besideSetting = await besideSettingRun(setting, { variable, quick });
+    results = { kind: 'beside setting', machine, besideSetting };
+    bar = [];
+    print(besideSettingLines(besideSetting));
   } else if (options.stalls) {
     results = await stallsRun(setting, { quick: options.quick, machine });
     bar = stallsBar(results);
     print(stallsLines(results));
     print(barLines(bar, options.quick ? ' (of a full run; in a quick one p99.9 is the worst of a few)' : ''));
+  } else if (options.retention !== null) {
+    const { retention, quick } = options;
+    results = await retentionRun(setting, { ...retention, quick, machine, profileFolder });
+    bar = retentionBar(results);
+    print(retentionLines(results));
+    print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
   } else if (options.growthKeys === null) {
     const { quick, fullReferences } = options;
     results = await standardRun(setting, { quick, fullReferences, machine, profileFolder });
@@ -113,9 +146,31 @@ async function measure(options: Options): Promise<void> {
     print(growthLines(results));
     print(barLines(bar, ''));
   }
-  if (options.jsonPath !== null) {
-    writeFileSync(options.jsonPath, `${JSON.stringify({ ...results, bar }, null, 2)}\n`);
+  writeResults(options, results, bar);
+}
+
+async function measureOnPostgres(options: Options, setting: Setting, machine: Machine): Promise<void> {
+  const { growthKeys: keys, instances, quick, profileFolder } = options;
+  await using database = await Database.open(options.store!, options.folder);
+  print([database.about, '']);
+  if (keys !== null) {
+    print([postgresGrowthHead()]);
+    const growth = await postgresGrowthRun(setting, database, { keys, profileFolder }, (step) =>
+      print([postgresGrowthLine(step)]),
+    );
+    const bar = postgresGrowthBar(growth);
+    print(barLines(bar, ''));
+    return writeResults(options, { ...growth, machine }, bar);
   }
+  const results = await postgresRun(setting, database, { quick, instances, profileFolder });
+  const bar = postgresBar(results);
+  print(postgresLines(results));
+  print(barLines(bar, quick ? ' (of a full run; a quick one is too short to judge it)' : ''));
+  writeResults(options, { ...results, machine }, bar);
+}
+
+function writeResults({ jsonPath }: Options, results: object, bar: readonly BarLine[]): void {
+  if (jsonPath !== null) writeFileSync(jsonPath, `${JSON.stringify({ ...results, bar }, null, 2)}\n`);
 }
 
 function print(lines: readonly string[]): void {

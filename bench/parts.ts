@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readEvents } from '../packages/aggregator/src/event/event-reader.ts';
 import { compileTopicFilter } from '../packages/aggregator/src/store/topic-filter.ts';
-import { KeyHasher } from '../packages/aggregator/src/store/sqlite/keys/key-hash.ts';
+import { KeyHasher } from '../packages/aggregator/src/store/key-hash.ts';
 import { TopicRoutes } from '../packages/aggregator/src/followers/topic-routes.ts';
 import { createEventText } from './load/event-text.ts';
 import { measureHandOvers } from './parts/hand-over.ts';

@@ -229,6 +229,23 @@ export interface BesideResults {
   readonly beside: Beside;
 }
 
+/** The service without a setting and with it, measured in turn. */
+export interface BesideSetting {
+  readonly variable: readonly [name: string, value: string];
+  readonly rows: readonly {
+    readonly batch: number;
+    readonly without: readonly Measure[];
+    readonly with: readonly Measure[];
+  }[];
+  readonly diskBytesPerEvent: { readonly without: number; readonly with: number };
+}
+
+export interface BesideSettingResults {
+  readonly kind: 'beside setting';
+  readonly machine: Machine;
+  readonly besideSetting: BesideSetting;
+}
+
 /** A number of commits of `batch` events each. */
 export interface StallLoad {
   readonly batch: number;

@@ -19,6 +19,26 @@ export function chronicleWeaver(folder: string, cores: Cores, profileFolder: str
   };
 }
 
+/** The same with its log in a database; the folder is for nothing but a place to run in. */
+export function chronicleWeaverOn(
+  storeUrl: string,
+  folder: string,
+  profileFolder: string | null,
+): ServerCommand {
+  return { ...chronicleWeaver(folder, null, profileFolder), storeUrl };
+}
+
+/** The reference beside it: the design that anyone would begin with on PostgreSQL. */
+export function naiveOn(storeUrl: string, folder: string): ServerCommand {
+  return {
+    name: 'naive',
+    script: pathOf('references/naive-postgres.ts'),
+    databasePath: join(folder, 'none'),
+    storeUrl,
+    cores: null,
+  };
+}
+
 /** Reference (b). */
 export function afternoon(folder: string, cores: Cores): ServerCommand {
   return {

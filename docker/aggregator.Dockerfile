@@ -1,10 +1,26 @@
 # docker build -f docker/aggregator.Dockerfile -t chronicleweaver-aggregator:latest .
 
+# What browsers get, built by development tools that no image contains.
+FROM node:26-bookworm-slim AS dashboard
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY packages/protocol/package.json packages/protocol/
+COPY packages/vitals/package.json packages/vitals/
+COPY packages/dashboard/package.json packages/dashboard/
+RUN npm pkg delete devDependencies \
+ && npm ci --ignore-scripts --workspace packages/dashboard
+COPY packages/protocol packages/protocol
+COPY packages/vitals packages/vitals
+COPY packages/dashboard packages/dashboard
+RUN node packages/dashboard/build.ts
+
+
 FROM node:26-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY packages/protocol/package.json packages/protocol/
 COPY packages/terminal/package.json packages/terminal/
+COPY packages/dashboard/package.json packages/dashboard/
 COPY packages/aggregator/package.json packages/aggregator/
 
 # Without development tools npm need not resolve their builds for every platform.
@@ -28,6 +44,7 @@ RUN find node_modules packages/*/node_modules -type f \( -name '*.map' -o -name 
 COPY packages/protocol packages/protocol
 COPY packages/terminal packages/terminal
 COPY packages/aggregator packages/aggregator
+COPY --from=dashboard /app/packages/dashboard/dist packages/dashboard/dist
 RUN chmod -R a+rX packages
 
 

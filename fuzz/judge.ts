@@ -23,11 +23,13 @@ const HEADERS = new Set([
   'last-modified',
   'link',
   'location',
+  'referrer-policy',
   'retry-after',
   'transfer-encoding',
   'vary',
   'www-authenticate',
   'x-accel-buffering',
+  'x-content-type-options',
 ]);
 
 const OWN_HEADERS = 'chronicle-';
@@ -73,7 +75,9 @@ export function faultsIn(
 /** Whether this is an answer that anybody may have. An answer to HEAD has no body. */
 function isOpen({ status, headers, body }: RawResponse): boolean {
   const length = Number(headerOf({ status, headers, body }, 'content-length'));
-  return body.length === 0 ? length <= OPEN_BYTES_MAX : /^\{"message":"[^"]*"\}$/.test(body.toString());
+  return body.length === 0
+    ? length <= OPEN_BYTES_MAX
+    : /^\{"message":"[^"]*"(,"store":"\w+")?\}$/.test(body.toString());
 }
 
 const OPEN_BYTES_MAX = 45;
@@ -88,7 +92,8 @@ function faultsOf(response: RawResponse, isHead: boolean): string[] {
     faults.push('503 without Retry-After');
   const type = headerOf(response, 'content-type') ?? '';
   if (status >= 400) {
-    if (type !== 'application/problem+json') faults.push(`status ${status} as ${type || 'nothing'}`);
+    if (OTLP_TYPES.has(type)) faults.push(...statusFaults(status, body));
+    else if (type !== 'application/problem+json') faults.push(`status ${status} as ${type || 'nothing'}`);
     else if (!isHead) faults.push(...problemFaults(status, body));
   } else if (type.startsWith('application/json') && !isHead && parsed(body) === undefined) {
     faults.push(`an answer is not JSON: ${excerpt(body)}`);
@@ -109,6 +114,21 @@ function problemFaults(status: number, body: Buffer): string[] {
     known.title === problem.title &&
     !!problem.detail;
   return isRight ? [] : [`status ${status} with the problem ${excerpt(body)}`];
+}
+
+/** The types of OTLP's answers, whose refusals are a Status. */
+const OTLP_TYPES = new Set(['application/json', 'application/x-protobuf', 'application/protobuf']);
+
+/** In JSON, or in protobuf: where a message may begin there is its length, which is no text or one letter of it. */
+const STATUS_MESSAGE = /(?:"message":"|^..[^\w"].{1,3}?)([a-z_]+): ./s;
+
+/** In either encoding of a Status its message can be read as text. */
+function statusFaults(status: number, body: Buffer): string[] {
+  const code = STATUS_MESSAGE.exec(body.toString('latin1'))?.[1];
+  const known = PROBLEMS[code as keyof typeof PROBLEMS] as { status: number } | undefined;
+  // A body that is too slow may come again, which exporters do not do after 408.
+  const isRight = known?.status === status || (code === 'request_timeout' && status === 503);
+  return isRight ? [] : [`status ${status} with the Status ${excerpt(body)}`];
 }
 
 /** The answer to a publish, or null if it was not accepted. */

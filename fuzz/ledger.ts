@@ -16,13 +16,13 @@ export class Ledger {
   /** The texts of valid events, which must be stored exactly like this. */
   readonly #exact = new Map<string, string>();
 
-  note({ methods, publishes }: Step, { responses }: Exchange): void {
+  note({ methods, publishes, makesEvents }: Step, { responses }: Exchange): void {
     for (const response of responses) {
       const answer = publishAnswerIn(response);
       if (answer === null) continue;
       this.received += answer.events_count;
       this.accepted += answer.accepted;
-      if (methods === null) this.unknown += answer.accepted;
+      if (methods === null || makesEvents) this.unknown += answer.accepted;
     }
     for (const { at, text, valid } of publishes) {
       const response = responses[at];
@@ -41,7 +41,9 @@ export class Ledger {
     const faults: string[] = [];
     const missing = new Set(this.#taken.keys());
     let strange = 0;
+    let read = 0;
     for await (const line of eventLines(url, '/events', headers)) {
+      read += 1;
       const sent = line.replace(/,"offset":\d+,"received_at":"[^"]+"\}$/, '}');
       const event = JSON.parse(sent) as { event_id: string; topic: string };
       const key = keyOf(event);
@@ -52,6 +54,13 @@ export class Ledger {
       if (taken === undefined) strange += 1;
       else if (!taken.some((one) => isSame(one, event))) faults.push(`nobody sent ${sent}`);
     }
+    let given = 0;
+    for await (const line of eventLines(url, '/events?format=cloudevents', headers)) {
+      given += 1;
+      const { specversion, id } = JSON.parse(line) as Record<string, unknown>;
+      if (specversion !== '1.0' || typeof id !== 'string') faults.push(`given as no CloudEvent: ${line}`);
+    }
+    if (given !== read) faults.push(`${read} events are stored, and ${given} are given as CloudEvents`);
     for (const key of missing) {
       const [topic, eventId] = JSON.parse(key) as [string, string];
       faults.push(`acknowledged and not stored: ${JSON.stringify({ event_id: eventId, topic })}`);

@@ -41,7 +41,16 @@ function findingText({ steps, faults, bytes }: Finding, { seed, guarded }: Optio
 
 async function replay(file: string, guarded: boolean): Promise<void> {
   const bytes = readFileSync(file);
-  const step = { index: 0, bytes, methods: null, isSure: false, isOnePublish: true, publishes: [] };
+  const step = {
+    index: 0,
+    bytes,
+    methods: null,
+    isSure: false,
+    isOnePublish: true,
+    publishes: [],
+    makesEvents: false,
+    recordsMax: bytes.length,
+  };
   const faults = await faultsAlone([step], { guarded });
   process.stdout.write(faults.length === 0 ? 'nothing is wrong with the answer\n' : `${faults.join('\n')}\n`);
   if (faults.length > 0) throw new Stopped(1);

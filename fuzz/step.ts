@@ -16,6 +16,10 @@ export interface Step {
   readonly isOnePublish: boolean;
   /** The publishes among its requests, each with its position. */
   readonly publishes: readonly (PublishBody & { readonly at: number })[];
+  /** Some of its requests carry CloudEvents, or are deliveries, of which nobody notes what must be stored. */
+  readonly makesEvents: boolean;
+  /** The most log records and deliveries that can be read from its requests. Nobody notes what their answers say. */
+  readonly recordsMax: number;
 }
 
 /** The step with this number. The same seed, number and operations always give the same step. */
@@ -32,6 +36,8 @@ export function stepOf(
     requestOf(random, index * 10 + i, operations, i === count - 1, access),
   );
   const bytes = Buffer.concat(requests.flatMap(({ head, body }) => [Buffer.from(head, 'latin1'), body]));
+  const recordsMax = requests.reduce((sum, one) => sum + one.recordsMax, 0);
+  const makesEvents = requests.some((one) => one.makesEvents);
   const isOnePublish = count === 1 && requests[0]!.publish !== null;
   // Only an answer to HEAD lacks its body, and in broken bytes nobody could tell where the HEAD is.
   if (random.chance(0.3) && requests.every(({ method }) => method !== 'HEAD')) {
@@ -42,6 +48,9 @@ export function stepOf(
       isSure: false,
       isOnePublish,
       publishes: [],
+      makesEvents,
+      // A change in the middle of one may make many.
+      recordsMax: recordsMax > 0 ? bytes.length : 0,
     };
   }
   // After a wrong length, the next request is read as part of this one, or as garbage.
@@ -51,5 +60,6 @@ export function stepOf(
     return firstSpoilt >= 0 && firstSpoilt < at ? [{ ...publish, at, valid: null }] : [{ ...publish, at }];
   });
   const isSure = requests.every(({ isSpoilt }) => !isSpoilt);
-  return { index, bytes, methods: requests.map(({ method }) => method), isSure, isOnePublish, publishes };
+  const methods = requests.map(({ method }) => method);
+  return { index, bytes, methods, isSure, isOnePublish, publishes, makesEvents, recordsMax };
 }

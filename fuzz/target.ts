@@ -11,6 +11,7 @@ import {
   type StatsAnswer,
 } from '../lab/aggregator-process.ts';
 import { tempFolder } from '../lab/lifetime.ts';
+import { SOURCES } from './sources.ts';
 
 export interface TargetOptions {
   /** The service asks for keys. */
@@ -55,7 +56,20 @@ export class Target {
     const endings = new Endings();
     const settings = guarded ? { API_KEYS_FILE: keyFile(endings) } : {};
     const aggregator = await new Site(endings).start({ settings, ...(command && { command }) });
-    return new Target(aggregator, guarded ? KEY_HEADERS : {}, endings);
+    const target = new Target(aggregator, guarded ? KEY_HEADERS : {}, endings);
+    await target.#define(SOURCES);
+    return target;
+  }
+
+  async #define(sources: Readonly<Record<string, object>>): Promise<void> {
+    for (const [name, source] of Object.entries(sources)) {
+      const { status } = await fetch(`${this.url}/sources/${name}`, {
+        method: 'PUT',
+        headers: { ...this.headers, 'content-type': 'application/json' },
+        body: JSON.stringify(source),
+      });
+      if (status !== 201) throw new Error(`the source ${name} was answered with ${status}`);
+    }
   }
 
   get isGuarded(): boolean {

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -7,11 +7,13 @@ import { join } from 'node:path';
  * What must not outlive this process: its children and its temporary folders. Unless it ends by SIGKILL, they end with it.
  */
 const children = new Map<ChildProcess, () => void>();
+const works = new Set<() => void>();
 const folders = new Set<string>();
 
 process.on('exit', () => {
   // SIGKILL also ends a child that SIGSTOP has paused.
   for (const kill of children.values()) kill();
+  for (const work of works) work();
   for (const folder of folders) remove(folder);
 });
 
@@ -48,6 +50,12 @@ export function ownGroup(child: ChildProcess): () => void {
   return kill;
 }
 
+/** Does something before the folders are removed, if it was not forgotten by the function that this returns. */
+export function atEnd(work: () => void): () => boolean {
+  works.add(work);
+  return () => works.delete(work);
+}
+
 /** A folder that is removed when it is disposed, or at the latest when this process ends. */
 export interface TempFolder extends Disposable {
   readonly path: string;
@@ -75,6 +83,9 @@ export function tempFolder(parent = tmpdir(), prefix = 'chronicleweaver-'): Temp
   };
 }
 
+/** What was ended a moment ago may still write into it, and Node.js does not always say that something is left. */
 function remove(folder: string): void {
-  rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  for (let tries = 1; tries <= 5 && existsSync(folder); tries++) {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  }
 }

@@ -16,10 +16,30 @@ export function memoryOf(pid: number): Memory | null {
 
 /** Seconds of processor time that all threads of a process have used; 0 without /proc. */
 export function cpuSecondsOf(pid: number): number {
+  const fields = fieldsOf(pid);
+  return fields === null ? 0 : (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** The same of those children that have ended. */
+export function childCpuSecondsOf(pid: number): number {
+  const fields = fieldsOf(pid);
+  return fields === null ? 0 : (Number(fields[13]) + Number(fields[14])) / 100;
+}
+
+/** The process that started it; null if it is none, or has ended. */
+export function parentOf(pid: number | string): number | null {
+  const fields = fieldsOf(pid);
+  return fields === null ? null : Number(fields[1]);
+}
+
+/**
+ * What /proc/PID/stat says from its third field on, the state: user and system ticks are fields 14 and 15, those of ended
+ * children 16 and 17, 100 ticks a second. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
+ */
+function fieldsOf(pid: number | string): string[] | null {
   const stat = read(`/proc/${pid}/stat`);
-  // The name, in parentheses, may contain spaces; user and system ticks are fields 14 and 15, 100 ticks a second.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return stat === '' ? 0 : (Number(fields[11]) + Number(fields[12])) / 100;
+  // The name, in parentheses, may contain spaces.
+  return stat === '' ? null : stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 function read(path: string): string {

@@ -90,7 +90,7 @@ export class Program {
   /** Ends it like a crash: no handler runs, nothing is flushed. Returns after its end. */
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
-    await this.exit(10_000);
+    await this.exit(30_000);
   }
 
   /** The end of its output, for the message of a failure. */
@@ -103,7 +103,7 @@ export class Program {
 export async function until(
   what: () => string,
   probe: () => boolean | Promise<boolean>,
-  withinMs = 15_000,
+  withinMs = 60_000,
 ): Promise<void> {
   const giveUpAt = performance.now() + withinMs;
   while (!(await probe())) {

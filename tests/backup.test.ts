@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { openFile } from '../packages/aggregator/src/store/sqlite/open-file.ts';
+import { verifyFile } from '../packages/aggregator/src/store/sqlite/upkeep/verify.ts';
 import { batchOf } from '../packages/aggregator/test/support/events.ts';
 import { type AggregatorProcess, type Settings, Site, assertBalanced } from '../lab/aggregator-process.ts';
 import { type Exit, type Program, until } from '../lab/program.ts';
-import { pathOf } from '../lab/repository.ts';
+import { pathOf, textOf } from '../lab/repository.ts';
 
-const TIMEOUT = { timeout: 60_000 };
+const TIMEOUT = { timeout: 120_000 };
 const MAIN = pathOf('packages/aggregator/src/programs/backup.ts');
 
 interface Acknowledged {
@@ -29,7 +30,7 @@ async function runBackup(
   env: Settings = {},
 ): Promise<Exit & { stdout: string; stderr: string }> {
   const program = startBackup(site, args, env);
-  const exit = await program.exit(30_000);
+  const exit = await program.exit(60_000);
   return { ...exit, stdout: program.stdout, stderr: program.stderr };
 }
 
@@ -109,9 +110,8 @@ test(
     assert.equal(copied.code, 0, copied.stdout + copied.stderr);
     assert.ok(during > 0, 'nothing was published meanwhile');
     assert.deepEqual(readdirSync(join(site.folder, 'restored')), ['events.db']);
-    const [, events, lastOffset] = /: (\d+) events up to offset (\d+), as of .*, sound\n$/.exec(
-      copied.stdout,
-    )!;
+    const [, events, lastOffset] =
+      /: (\d+) events up to offset (\d+), last commit at \S+Z, .*, sound\n$/.exec(copied.stdout)!;
     assert.equal(events, lastOffset);
 
     // The service continued as if nothing had happened.
@@ -161,8 +161,12 @@ test(
     for (const name of readdirSync(site.folder).filter((name) => name.startsWith('events.db'))) {
       renameSync(join(site.folder, name), join(site.folder, 'lost', name));
     }
-    assert.equal((await runBackup(site, ['events.db', '--from', 'copy.db'])).code, 0);
+    const restored = await runBackup(site, ['events.db', '--from', 'copy.db', '--json']);
+    assert.equal(restored.code, 0, restored.stderr);
+    const { last_commit_at: lastCommitAt } = JSON.parse(restored.stdout) as { last_commit_at: string };
     const second = await site.start();
+    const { events } = await second.events();
+    assert.deepEqual([events.length, events.at(-1)!.received_at], [2, lastCommitAt]);
     const again = await second.publish(eventOf('b'), eventOf('c'));
     assert.deepEqual(
       again.results!.map(({ verdict, offset }) => [verdict, offset]),
@@ -171,6 +175,62 @@ test(
         ['accepted', 3],
       ],
     );
+  },
+);
+
+test(
+  'a restored copy still has the policies, and what was let go of before it is gone and known [RET-1, RET-3]',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const service = await site.start();
+    const [kept, erased] = [eventOf('kept'), eventOf('erased')];
+    await service.publish(kept, erased);
+    const gone = `/events/${erased.topic}/${erased.event_id}`;
+    assert.equal((await fetch(service.url + gone, { method: 'DELETE' })).status, 200);
+    const put = await fetch(`${service.url}/retention/newest`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ topics: ['topic-*'], max_events: 5 }),
+    });
+    assert.equal(put.status, 201);
+    const policies = await service.get('/retention');
+    const restored = join(site.folder, 'restored.db');
+    const copied = await runBackup(site, [restored], { DEDUPLICATION_DB_PATH: site.databasePath });
+    assert.equal(copied.code, 0, copied.stdout + copied.stderr);
+    await service.stop();
+
+    const copy = await site.start({ settings: { DEDUPLICATION_DB_PATH: restored } });
+    assert.deepEqual(await copy.get('/retention'), policies);
+    assert.equal((await fetch(copy.url + gone)).status, 410);
+    const again = await copy.publish(erased);
+    assert.deepEqual(
+      again.results!.map(({ verdict, offset }) => ({ verdict, offset })),
+      [{ verdict: 'duplicate', offset: 2 }],
+    );
+    const { stored, expired, unique_processed: unique } = await copy.stats();
+    assert.deepEqual([stored, expired, unique], [1, 1, 2]);
+    await copy.stop();
+  },
+);
+
+test(
+  'the nightly command in docs/operations.md deletes old copies with all that stands beside them',
+  TIMEOUT,
+  async (t) => {
+    const pattern =
+      /find \/backups -name '([^']+)' -mtime \+14 -delete$/m.exec(textOf('docs/operations.md'))?.[1] ??
+      assert.fail('there is no such command');
+    const site = new Site(t);
+    const day = join(site.folder, 'chronicle-2025-10-28.db');
+    writeFile(site.databasePath, 1);
+    assert.equal((await runBackup(site, [day, '--from', site.databasePath])).code, 0);
+    assert.deepEqual(verifyFile(day).problems, []);
+    // As a kill leaves it.
+    copyFileSync(day, `${day}.partial-0123abcd`);
+    const ran = spawnSync('find', [site.folder, '-name', pattern, '-delete'], { encoding: 'utf8' });
+    assert.equal(ran.status, 0, ran.stderr);
+    assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
   },
 );
 
@@ -220,7 +280,7 @@ test(
       const mount = `mount -t tmpfs -o ${options} none disk && "$@"; code=$?; ls -A disk; exit $code`;
       const backup = [process.execPath, MAIN, 'disk/copy.db', '--from', site.databasePath];
       const program = site.run([...WITH_MOUNTS, 'sh', '-c', mount, 'sh', ...backup]);
-      const { code } = await program.exit(30_000);
+      const { code } = await program.exit(60_000);
       assert.equal(code, 2, program.printed());
       assert.equal(program.stdout, '', 'something was left');
       assert.match(program.stderr, /^backup: [^\n]+\n$/);
@@ -242,7 +302,7 @@ test('an interrupted backup leaves nothing of the copy', TIMEOUT, async (t) => {
       () => copying.hasExited || isPartial(),
     );
     copying.signal('SIGTERM');
-    const { code, signal } = await copying.exit(15_000);
+    const { code, signal } = await copying.exit(60_000);
     // Once more if it had already finished.
     if (code === 0 && attempt < 5) continue;
     assert.equal(signal, null, copying.printed());

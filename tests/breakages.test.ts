@@ -9,10 +9,12 @@ import { OUTCOMES, type Outcome, isExpected, runBreakages } from '../lab/breakag
 import { pathOf, textOf } from '../lab/repository.ts';
 import { tempFolder } from '../packages/aggregator/test/support/temp-folder.ts';
 import { RUNS, shapeChange } from '../torture/runs-of-keys.ts';
-import { FUZZED, POWER_LOST, TORTURED } from './faults/breakages.ts';
+import { FUZZED, INSTANCES_TORTURED, POWER_LOST, TORTURED } from './faults/breakages.ts';
 
 test('every breakage fits the current sources and leaves them valid', () => {
-  const forFaults = [TORTURED, POWER_LOST, FUZZED].flatMap((broken) => Object.values(broken));
+  const forFaults = [TORTURED, INSTANCES_TORTURED, POWER_LOST, FUZZED].flatMap((broken) =>
+    Object.values(broken),
+  );
   const all = [...BREAKAGES.map(changesOf), ...forFaults, [shapeChange(RUNS.small)]];
   assert.deepEqual(
     all.flatMap((changes) => misfit(changes) ?? []),

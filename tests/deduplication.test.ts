@@ -3,7 +3,7 @@ import { type TestContext, test } from 'node:test';
 import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
 
-const TIMEOUT = { timeout: 30_000 };
+const TIMEOUT = { timeout: 120_000 };
 
 /** For a service in this process: a separate one costs five times as much, and proves nothing more here. */
 async function client(t: TestContext): Promise<OriginalClient> {

@@ -25,17 +25,17 @@ async function variablesReadBy(
   return names;
 }
 
-/** The settings that the README lists: name, and default if that is a value. */
+/** The settings that docs/settings.md lists: name, and default if that is a value. */
 function listed(needle: string): { name: string; fallback: string | undefined }[] {
-  const rows = tableRows(textOf('README.md'), `\`${needle}\``);
-  assert.ok(rows.length > 0, `README.md has no table with ${needle} in it`);
+  const rows = tableRows(textOf('docs/settings.md'), `\`${needle}\``);
+  assert.ok(rows.length > 0, `docs/settings.md has no table with ${needle} in it`);
   return rows.map(([name = '', fallback = '']) => ({
     name: /^`(.+)`$/.exec(name)?.[1] ?? assert.fail(`${name} is not a variable`),
     fallback: /^`([^`]+)`/.exec(fallback)?.[1],
   }));
 }
 
-test("the README's table of settings names what the service reads, with its defaults", async () => {
+test('the table of settings names what the service reads, with its defaults', async () => {
   const settings = listed('APP_PORT');
   assert.deepEqual(
     settings.map(({ name }) => name).toSorted(),
@@ -51,7 +51,7 @@ test("the README's table of settings names what the service reads, with its defa
   }
 });
 
-test("the README's table of the publisher's settings names what it reads, with its defaults", async () => {
+test("the table of the publisher's settings names what it reads, with its defaults", async () => {
   const settings = listed('AGGREGATOR_HOST');
   const read = async (env: Record<string, string | undefined>): Promise<Options> => {
     const { promise, resolve } = Promise.withResolvers<Options>();
@@ -116,7 +116,7 @@ function linksIn(markdown: string): string[] {
 }
 
 test('links between documents lead to existing files', () => {
-  const files = filesOf('*.md', 'docs/**/*.md', 'packages/*/*.md', 'docker/**/*.md');
+  const files = filesOf('*.md', 'docs/**/*.md', 'packages/*/*.md', 'docker/**/*.md', 'examples/**/*.md');
   assert.ok(files.includes('README.md'));
   const broken = files.flatMap((file) =>
     linksIn(textOf(file))

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Site } from '../lab/aggregator-process.ts';
 import { OriginalClient, asOriginal, originalEvent } from './support/original-client.ts';
 
-const TIMEOUT = { timeout: 30_000 };
+const TIMEOUT = { timeout: 120_000 };
 
 const without = (field: string): unknown =>
   Object.fromEntries(Object.entries(originalEvent()).filter(([name]) => name !== field));
@@ -46,7 +46,6 @@ test('an event that breaks the schema is refused and nothing is stored [P-6, EVT
   }
   for (const [what, body] of Object.entries({
     'a batch that is not a list': { events: 'all of them' },
-    'a list without a batch around it': [originalEvent()],
     'an empty object': {},
   })) {
     await t.test(what, async () => {

@@ -17,7 +17,8 @@ const EVENTS = Number(process.env['GROUP_EVENTS'] || 1200);
 const KILLS = Number(process.env['GROUP_KILLS'] || 3);
 const RUN_MS = 60_000 + KILLS * 3000 + EVENTS;
 const WORKERS = 3;
-const LEASE_MS = 400;
+/** Longer than a worker on a busy machine takes from its pull to its acknowledgement. */
+const LEASE_MS = 1000;
 
 interface Delivery {
   readonly delivery: number;

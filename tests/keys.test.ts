@@ -14,7 +14,7 @@ async function keys(site: Site, file: string, ...args: string[]): Promise<string
   const program = site.run([process.execPath, pathOf('packages/aggregator/src/programs/keys.ts'), ...args], {
     API_KEYS_FILE: file,
   });
-  assert.equal((await program.exit(15_000)).code, 0, program.printed());
+  assert.equal((await program.exit(60_000)).code, 0, program.printed());
   return program.stdout.trim();
 }
 

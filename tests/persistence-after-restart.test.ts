@@ -6,7 +6,7 @@ import { Site } from '../lab/aggregator-process.ts';
 import { TestServer } from '../packages/aggregator/test/support/server.ts';
 import { OriginalClient, asOriginal, originalEvent, originalEvents } from './support/original-client.ts';
 
-const TIMEOUT = { timeout: 30_000 };
+const TIMEOUT = { timeout: 120_000 };
 
 test('events, their order and the books survive a restart [P-1, P-5]', TIMEOUT, async (t) => {
   const site = new Site(t);
@@ -15,6 +15,7 @@ test('events, their order and the books survive a restart [P-1, P-5]', TIMEOUT, 
   await new OriginalClient(before.url).publish(...events, ...events.slice(0, 10));
   await before.stop();
 
+  const restartedMs = performance.now();
   const after = new OriginalClient((await site.start()).url);
   assert.deepEqual((await after.events()).events.map(asOriginal), events);
   assert.deepEqual(
@@ -22,7 +23,7 @@ test('events, their order and the books survive a restart [P-1, P-5]', TIMEOUT, 
     events.filter(({ topic }) => topic === 'topic-1'),
   );
   const { uptime, ...stats } = await after.stats();
-  assert.ok(uptime < 10);
+  assert.ok(uptime <= (performance.now() - restartedMs) / 1000 + 1, `${uptime} s`);
   assert.equal(stats.received, 60);
   assert.equal(stats.unique_processed, 50);
   assert.equal(stats.duplicated_dropped, 10);

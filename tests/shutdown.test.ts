@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type TestContext, test } from 'node:test';
 import type { Event, Problem } from '@chronicleweaver/protocol';
 import { type AggregatorProcess, Site, assertBalanced } from '../lab/aggregator-process.ts';
+import { STORE } from '../lab/test-store.ts';
 import { until } from '../lab/program.ts';
 
 const TIMEOUT = { timeout: 60_000 };
@@ -105,6 +106,10 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) {
         }
       };
       const publishers = Promise.all(Array.from({ length: 8 }, (_, id) => publisher(id)));
+      await until(
+        () => 'an answer',
+        () => acknowledged.size > 0,
+      );
       await Promise.race([sleep(300), publishers]);
       aggregator.program.signal(name);
       const start = performance.now();
@@ -112,7 +117,6 @@ for (const name of ['SIGTERM', 'SIGINT'] as const) {
       const tookMs = performance.now() - start;
       await publishers;
       t.diagnostic(`${Math.round(tookMs)} ms, ${JSON.stringify(Object.fromEntries(outcomes))}`);
-      assert.ok(acknowledged.size > 0);
       assert.ok(tookMs < 4000, `nothing was slow, yet the stop took ${tookMs} ms`);
 
       const after = await site.start();
@@ -231,7 +235,7 @@ test(
     const after = await site.start();
     assert.equal((await after.stats()).unique_processed, 30_000);
     await after.stop();
-    assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
+    if (STORE === 'sqlite') assert.deepEqual(readdirSync(site.folder), ['events.db', 'events.db-lock']);
   },
 );
 

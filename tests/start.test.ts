@@ -6,9 +6,10 @@ import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
 import { readConfig } from '../packages/aggregator/src/config.ts';
 import { LEVEL, type Settings, Site } from '../lab/aggregator-process.ts';
+import { STORE } from '../lab/test-store.ts';
 import { until } from '../lab/program.ts';
 
-const TIMEOUT = { timeout: 30_000 };
+const TIMEOUT = { timeout: 120_000 };
 
 const EVENTS: Event[] = ['a', 'b', 'c'].map((event_id) => ({
   event_id,
@@ -50,6 +51,11 @@ test('a port that is in use is reported in one line', TIMEOUT, async (t) => {
   });
   assert.match(line, /^APP_PORT is \d+: .*address already in use/);
   assert.ok(line.includes(String(port)), line);
+  const ofMetrics = await complaint(site, {
+    METRICS_PORT: String(port),
+    DEDUPLICATION_DB_PATH: join(site.folder, 'other.db'),
+  });
+  assert.match(ofMetrics, new RegExp(`^METRICS_PORT is ${port}: .*address already in use`));
 });
 
 test('an address that does not belong to this machine is reported in one line', TIMEOUT, async (t) => {
@@ -187,22 +193,27 @@ test(
   },
 );
 
-test('the first line of the log names version, store, file, SQLite and port', TIMEOUT, async (t) => {
-  const site = new Site(t);
-  const aggregator = await site.start();
-  assert.equal(aggregator.logs.length, 1);
-  const { level, time, version, store, database, sqlite, host, port, msg } = aggregator.logs[0]!;
-  const { version: published } = await aggregator.get<{ version: string }>('/stats');
-  assert.equal(level, LEVEL.info);
-  assert.ok(Math.abs(Number(time) - Date.now()) < 60_000);
-  assert.equal(version, published);
-  assert.equal(store, 'sqlite');
-  assert.equal(database, site.databasePath);
-  assert.match(String(sqlite), /^3\.\d+\.\d+$/);
-  assert.equal(host, '127.0.0.1');
-  assert.ok(Number.isInteger(port));
-  assert.ok(msg.includes(aggregator.url), msg);
-});
+test(
+  'the first line of the log names version, store, its place and version, and port [SYS-3]',
+  TIMEOUT,
+  async (t) => {
+    const site = new Site(t);
+    const aggregator = await site.start();
+    assert.equal(aggregator.logs.length, 1);
+    const { level, time, version, store, database, storeVersion, host, port, msg } = aggregator.logs[0]!;
+    const { version: published } = await aggregator.get<{ version: string }>('/stats');
+    assert.equal(level, LEVEL.info);
+    assert.ok(Math.abs(Number(time) - Date.now()) < 60_000);
+    assert.equal(version, published);
+    assert.equal(store, STORE);
+    if (STORE === 'sqlite') assert.equal(database, site.databasePath);
+    else assert.match(String(database), /^postgres:\/\/localhost:\d+\/postgres/);
+    assert.match(String(storeVersion), STORE === 'sqlite' ? /^3\.\d+\.\d+$/ : /^\d\d\.\d+/);
+    assert.equal(host, '127.0.0.1');
+    assert.ok(Number.isInteger(port));
+    assert.ok(msg.includes(aggregator.url), msg);
+  },
+);
 
 test('LOG_LEVEL=debug logs every dropped event by topic and id, with its verdict', TIMEOUT, async (t) => {
   const aggregator = await new Site(t).start({ settings: { LOG_LEVEL: 'debug' } });

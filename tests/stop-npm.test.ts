@@ -6,7 +6,7 @@ import { Program, until } from '../lab/program.ts';
 import { pathOf, textOf } from '../lab/repository.ts';
 
 const TIMEOUT = { timeout: 60_000 };
-const EXIT_WITHIN_MS = 10_000;
+const EXIT_WITHIN_MS = 30_000;
 
 const event = (event_id: string) => ({
   event_id,

@@ -144,7 +144,7 @@ test(
         () => Math.min(seen.length, lines.length) > 0.3 * COUNT,
       );
       await aggregator.kill();
-      await following.exit(5_000);
+      await following.exit(30_000);
       aggregator = await site.start({ settings: { APP_PORT: new URL(url).port } });
       following = curl();
       await publishing;

@@ -84,7 +84,7 @@ test(
     for (const bytes of ['GET /health HTTP/1.1\r\nhost: x\r\n\r\n', '\u0016\u0003\u0001\u0000\u0005hello']) {
       await new Promise<void>((resolve, reject) => {
         const socket = connect(server.port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
-        socket.setTimeout(10_000, () => socket.destroy(new Error('the connection was left open')));
+        socket.setTimeout(60_000, () => socket.destroy(new Error('the connection was left open')));
         socket.on('error', (error) =>
           'code' in error && error.code === 'ECONNRESET' ? resolve() : reject(error),
         );
@@ -123,10 +123,10 @@ test('the publisher passes over HTTPS with a key, if it trusts the certificate',
       { NODE_EXTRA_CA_CERTS: certFile, API_KEY: secret.replaceAll(' ', '-') },
     );
   const passed = publisher();
-  assert.equal((await passed.exit(30_000)).code, 0, passed.printed());
+  assert.equal((await passed.exit(60_000)).code, 0, passed.printed());
   assert.equal((JSON.parse(passed.stdout) as { outcome: string }).outcome, 'PASS');
   assert.ok(!passed.printed().includes('a-secret'));
   const refused = publisher('--key=wrong');
-  assert.equal((await refused.exit(30_000)).code, 1);
+  assert.equal((await refused.exit(60_000)).code, 1);
   assert.match(refused.stdout, /unauthorized|not in force/);
 });

@@ -118,12 +118,18 @@ test('verify creates no file, reads no file of another program, and leaves a fil
   other.close();
   const refused = await verify(foreign);
   assert.equal(refused.code, 1);
-  assert.match(refused.stdout, /of another program/);
+  // Counts of nothing would read as if the file were empty.
+  assert.match(refused.stdout, /of another program.*\n1 problem: the log could not be walked\n$/);
+  const told = JSON.parse((await verify(foreign, '--json')).stdout) as object;
+  assert.deepEqual(Object.keys(told), ['sound', 'problems_found', 'problems']);
 
   const server = await TestServer.start(t);
   await server.publish(...manyEvents(3));
-  const inUse = await verify(server.databasePath);
-  assert.equal(inUse.code, 1);
-  assert.match(inUse.stdout, /another process has .* open/);
+  for (const options of [[], ['--json'], ['--rebuild']]) {
+    const inUse = await verify(server.databasePath, ...options);
+    assert.equal(inUse.code, 2);
+    assert.match(inUse.stderr, /^verify: another process has .* open[^\n]*\n$/);
+    assert.equal(inUse.stdout, '');
+  }
   assert.equal((await server.stats()).received, 3);
 });

@@ -1,5 +1,6 @@
 import { createEventText } from '../bench/load/event-text.ts';
 import { SeededRandom } from '../lab/random.ts';
+import { KEPT_TOPIC, fateOf } from './letting-go/topics.ts';
 
 /** The number at the start of an event's id, from which the whole event can be made. */
 const NUMBER_IN_ID = /^(\d+)\./;
@@ -13,11 +14,15 @@ const VERY_LONG = { share: 1 / 1024, charsMax: 60_000 };
  * byte, instead of being kept.
  */
 export class Events {
+  /** Whether they are only on topics of which everything is kept: then a run sets no policies and deletes nothing. */
+  readonly areKept: boolean;
   readonly #base: (k: number) => string;
   readonly #random: SeededRandom;
 
-  constructor(seed: number) {
-    this.#base = createEventText(seed);
+  constructor(seed: number, areKept = false) {
+    this.areKept = areKept;
+    const base = createEventText(seed);
+    this.#base = areKept ? (k) => onKeptTopic(base(k)) : base;
     this.#random = new SeededRandom(seed);
   }
 
@@ -49,6 +54,20 @@ export class Events {
     return `${this.text(k).slice(0, -1)},"severity":"high"}`;
   }
 
+  /** What no other event has. */
+  key(k: number): string {
+    return `event ${k}`;
+  }
+
+  id(k: number): string {
+    return /"event_id":"([^"]+)"/.exec(this.text(k))![1]!;
+  }
+
+  /** The topic of the event with this key. */
+  topicOf(key: string): string {
+    return this.topic(Number(key.slice('event '.length)));
+  }
+
   topic(k: number): string {
     return /"topic":"([^"]+)"/.exec(this.#base(k))![1]!;
   }
@@ -59,6 +78,10 @@ export class Events {
     if (random.chance(LONG.share)) return random.whole(1, LONG.charsMax);
     return 0;
   }
+}
+
+function onKeptTopic(text: string): string {
+  return text.replace(/(?<="topic":")[^"]+/, (topic) => (fateOf(topic) === null ? topic : KEPT_TOPIC));
 }
 
 /** The number of the event with this id, or null if no event of a run has it. */

@@ -9,8 +9,9 @@ import { Account } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
 import { checkService, checkWhole } from './check.ts';
 import { Events } from './events.ts';
+import { Deleter, setPolicies } from './letting-go/deleter.ts';
 import { type Checkpoint, lastCheckpoint, worksUnderWay } from './file-state.ts';
-import { type Round, planRound, publisherChoices, sampleChoices } from './plan.ts';
+import { type Round, deleterChoices, planRound, publisherChoices, sampleChoices } from './plan.ts';
 import { publish, publishUnsettled } from './publisher.ts';
 import type { KilledWhile, Report } from './report.ts';
 
@@ -20,6 +21,8 @@ interface Setting {
   readonly source: Source;
   /** How many buckets a run of level 0 has in this source. */
   readonly runBuckets: number;
+  /** Whether everything is kept: there are no policies, and nothing is deleted. */
+  readonly isKept: boolean;
   readonly random: SeededRandom;
   readonly report: Report;
   /** Called after each kill. */
@@ -46,11 +49,12 @@ export class FileLife implements AsyncDisposable {
   #checkpointBefore: Checkpoint | null = null;
   readonly #programs = new Set<Program>();
   #verifying: Promise<void> | null = null;
+  #hasPolicies = false;
 
   constructor(setting: Setting) {
     this.#setting = setting;
     this.#databasePath = join(setting.folder, 'events.db');
-    this.#events = new Events(setting.random.seed);
+    this.#events = new Events(setting.random.seed, setting.isKept);
     this.#account = new Account(this.#events, setting.report.answers);
   }
 
@@ -65,7 +69,7 @@ export class FileLife implements AsyncDisposable {
     const service = await this.#start();
     await checkService(service, this.#account, this.#events, this.#samples());
     await publishUnsettled({ account: this.#account, events: this.#events, port: service.port });
-    await checkWhole(service, this.#account);
+    await checkWhole(service, this.#account, this.#events, this.#samples());
     await this.#stop(service);
     await this.#verify(this.#databasePath);
   }
@@ -78,10 +82,13 @@ export class FileLife implements AsyncDisposable {
   async #round(round: Round): Promise<void> {
     for (const share of round.startKills) await this.#killInStart(share);
     const service = await this.#start();
+    if (!this.#hasPolicies && !this.#setting.isKept) await setPolicies(service.port);
+    this.#hasPolicies = true;
     await checkService(service, this.#account, this.#events, this.#samples());
     const stop = new AbortController();
-    const publishing = Promise.all(
-      Array.from({ length: round.publishers }, (_, id) =>
+    const publishing = Promise.all([
+      ...(this.#setting.isKept ? [] : [this.#delete(service.port, stop.signal)]),
+      ...Array.from({ length: round.publishers }, (_, id) =>
         publish({
           account: this.#account,
           events: this.#events,
@@ -91,7 +98,7 @@ export class FileLife implements AsyncDisposable {
           signal: stop.signal,
         }),
       ),
-    );
+    ]);
     // It is awaited below, after the kill that ends it.
     publishing.catch(() => {});
     await sleep(round.loadMs);
@@ -106,6 +113,14 @@ export class FileLife implements AsyncDisposable {
     stop.abort();
     await publishing;
     expectNoComplaint(service);
+  }
+
+  #delete(port: number, signal: AbortSignal): Promise<void> {
+    const { random, report } = this.#setting;
+    const choices = deleterChoices(random, report.rounds);
+    const { deletions } = report;
+    const work = { account: this.#account, events: this.#events, random: choices, deletions, signal };
+    return Deleter.run(work, port);
   }
 
   async #start(): Promise<AggregatorProcess> {

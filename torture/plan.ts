@@ -70,7 +70,13 @@ export function sampleChoices(random: SeededRandom, round: number): SeededRandom
   return random.fork(SAMPLES, round);
 }
 
+/** The choices of what to let go of in a round. */
+export function deleterChoices(random: SeededRandom, round: number): SeededRandom {
+  return random.fork(DELETERS, round);
+}
+
 const ROUNDS = 0;
 const LIVES = 1;
 const PUBLISHERS = 2;
 const SAMPLES = 3;
+const DELETERS = 4;

@@ -4,6 +4,8 @@ import type { SeededRandom } from '../lab/random.ts';
 import type { Account, Publish, Sent } from './account.ts';
 import { BrokenPromise } from './broken-promise.ts';
 import type { Events } from './events.ts';
+import type { History } from './history/history.ts';
+import { isPurgeable } from './letting-go/topics.ts';
 import type { Batches } from './plan.ts';
 
 /** The share of publishes sent twice at the same time, as by a client that stopped waiting too early. */
@@ -13,11 +15,19 @@ const INVALID_SHARE = 0.02;
 /** A duplicate is recent if the original is among this many newest events. */
 const RECENT_EVENTS = 2_000;
 
-/** What one publisher works with. */
-interface Work {
+/** Where a publish goes, and who is told what became of it. */
+interface To {
   readonly account: Account;
   readonly events: Events;
   readonly port: number;
+  /** Where other clients publish and read at the same time. */
+  readonly history?: History;
+  /** Whether the store may leave a commit in doubt: a database may, a file never does. */
+  readonly mayDoubt?: boolean;
+}
+
+/** What one publisher works with. */
+interface Work extends To {
   readonly batches: Batches;
   readonly random: SeededRandom;
   /** When it fires, no further publish begins. */
@@ -45,7 +55,7 @@ export async function publish(work: Work): Promise<void> {
 }
 
 /** Sends everything unacknowledged again until all of it is acknowledged. */
-export async function publishUnsettled(to: Pick<Work, 'account' | 'events' | 'port'>): Promise<void> {
+export async function publishUnsettled(to: To): Promise<void> {
   const sender = new Sender(to);
   for (let next = to.account.takeUnsettled(); next !== undefined; next = to.account.takeUnsettled()) {
     if (!(await sender.send(next))) throw new BrokenPromise('an answer from a service that runs', 'none');
@@ -54,39 +64,68 @@ export async function publishUnsettled(to: Pick<Work, 'account' | 'events' | 'po
 }
 
 /** Sends over a connection that it opens when it first needs one. */
-class Sender {
-  readonly #to: Pick<Work, 'account' | 'events' | 'port'>;
+export class Sender {
+  readonly #to: To;
   #connection: Connection | null = null;
 
-  constructor(to: Pick<Work, 'account' | 'events' | 'port'>) {
+  constructor(to: To) {
     this.#to = to;
   }
 
-  /** Makes one attempt and returns whether it was answered. */
-  async send(next: Publish): Promise<boolean> {
-    const { account, events, port } = this.#to;
-    const request = requestOf(next, events);
+  /**
+   * Makes one attempt and returns whether it was answered.
+   *
+   * @param sent the events of the publish in another order
+   */
+  async send(next: Publish, sent: readonly Sent[] = next.events): Promise<boolean> {
+    const { account, events, port, mayDoubt = false } = this.#to;
+    const request = requestOf({ ...next, events: sent }, events);
     account.attempt(next);
     const sentAfter = account.lastOffset;
+    const told = this.#recorder(sent);
     let answer: Answer;
     try {
       this.#connection ??= await Connection.open(port);
       answer = await this.#connection.request(request);
     } catch {
       // Connections of a killed service end in many ways, which all mean that there is no answer.
+      told(null);
       account.noAnswer(next);
       return false;
     }
-    if (answer.status === 200)
-      account.acknowledged(next, JSON.parse(answer.body) as PublishAnswer, sentAfter);
-    else if (answer.status === 422) account.toldInvalid(next);
-    else if (isRefusal(answer)) account.refused(next);
-    else
+    if (answer.status === 200) {
+      const publishAnswer = JSON.parse(answer.body) as PublishAnswer;
+      told(publishAnswer);
+      account.acknowledged(next, publishAnswer, sentAfter, sent);
+    } else if (answer.status === 422) account.toldInvalid(next);
+    else if (isRefusal(answer, mayDoubt)) account.refused(next);
+    else if (mayDoubt && isInDoubt(answer)) {
+      told(null);
+      account.noAnswer(next);
+    } else
       throw new BrokenPromise(
         '200, 422 or a refusal by 503',
         `${answer.status}: ${answer.body.slice(0, 1000)}`,
       );
     return true;
+  }
+
+  /** Begins an operation of the history, which ends when its answer is told. */
+  #recorder(sent: readonly Sent[]): (answer: PublishAnswer | null) => void {
+    const { history, events, port } = this.#to;
+    if (history === undefined) return () => {};
+    const from = performance.now();
+    return (answer) =>
+      history.publish({
+        client: `a publisher at port ${port}`,
+        from,
+        to: answer === null ? Infinity : performance.now(),
+        events: sent.map(({ k, as }) => ({
+          key: events.key(k),
+          content: as === 'conflict' ? 'another' : 'the first',
+        })),
+        results: answer?.results ?? null,
+      });
   }
 
   close(): void {
@@ -95,10 +134,20 @@ class Sender {
   }
 }
 
-/** The only refusals allowed under load; after each of them nothing was stored. */
-function isRefusal({ status, body }: Answer): boolean {
-  const { code } = JSON.parse(body) as Problem;
-  return status === 503 && (code === 'shutting_down' || code === 'queue_full');
+/** How the answer says that a publish may be stored or not [ERR-5]. */
+const IN_DOUBT = /whether or not it was stored/;
+
+/** The only refusals allowed under load; after each of them nothing was stored. A database may be away, too. */
+function isRefusal(answer: Answer, mayBeAway: boolean): boolean {
+  if (answer.status !== 503) return false;
+  const { code } = JSON.parse(answer.body) as Problem;
+  if (code === 'store_unavailable') return mayBeAway && !isInDoubt(answer);
+  return code === 'shutting_down' || code === 'queue_full';
+}
+
+/** The database answered too late, or not at all, to a commit that was sent. */
+function isInDoubt({ status, body }: Answer): boolean {
+  return status === 503 && IN_DOUBT.test((JSON.parse(body) as Problem).detail);
 }
 
 function requestOf({ events: sent, isInvalid }: Publish, events: Events): Buffer {
@@ -107,7 +156,11 @@ function requestOf({ events: sent, isInvalid }: Publish, events: Events): Buffer
   return requestBytes('POST /publish?results=true', `{"events":[${texts.join(',')}]}`);
 }
 
-function drawPublish({ account, random, batches }: Work): Publish {
+export function drawPublish({
+  account,
+  random,
+  batches,
+}: Pick<Work, 'account' | 'random' | 'batches'>): Publish {
   const size = drawSize(random, batches);
   const isInvalid = random.chance(INVALID_SHARE);
   const fresh: number[] = [];
@@ -117,7 +170,8 @@ function drawPublish({ account, random, batches }: Work): Publish {
     const known = kind < 0.22 ? drawKnown(account, random, kind < 0.12 ? RECENT_EVENTS : Infinity) : null;
     if (known !== null) return { k: known, as: kind % 0.05 < 0.015 ? 'conflict' : 'again' };
     if (kind < 0.26 && fresh.length > 0) {
-      return { k: fresh[random.whole(0, fresh.length - 1)]!, as: kind < 0.24 ? 'again' : 'conflict' };
+      const k = fresh[random.whole(0, fresh.length - 1)]!;
+      if (!isPurgeable(k)) return { k, as: kind < 0.24 ? 'again' : 'conflict' };
     }
     const k = account.newNumber();
     fresh.push(k);
@@ -145,5 +199,5 @@ function drawSize(random: SeededRandom, batches: Batches): number {
 function drawKnown(account: Account, random: SeededRandom, newest: number): number | null {
   if (account.count === 0) return null;
   const k = random.whole(Math.max(0, account.count - newest), account.count - 1);
-  return account.isAcknowledged(k) ? k : null;
+  return account.isAcknowledged(k) && !isPurgeable(k) ? k : null;
 }

@@ -15,12 +15,14 @@ import { RUNS, type Runs, shapeChange } from './runs-of-keys.ts';
  * `advanced` after every kill. It never rejects because of the service: that is in the report.
  *
  * @param changes to the service's sources, with which a test breaks it
+ * @param isKept whether nothing is let go of, which a service that is broken from the first commit on would not get through
  */
 export async function runTorture(
   options: Options,
   report: Report,
   advanced: () => void = () => {},
   changes: readonly Change[] = [],
+  isKept = false,
 ): Promise<void> {
   using temp = tempFolder(options.folder, 'chronicleweaver-torture-');
   const folder = temp.path;
@@ -50,6 +52,7 @@ export async function runTorture(
       await using file = new FileLife({
         folder: path,
         source: sourceOf(runs),
+        isKept,
         runBuckets: 2 ** RUNS[runs].baseBits,
         random,
         report,

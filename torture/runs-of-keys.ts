@@ -1,5 +1,5 @@
 import type { Change } from '../lab/breakages/breakage.ts';
-import { INDEX_SHAPE, type IndexShape } from '../packages/aggregator/src/store/sqlite/keys/key-index.ts';
+import { INDEX_SHAPE, type IndexShape } from '../packages/aggregator/src/store/sqlite/keys/index-shape.ts';
 
 /**
  * Runs of keys as shipped, and smaller ones. Kills often interrupt the sealing of `small` runs, which takes several
@@ -16,7 +16,7 @@ export type Runs = 'as shipped' | 'small' | 'tiny';
 /** A change to runs of another shape. Only a program with the same shape can use the file that this one makes. */
 export function shapeChange({ hotKeysMax, baseBits }: IndexShape): Change {
   return {
-    file: 'packages/aggregator/src/store/sqlite/keys/key-index.ts',
+    file: 'packages/aggregator/src/store/sqlite/keys/index-shape.ts',
     find: `{ hotKeysMax: 131_072, baseBits: 11 }`,
     replace: `{ hotKeysMax: ${hotKeysMax}, baseBits: ${baseBits} }`,
   };

@@ -12,6 +12,8 @@ export interface LoadResult {
   readonly latenciesMs: Float64Array;
   /** The counts of all answers, added up. */
   readonly told: Told;
+  /** How many of the answers came from each port. */
+  readonly answersOf?: readonly number[];
 }
 
 export interface Told {
@@ -21,26 +23,33 @@ export interface Told {
   conflicts: number;
 }
 
-/** Sends every request once. Rejects at the first answer that is not 200. */
+/**
+ * Sends every request once; with several ports the publishers are spread over them. Rejects at the first answer that is not
+ * 200.
+ */
 export async function publishAll(
-  port: number,
+  ports: readonly number[],
   { wire }: Requests,
   answered: (requests: number) => void = () => {},
 ): Promise<LoadResult> {
   const told: Told = { events: 0, accepted: 0, duplicates: 0, conflicts: 0 };
-  const connections = await openAll(port, Math.min(PUBLISHERS, wire.length));
+  const answersOf = ports.map(() => 0);
+  const perPort = Math.ceil(Math.min(PUBLISHERS, wire.length) / ports.length);
+  const opened = await Promise.all(ports.map((port) => openAll(port, perPort)));
+  const connections = opened.flatMap((some, i) => some.map((connection) => ({ connection, i })));
   try {
-    const times = await closedLoop(connections, wire.length, async (connection, place) => {
+    const times = await closedLoop(connections, wire.length, async ({ connection, i }, place) => {
       const answer = await connection.request(wire[place]!);
       // Its time is taken before the answer is read.
       return () => {
         addTold(told, answer);
+        answersOf[i] = answersOf[i]! + 1;
         answered(place + 1);
       };
     });
-    return { ...times, told };
+    return { ...times, told, answersOf };
   } finally {
-    for (const connection of connections) connection.close();
+    for (const { connection } of connections) connection.close();
   }
 }
 

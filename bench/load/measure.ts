@@ -15,6 +15,8 @@ export interface Measure {
   readonly serverCpuShare: number;
   /** Per second of the server's processor time, which can be compared even while other work takes its core. */
   readonly eventsPerCpuS: number;
+  /** Of several servers: what the slowest answered, by what each would have had if all were as fast. */
+  readonly slowestShare?: number;
 }
 
 /** Runs a load and measures it from both sides. */
@@ -25,7 +27,7 @@ export async function measureLoad(
 ): Promise<{ measure: Measure; told: Told }> {
   const serverCpuBefore = server.cpuSeconds();
   const loadCpuBefore = process.cpuUsage();
-  const { seconds, latenciesMs, told } = await load();
+  const { seconds, latenciesMs, told, answersOf = [0] } = await load();
   const loadCpu = process.cpuUsage(loadCpuBefore);
   const serverCpuS = server.cpuSeconds() - serverCpuBefore;
   const measure = {
@@ -38,6 +40,7 @@ export async function measureLoad(
     loadCpuShare: (loadCpu.user + loadCpu.system) / 1e6 / seconds,
     serverCpuShare: serverCpuS / seconds,
     eventsPerCpuS: events / serverCpuS,
+    slowestShare: (Math.min(...answersOf) * answersOf.length) / latenciesMs.length,
   };
   return { measure, told };
 }

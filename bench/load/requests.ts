@@ -9,7 +9,12 @@ export interface Requests {
 }
 
 /** The segment's events as publishes of `batch` events each; the last may have fewer. */
-export function publishRequests(segment: Segment, batch: number, eventText: (k: number) => string): Requests {
+export function publishRequests(
+  segment: Segment,
+  batch: number,
+  eventText: (k: number) => string,
+  target = 'POST /publish',
+): Requests {
   const { events } = segment;
   const wire: Buffer[] = [];
   for (let from = 0; from < events.length; from += batch) {
@@ -20,7 +25,7 @@ export function publishRequests(segment: Segment, batch: number, eventText: (k: 
       body += eventText(events[place]!);
     }
     body += ']}';
-    wire.push(requestBytes('POST /publish', body));
+    wire.push(requestBytes(target, body));
   }
   return { batch, segment, wire };
 }

@@ -16,6 +16,10 @@ export interface ServerCommand {
   readonly under?: readonly string[];
   /** Its file, in an existing folder. */
   readonly databasePath: string;
+  /** The database that holds its log instead of a file. */
+  readonly storeUrl?: string;
+  /** Further settings, in its environment. */
+  readonly settings?: Readonly<Record<string, string>>;
   readonly cores: Cores;
 }
 
@@ -48,6 +52,10 @@ export class ServerProcess implements AsyncDisposable {
 
   get port(): number {
     return this.#process.port;
+  }
+
+  get ports(): readonly number[] {
+    return [this.port];
   }
 
   /** Starts it and asks until it is ready; `readyMs` counts from the start of the process to the first 200. */
@@ -86,7 +94,14 @@ export class ServerProcess implements AsyncDisposable {
 
   /** Bytes of the file and its write-ahead log. */
   diskBytes(): number {
-    return fileBytes(this.#command.databasePath) + fileBytes(`${this.#command.databasePath}-wal`);
+    const { fileBytes, logBytes } = this.diskParts();
+    return fileBytes + logBytes;
+  }
+
+  /** Of the file, and of its write-ahead log. */
+  diskParts(): { readonly fileBytes: number; readonly logBytes: number } {
+    const { databasePath } = this.#command;
+    return { fileBytes: bytesOf(databasePath), logBytes: bytesOf(`${databasePath}-wal`) };
   }
 
   /** `kill -9`. */
@@ -110,14 +125,18 @@ function launch({
   nodeArgs = [],
   under = [],
   databasePath,
+  storeUrl,
+  settings = {},
   cores,
 }: ServerCommand): AggregatorProcess {
   const env = {
     APP_PORT: '0',
     DEDUPLICATION_DB_PATH: databasePath,
+    STORE_URL: storeUrl,
     LOG_LEVEL: 'info',
     // The service's own default, as for its users.
     NODE_COMPILE_CACHE: undefined,
+    ...settings,
   };
   const server = new AggregatorProcess(
     (onLine) =>
@@ -135,6 +154,6 @@ function launch({
   return server;
 }
 
-function fileBytes(path: string): number {
+function bytesOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
-import { Block, type BlockRow } from '../../packages/aggregator/src/store/sqlite/blocks/block-format.ts';
+import { Block, type BlockRow } from '../../packages/aggregator/src/store/blocks/block-format.ts';
 
 /**
  * The reference for `GET /events`: how fast the blocks of a file decompress if nothing is done with their events except to

@@ -135,7 +135,7 @@ export async function measureSink(setting: Setting, loads: readonly Load[]): Pro
     const requests = publishRequests(plan.next(events), batch, setting.eventText);
     const runs: Measure[] = [];
     for (let run = 0; run <= setting.runs; run++) {
-      const { measure } = await measureLoad(server, events, () => publishAll(server.port, requests));
+      const { measure } = await measureLoad(server, events, () => publishAll([server.port], requests));
       if (run > 0) runs.push(measure);
     }
     scenarios.push(scenarioOf(batch, runs));

@@ -4,24 +4,36 @@ import { join, relative, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { COMPILE_CACHE, pathOf } from '../repository.ts';
+import { STORE } from '../test-store.ts';
+import { type Run, isWanted, leftOutTests } from './left-out.ts';
 import { type Part, everydayParts } from './parts.ts';
 
-/** `npm test`: runs all everyday tests in a few processes, and fails if a file reported nothing. */
+/**
+ * `npm test`: runs the everyday tests in a few processes, and fails if a file reported nothing. `npm run test:long`: those that take long.
+ * `npm run test:postgres`: those that start services, on PostgreSQL, and those of the store in PostgreSQL.
+ */
 
 /** For two cores: tests that start processes wait half of their time. */
 const PARTS_AT_ONCE = 3;
 
-/** For a part, milliseconds. */
-const PART_TIMEOUT_MS = 300_000;
+/** For a part, milliseconds: the longest takes a minute on two idle cores, and five where other work has them. */
+const PART_TIMEOUT_MS = 900_000;
 
-const parts = everydayParts();
+const everydayOrLong: Run = process.argv.includes('--long') ? 'long' : 'everyday';
+const thisRun = STORE === 'postgres' ? 'postgres' : everydayOrLong;
+const parts = everydayParts((file) => isWanted(file, thisRun));
 const unheard = new Set(parts.flatMap(({ files }) => files));
 const alone = new Set(parts.flatMap(({ files }) => (files.length === 1 ? files : [])));
 const folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-parts-'));
 process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 process.env['NODE_COMPILE_CACHE'] = COMPILE_CACHE;
-const results = run({ files: parts.map(entryOf), concurrency: PARTS_AT_ONCE, timeout: PART_TIMEOUT_MS });
+const results = run({
+  files: parts.map(entryOf),
+  concurrency: PARTS_AT_ONCE,
+  timeout: PART_TIMEOUT_MS,
+  ...(STORE !== 'sqlite' && { testSkipPatterns: leftOutTests() }),
+});
 results.on('test:complete', ({ name }) => unheard.delete(fileOf(name)));
 results.on('test:pass', ({ name }) => {
   // A process that ended well is a test itself only where it reported none: it may have left before it could.

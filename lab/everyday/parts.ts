@@ -15,6 +15,7 @@ export interface Part {
 const SHARED = [
   'packages/aggregator/test/api/request',
   'packages/aggregator/test/store',
+  'packages/aggregator/test/store/postgres',
   'packages/aggregator/test/api/read',
   'packages/client/test',
   'packages/aggregator/test/api',
@@ -44,8 +45,9 @@ const ALONE = new Map([
  * Files that start the service so often that they would make a part too long: while one waits for its processes, another
  * has the processor.
  */
-const LONG = [
+const MANY_STARTS = [
   'tests/backup.test.ts',
+  'tests/audit-crash.test.ts',
   'tests/crash.test.ts',
   'tests/durability.test.ts',
   'tests/long-read.test.ts',
@@ -56,13 +58,13 @@ const LONG = [
 ];
 
 /** The files that share no process with others. */
-export const APART: readonly string[] = [...ALONE.keys(), ...LONG];
+export const APART: readonly string[] = [...ALONE.keys(), ...MANY_STARTS];
 
-/** The files of `npm test`, each in one part. */
-export function everydayParts(): Part[] {
+/** The wanted ones of the files that belong to no other script, each in one part. */
+export function everydayParts(isWanted: (file: string) => boolean): Part[] {
   const shared = new Map(SHARED.map((folder) => [folder, [] as string[]]));
   const alone: Part[] = [];
-  for (const file of everydayFiles()) {
+  for (const file of everydayFiles().filter(isWanted)) {
     const [folder] = APART.includes(file)
       ? []
       : SHARED.filter((folder) => file.startsWith(`${folder}/`)).toSorted(longerFirst);

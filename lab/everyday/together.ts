@@ -2,8 +2,8 @@ import { suite } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { pathOf } from '../repository.ts';
 
-/** For the tests of a file, milliseconds: what hangs is named long before the part's process is killed. */
-const FILE_TIMEOUT_MS = 120_000;
+/** For the tests of a file, milliseconds, on a busy machine: what hangs is named long before the part's process is killed. */
+const FILE_TIMEOUT_MS = 300_000;
 
 /**
  * Runs test files in this process, one after the other. Each is a suite, so that hooks outside a file's tests begin and

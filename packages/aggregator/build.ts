@@ -12,8 +12,9 @@ const HERE = import.meta.dirname;
 const DIST = join(HERE, 'dist');
 const THREADS = ['main', 'store/sqlite/threads/thread', 'store/sqlite/threads/folding-thread'];
 
-/** Packages that look for files beside them, which only docs.ts needs, and those that Fastify never gets to load here. */
+/** Packages that look for files beside them, which only pages for browsers need, and those that Fastify never gets to load here. */
 const LEFT_OUT = [
+  '@chronicleweaver/dashboard',
   '@fastify/static',
   '@fastify/swagger',
   '@fastify/swagger-ui',

@@ -13,6 +13,7 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 const ROOT = join(HERE, '../..');
 const DIST = join(HERE, 'dist');
 const SCOPE = '@chronicleweaver/';
+const DASHBOARD = '@chronicleweaver/dashboard';
 
 interface Manifest {
   readonly name: string;
@@ -21,6 +22,7 @@ interface Manifest {
   readonly [name: string]: unknown;
 }
 
+await import('../dashboard/build.ts');
 rmSync(DIST, { recursive: true, force: true });
 const cli = readManifest(HERE);
 const dependencies: Record<string, string> = {};
@@ -58,7 +60,9 @@ function copyPackage(from: string, to: string, manifest: Manifest): void {
       const folder = join(ROOT, 'packages', name.slice(SCOPE.length));
       const own = readManifest(folder);
       const target = join(DIST, 'node_modules', name);
-      copyPackage(folder, target, own);
+      // What browsers get is built already, and needs nothing else.
+      if (name === DASHBOARD) cpSync(join(folder, 'dist'), join(target, 'dist'), { recursive: true });
+      else copyPackage(folder, target, own);
       // Dependencies are installed once for all packages.
       const { version, type, exports } = own;
       writeManifest(target, { name, version, type, exports: asJavaScript(exports), license: own['license'] });

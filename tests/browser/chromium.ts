@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import type { TestContext } from 'node:test';
 import { type Page, chromium } from 'playwright-core';
-import type { AggregatorProcess } from '../../lab/aggregator-process.ts';
+import type { AggregatorProcess, Ending } from '../../lab/aggregator-process.ts';
 
 const CHROMIUM = process.env['CHROMIUM_PATH'] || '/usr/bin/chromium';
 /** No sandbox, because containers do not allow one; and no requests by the browser itself. */
@@ -30,7 +29,7 @@ export const IN_BROWSER = {
 
 /** Opens the page in a fresh browser; `faults` lists what it did that our pages must not do. */
 export async function openPage(
-  t: TestContext,
+  t: Ending,
   aggregator: AggregatorProcess,
   path: string,
   viewport = { width: 1280, height: 900 },

@@ -7,10 +7,15 @@ import { type AggregatorProcess, Site } from '../../lab/aggregator-process.ts';
 import { pathOf, textOf } from '../../lab/repository.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 
+/** What the client's package consists of. */
+const CLIENT = ['index.js', 'shared.js', 'inbox/index.js'];
+
 const pageFor = (service: string): string => `<!doctype html>
 <title>exercise</title>
 <link rel="icon" href="data:,">
-<script type="importmap">{"imports":{"@chronicleweaver/client":"/exercise/client.js"}}</script>
+<script type="importmap">{"imports":{
+  "@chronicleweaver/client":"/exercise/client/index.js",
+  "@chronicleweaver/client/inbox":"/exercise/client/inbox/index.js"}}</script>
 <script type="module">
   import { exercise } from '/exercise/exercise.js';
   exercise('${service}').then((said) => (document.title = said), (error) => (document.title = error.stack));
@@ -44,7 +49,12 @@ async function exercised(
   const files: Record<string, { contentType: string; body: string }> = {
     '/exercise/': { contentType: 'text/html', body: pageFor(service.url) },
     '/exercise/exercise.js': { contentType: 'text/javascript', body: exercise.code },
-    '/exercise/client.js': { contentType: 'text/javascript', body: textOf('packages/client/dist/index.js') },
+    ...Object.fromEntries(
+      CLIENT.map((file) => [
+        `/exercise/client/${file}`,
+        { contentType: 'text/javascript', body: textOf(`packages/client/dist/${file}`) },
+      ]),
+    ),
   };
   const { page } = await openPage(t, pages, '/health');
   // The browser treats the test's page as remote, and lets it reach this machine only with this permission.

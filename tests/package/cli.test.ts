@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { Site } from '../../lab/aggregator-process.ts';
+import { PostgresServer } from '../../lab/postgres-server.ts';
 import { type Program, until } from '../../lab/program.ts';
 import { pathOf } from '../../lab/repository.ts';
 import { packed } from './packed.ts';
@@ -80,12 +81,7 @@ async function serves(t: TestContext, node: string): Promise<void> {
   const bin = join(project, 'node_modules/.bin/chronicleweaver');
   const start = (...args: string[]): Program => site.run([node, bin, ...args]);
   const serve = start('serve', '--port', '0', '--file', file);
-  const listening = /"port":(\d+)/;
-  await until(
-    () => `the start\n${serve.printed()}`,
-    () => listening.test(serve.stdout) || serve.hasExited,
-  );
-  const url = `http://127.0.0.1:${listening.exec(serve.stdout)?.[1] ?? assert.fail(serve.printed())}`;
+  const url = await addressOf(serve);
 
   const tail = start('tail', '--url', url, '--after', 'earliest');
   const publish = spawn(node, [bin, 'publish', '--url', url], {
@@ -99,7 +95,14 @@ async function serves(t: TestContext, node: string): Promise<void> {
   tail.signal('SIGTERM');
   const stress = start('stress', '--url', url, '--count=200', '--json');
   assert.equal((await stress.exited).code, 0, stress.printed());
-  for (const path of ['/docs/', '/redoc', '/redoc/redoc.standalone.js', '/openapi.json']) {
+  for (const path of [
+    '/docs/',
+    '/redoc',
+    '/redoc/redoc.standalone.js',
+    '/openapi.json',
+    '/dashboard',
+    '/dashboard/app.js',
+  ]) {
     assert.equal((await fetch(url + path)).status, 200, path);
   }
 
@@ -108,4 +111,33 @@ async function serves(t: TestContext, node: string): Promise<void> {
   const verify = start('verify', file);
   assert.equal((await verify.exited).code, 0, verify.printed());
   assert.match(verify.stdout, /^sound: 161 events/);
+  await goesOnInPostgres(site, [node, bin], file);
+}
+
+/** Moves the file into PostgreSQL and serves it from there. */
+async function goesOnInPostgres(site: Site, command: readonly string[], file: string): Promise<void> {
+  const server = await PostgresServer.start();
+  try {
+    const STORE_URL = server.newLog();
+    const move = site.run([...command, 'move', '--from', `sqlite:${file}`, '--to', STORE_URL]);
+    assert.equal((await move.exited).code, 0, move.printed());
+    const serve = site.run([...command, 'serve', '--port', '0'], { STORE_URL });
+    const url = await addressOf(serve);
+    const stats = site.run([...command, 'stats', '--url', url, '--json']);
+    assert.equal((await stats.exited).code, 0, stats.printed());
+    assert.match(stats.stdout, /"last_offset":161\b/);
+    serve.signal('SIGTERM');
+    assert.equal((await serve.exited).code, 0, serve.printed());
+  } finally {
+    await server.close();
+  }
+}
+
+async function addressOf(serve: Program): Promise<string> {
+  const listening = /"port":(\d+)/;
+  await until(
+    () => `the start\n${serve.printed()}`,
+    () => listening.test(serve.stdout) || serve.hasExited,
+  );
+  return `http://127.0.0.1:${listening.exec(serve.stdout)?.[1] ?? assert.fail(serve.printed())}`;
 }

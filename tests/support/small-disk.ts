@@ -28,8 +28,8 @@ export class SmallDisk {
   #ballast = 0;
 
   /** Create it after the test's Site: the disk can be removed only when nothing on it is open. */
-  constructor(t: TestContext, mib: number) {
-    this.folder = mkdtempSync(join(tmpdir(), 'chronicleweaver-disk-'));
+  constructor(t: TestContext, mib: number, parent = tmpdir()) {
+    this.folder = mkdtempSync(join(parent, 'chronicleweaver-disk-'));
     const missing = mount(this.folder, mib);
     if (missing !== null) throw new Error(missing);
     mounted.add(this.folder);

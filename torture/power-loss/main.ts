@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { Stopped, createProgress, run } from '@chronicleweaver/terminal';
 import { straceMissing } from '../../lab/strace.ts';
 import { type PowerLossOptions, powerLossCommand } from './options.ts';
+import { deletionsText } from '../report.ts';
 import { type PowerLossReport, runPowerLoss } from './run.ts';
 
 process.exitCode = await run(powerLossCommand(losePower), 'power-loss');
@@ -23,9 +24,10 @@ function reportText(report: PowerLossReport): string {
   const lines = [
     `seed ${report.seed}, ${report.processes} processes: ${report.writes} writes, ${report.syncs} syncs, ${report.answers} answers`,
     `${report.losses} losses of power; what survived of unsynced data: ${remains.join(' | ')}`,
+    deletionsText(report.deletions),
     `${report.promisesChecked} promises were checked against what survived`,
     report.failure === null
-      ? 'PASS: every file was sound and had every event acknowledged before, unchanged, at the offset of its answer'
+      ? 'PASS: every file was sound and had every event acknowledged before, unchanged, at the offset of its answer, unless it was let go of'
       : `FAIL\n${report.failure.message}\nthe files are kept in ${report.failure.folder}`,
   ];
   return `${lines.join('\n')}\n`;

@@ -1,6 +1,6 @@
 import type { SeededRandom } from '../../lab/random.ts';
-import { numberOf } from '../events.ts';
 import type { Disk } from './disk.ts';
+import type { Promises, Told } from './promises.ts';
 import type { Recorded } from './recording.ts';
 
 /** A place in a recording where a deed begins or ends. */
@@ -11,19 +11,18 @@ interface Mark {
 }
 
 /**
- * Plays a recording onto a disk, step by step, and notes the promises made on the way: the events, with offsets, of every
- * answer that the service has begun to send.
+ * Plays a recording onto a disk, step by step, and notes the promises made on the way: those of every answer that
+ * the service has begun to send.
  */
 export class Playback {
-  /** Offsets by the events' numbers. */
-  readonly promised: Map<number, number>;
+  readonly #promises: Promises;
   readonly #disk: Disk;
   readonly #marks: readonly Mark[];
   #next = 0;
 
-  constructor(recorded: readonly Recorded[], disk: Disk, promised: Map<number, number>) {
+  constructor(recorded: readonly Recorded[], disk: Disk, promises: Promises) {
     this.#disk = disk;
-    this.promised = promised;
+    this.#promises = promises;
     this.#marks = recorded
       .flatMap((one) => [
         { line: one.begin, isEnd: false, recorded: one },
@@ -36,14 +35,17 @@ export class Playback {
     return this.#marks.length;
   }
 
-  /** Places where the power goes, ascending; half of them right after an answer begins. */
+  /** The place right after the last answer of this kind begins. */
+  placeAfter(kind: Told['kind']): number {
+    return this.#answers().findLast((answer) => answer.kind === kind)!.place;
+  }
+
+  /** Places where the power goes, ascending; half of them right after an answer begins, of each kind as often. */
   places(count: number, random: SeededRandom): number[] {
-    const answers = this.#marks.flatMap(({ recorded, isEnd }, place) =>
-      recorded.deed.kind === 'answer' && !isEnd ? [place + 1] : [],
-    );
+    const answers = Map.groupBy(this.#answers(), ({ kind }) => kind);
     const places = Array.from({ length: count }, () =>
-      answers.length > 0 && random.chance(0.5)
-        ? answers[random.whole(0, answers.length - 1)]!
+      answers.size > 0 && random.chance(0.5)
+        ? pick(answers.get(pick([...answers.keys()], random))!, random).place
         : random.whole(1, this.length),
     );
     return places.toSorted((a, b) => a - b);
@@ -59,10 +61,16 @@ export class Playback {
     while (this.#next < place) this.#play(this.#marks[this.#next++]!);
   }
 
+  /** The places right after the answers begin. */
+  #answers(): { readonly kind: Told['kind']; readonly place: number }[] {
+    return this.#marks.flatMap(({ recorded: { deed }, isEnd }, place) =>
+      deed.kind === 'answer' && !isEnd ? [{ kind: deed.told.kind, place: place + 1 }] : [],
+    );
+  }
+
   #play({ isEnd, recorded: { deed, begin, end } }: Mark): void {
     if (deed.kind === 'answer') {
-      if (isEnd) return;
-      for (const { event_id: eventId, offset } of deed.results) this.promised.set(numberOf(eventId)!, offset);
+      if (!isEnd) this.#promises.add(deed.told);
     } else if (deed.kind === 'sync') {
       // A sync is certain only after it has returned.
       if (isEnd) this.#disk.synced(deed.path, begin);
@@ -71,4 +79,8 @@ export class Playback {
       this.#disk.change(deed, end);
     }
   }
+}
+
+function pick<T>(choices: readonly T[], random: SeededRandom): T {
+  return choices[random.whole(0, choices.length - 1)]!;
 }

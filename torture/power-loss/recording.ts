@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { EventResult, PublishAnswer } from '@chronicleweaver/protocol';
 import { type SystemCall, readWholeTrace } from '../../lab/strace.ts';
+import { type Told, toldBy } from './promises.ts';
 
 /** What a process did to its files, and what it answered. Folders are synced like files. */
 export type Deed =
@@ -9,7 +9,7 @@ export type Deed =
   | { readonly kind: 'truncate'; readonly path: string; readonly length: number }
   | { readonly kind: 'sync'; readonly path: string }
   | { readonly kind: 'unlink'; readonly path: string }
-  | { readonly kind: 'answer'; readonly results: readonly EventResult[] };
+  | { readonly kind: 'answer'; readonly told: Told };
 
 /** A deed, with its begin and end as positions in everything recorded, over all processes. */
 export interface Recorded {
@@ -90,14 +90,12 @@ function deedOf({ name, text, end }: SystemCall, isOurs: (path: string) => boole
   }
 }
 
-/** The answer to a publish, or null for anything else that was sent. */
+/** An answer that promises something, or null for anything else that was sent. */
 function answerIn(text: string): Deed | null {
-  const sent = Buffer.concat(bytesIn(text)).toString('latin1');
-  if (!sent.startsWith('HTTP/1.1 200')) return null;
-  const body = sent.slice(sent.indexOf('\r\n\r\n') + 4);
-  if (!body.startsWith('{"status":"success"')) return null;
-  const { results = [] } = JSON.parse(body) as PublishAnswer;
-  return { kind: 'answer', results };
+  // What is larger than is recorded promises nothing.
+  if (text.includes('"...')) return null;
+  const told = toldBy(Buffer.concat(bytesIn(text)).toString('latin1'));
+  return told && { kind: 'answer', told };
 }
 
 /**

@@ -10,14 +10,17 @@ import { tempFolder } from '../../lab/lifetime.ts';
 import { Program, until } from '../../lab/program.ts';
 import { SeededRandom } from '../../lab/random.ts';
 import { Account, type Publish } from '../account.ts';
+import { checkService } from '../check.ts';
 import { Events } from '../events.ts';
+import { Deleter, type Deletions, setPolicies } from '../letting-go/deleter.ts';
 import { publish } from '../publisher.ts';
-import { newReport } from '../report.ts';
+import { newReport, noDeletions } from '../report.ts';
 import { shapeChange } from '../runs-of-keys.ts';
 import { checkFile } from './check.ts';
 import { Disk, REMAINS, type Remains } from './disk.ts';
 import type { PowerLossOptions } from './options.ts';
 import { Playback } from './playback.ts';
+import { Promises } from './promises.ts';
 import { type Deed, type Recorded, isRecorded, readRecording, recordCommand } from './recording.ts';
 
 /** Small runs of keys, so that a few thousand events are enough to seal and merge them. */
@@ -41,7 +44,9 @@ export interface PowerLossReport {
   answers: number;
   losses: number;
   readonly remains: Record<Remains, number>;
-  /** Acknowledged events that had to be there, added up over all losses. */
+  /** Of the requests to let go. */
+  readonly deletions: Deletions;
+  /** What was answered and had to hold, added up over all losses. */
   promisesChecked: number;
   outcome: 'kept' | 'broken';
   failure: { readonly message: string; readonly folder: string } | null;
@@ -62,11 +67,13 @@ class Ledger extends Account {
  * happened while it ran. It never rejects because of the service: that is in the report.
  *
  * @param changes to the service's sources, with which a test breaks it
+ * @param isKept whether nothing is let go of, so that what is lost first are events
  */
 export async function runPowerLoss(
   options: PowerLossOptions,
   advanced: (report: PowerLossReport) => void = () => {},
   changes: readonly Change[] = [],
+  isKept = false,
 ): Promise<PowerLossReport> {
   const report: PowerLossReport = {
     seed: options.seed,
@@ -75,6 +82,7 @@ export async function runPowerLoss(
     syncs: 0,
     answers: 0,
     losses: 0,
+    deletions: noDeletions(),
     promisesChecked: 0,
     remains: { nothing: 0, 'some writes': 0, 'some sectors': 0, all: 0 },
     outcome: 'broken',
@@ -84,7 +92,8 @@ export async function runPowerLoss(
   const folder = temp.path;
   try {
     const source = changedSource(join(folder, 'source'), [shapeChange(SHAPE.index), ...changes]);
-    await loseOften(options, report, folder, source, () => advanced(report));
+    const events = new Events(options.seed, isKept);
+    await loseOften(options, report, { folder, source, events }, () => advanced(report));
     report.outcome = 'kept';
   } catch (error) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -97,23 +106,29 @@ export async function runPowerLoss(
 async function loseOften(
   { seed, losses }: PowerLossOptions,
   report: PowerLossReport,
-  folder: string,
-  source: Source,
+  { folder, source, events }: Pick<Setting, 'folder' | 'source' | 'events'>,
   advanced: () => void,
 ): Promise<void> {
   const random = new SeededRandom(seed);
-  const events = new Events(seed);
   const account = new Ledger(events, newReport(seed).answers);
   const databasePath = join(folder, 'data', 'events.db');
   mkdirSync(join(folder, 'data'));
   const disk = new Disk(join(folder, 'data'));
-  const promised = new Map<number, number>();
+  const promises = new Promises();
   let lastLine = -1;
   for (const [process, end] of ENDS.entries()) {
-    const setting = { folder, source, databasePath, random: random.fork(process), account, events };
-    const recorded = await record(setting, end, lastLine);
+    const setting = {
+      folder,
+      source,
+      databasePath,
+      random: random.fork(process),
+      account,
+      events,
+      deletions: report.deletions,
+    };
+    const recorded = await record(setting, process, end, lastLine);
     count(recorded, report);
-    const playback = new Playback(recorded, disk, promised);
+    const playback = new Playback(recorded, disk, promises);
     const draw = random.fork(process, 1);
     for (const place of playback.places(Math.ceil(losses / ENDS.length), draw)) {
       playback.playTo(place);
@@ -121,17 +136,25 @@ async function loseOften(
       const left = join(folder, 'left');
       writeFiles(left, disk.afterLoss(remains, draw));
       const { publishes } = account;
-      checkFile(join(left, basename(databasePath)), { events, promised, publishes, shape: SHAPE });
+      const { bounds } = account.lettingGo;
+      checkFile(join(left, basename(databasePath)), {
+        events,
+        promises,
+        account,
+        bounds,
+        publishes,
+        shape: SHAPE,
+      });
       report.losses += 1;
       report.remains[remains] += 1;
-      report.promisesChecked += promised.size;
+      report.promisesChecked += promises.count;
       advanced();
       // Lets signals be handled.
       await sleep(0);
     }
     playback.playTo(playback.length);
     lastLine = playback.lastLine;
-    expectRecorded(disk.now(), account, promised);
+    expectRecorded(disk.now(), account, promises);
   }
 }
 
@@ -151,11 +174,20 @@ interface Setting {
   readonly random: SeededRandom;
   readonly account: Account;
   readonly events: Events;
+  readonly deletions: Deletions;
 }
 
-/** Starts a process, publishes to it for a while, ends it, and returns what it did. */
-async function record(setting: Setting, end: 'kill' | 'stop', after: number): Promise<Recorded[]> {
-  const { folder, source, databasePath, random, account, events } = setting;
+/**
+ * Starts a process, the first or a later one, publishes to it and lets go of some of that for a while, ends it, and returns what
+ * it did.
+ */
+async function record(
+  setting: Setting,
+  process: number,
+  end: 'kill' | 'stop',
+  after: number,
+): Promise<Recorded[]> {
+  const { folder, source, databasePath, random, account, events, deletions } = setting;
   const trace = join(folder, 'trace');
   const env = { APP_PORT: '0', DEDUPLICATION_DB_PATH: databasePath };
   const service = new AggregatorProcess(
@@ -164,18 +196,14 @@ async function record(setting: Setting, end: 'kill' | 'stop', after: number): Pr
   const load = async (id: number, ms: number, andThen: () => Promise<void>): Promise<void> => {
     const stop = new AbortController();
     const { port } = service;
-    const publishing = Promise.all(
-      Array.from({ length: PUBLISHERS }, (_, publisher) =>
-        publish({
-          account,
-          events,
-          port,
-          batches: 'few',
-          random: random.fork(id, publisher),
-          signal: stop.signal,
-        }),
+    const { signal } = stop;
+    const work = { account, events, random: random.fork(id, PUBLISHERS), deletions, signal };
+    const publishing = Promise.all([
+      ...(events.areKept ? [] : [Deleter.run(work, port)]),
+      ...Array.from({ length: PUBLISHERS }, (_, publisher) =>
+        publish({ account, events, port, batches: 'few', random: random.fork(id, publisher), signal }),
       ),
-    );
+    ]);
     // It is awaited below.
     publishing.catch(() => {});
     await sleep(ms);
@@ -185,6 +213,8 @@ async function record(setting: Setting, end: 'kill' | 'stop', after: number): Pr
   };
   try {
     await service.listening();
+    if (process === 0 && !events.areKept) await setPolicies(service.port);
+    if (process > 0) await checkService(service, account, events, random.fork(PUBLISHERS));
     await load(0, LOAD_MS / 2, async () => {});
     await sleep(IDLE_MS);
     await load(1, LOAD_MS, () => (end === 'kill' ? service.kill() : service.stop()));
@@ -201,16 +231,12 @@ async function record(setting: Setting, end: 'kill' | 'stop', after: number): Pr
 }
 
 /** Throws if the recording is incomplete: the files must match it, and every answer must be in it. */
-function expectRecorded(
-  files: ReadonlyMap<string, Buffer>,
-  account: Account,
-  promised: ReadonlyMap<number, number>,
-): void {
+function expectRecorded(files: ReadonlyMap<string, Buffer>, account: Account, { offsets }: Promises): void {
   for (const [path, bytes] of files) {
     if (!readFileSync(path).equals(bytes)) throw new Error(`the recording does not lead to ${path} as it is`);
   }
   for (let k = 0; k < account.count; k++) {
-    if (account.isAcknowledged(k) && promised.get(k) !== account.offsetOf(k))
+    if (account.isAcknowledged(k) && offsets.get(k) !== account.offsetOf(k))
       throw new Error(`the answer about event ${k} was not recorded`);
   }
 }

@@ -25,8 +25,8 @@ export const access: Area = {
     {
       file: 'access/key-ring.ts',
       breaks: 'A publish counts as one event of the rate, however many it holds.',
-      find: 'this.#bucket.content -= events;',
-      replace: 'this.#bucket.content -= Math.min(events, 0);',
+      find: 'bucket.content -= events;',
+      replace: 'bucket.content -= Math.min(events, 0);',
       tests: ACCESS,
     },
     {

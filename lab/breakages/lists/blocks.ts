@@ -13,7 +13,7 @@ export const blocks: Area = {
   tests: 'packages/aggregator/test',
   breakages: [
     {
-      file: 'block-encoder.ts',
+      file: '../../blocks/block-encoder.ts',
       breaks: 'From its second commit on, a block has commit times years ahead.',
       find: `writer.put(receivedMs - ms);
       ms = receivedMs;`,
@@ -21,28 +21,28 @@ export const blocks: Area = {
       tests: ['store/sqlite/older-formats.test.ts'],
     },
     {
-      file: 'block-encoder.ts',
+      file: '../../blocks/block-encoder.ts',
       breaks: 'Uncompressed texts are freed before their row is written.',
       find: 'if (body.buffer !== this.#texts.buffer) freeMemory(this.#texts);',
       replace: 'freeMemory(this.#texts);',
       tests: BLOCK_STORE,
     },
     {
-      file: 'block-encoder.ts',
+      file: '../../blocks/block-encoder.ts',
       breaks: 'In a merged block each text overwrites the previous one of its topic.',
       find: 'next[topic] = at + length;',
       replace: '',
       tests: BLOCK_STORE,
     },
     {
-      file: 'block-format.ts',
+      file: '../../blocks/block-format.ts',
       breaks: 'A block with a flipped bit is delivered.',
       find: 'isChecked ? this.#checked(row) : row.directory',
       replace: 'isChecked ? row.directory.subarray(0, row.directory.length - 4) : row.directory',
       tests: ['api/read/damaged.test.ts'],
     },
     {
-      file: 'block-format.ts',
+      file: '../../blocks/block-format.ts',
       breaks: 'Texts in the second chunk of a merged block are read beyond its end.',
       find: 'isSameChunk ? next[topic - 1]! + bytesOfTopic[topic - 1]! : 0',
       replace: 'next[topic - 1]! + bytesOfTopic[topic - 1]!',
@@ -95,7 +95,7 @@ export const blocks: Area = {
       tests: BLOCK_STORE,
     },
     {
-      file: 'block-merge.ts',
+      file: '../../blocks/block-merge.ts',
       breaks:
         'A merge ignores a large commit between two fresh blocks, and events get the offsets of others.',
       find: 'block.firstOffset === this.lastOffset + 1 &&',
@@ -103,14 +103,14 @@ export const blocks: Area = {
       tests: BLOCK_STORE,
     },
     {
-      file: 'block-merge.ts',
+      file: '../../blocks/block-merge.ts',
       breaks: 'A merged block has more events than a reader should unpack.',
       find: 'this.#events + block.count <= this.#eventsMax &&',
       replace: '',
       tests: BLOCK_LOG,
     },
     {
-      file: 'block-merge.ts',
+      file: '../../blocks/block-merge.ts',
       breaks: 'A block is freed before its texts are copied.',
       find: 'for (let i = 0; i < block.count; i++) encoder.put(block.text(i));\n    block.release();',
       replace: 'block.release();\n    for (let i = 0; i < block.count; i++) encoder.put(block.text(i));',
@@ -124,9 +124,9 @@ export const blocks: Area = {
       tests: BLOCK_LOG,
     },
     {
-      file: 'numbers.ts',
+      file: '../../blocks/numbers.ts',
       breaks: 'The missing end of a truncated directory is read as zeros.',
-      find: 'if (at > bytes.length) throw damaged(ENDS_TOO_EARLY);',
+      find: 'if (at > bytes.length) throw this.endsTooEarly();',
       replace: '',
       tests: BLOCK_STORE,
       survives: 'at least one more number follows the filled ones, and reading that one fails',

@@ -6,6 +6,9 @@ const BLOCKED = ['blocked-loop.test.ts'];
 const TRANSPORT = ['transport.test.ts'];
 const SUBSCRIBE = ['subscribe.test.ts'];
 const CONSUME = ['consume.test.ts'];
+const INBOX = ['inbox.test.ts'];
+const INBOX_POSTGRES = ['inbox-postgres.test.ts'];
+const INBOX_SQLITE = ['inbox-sqlite.test.ts'];
 
 /** What programs publish and read with. */
 export const client: Area = {
@@ -175,8 +178,8 @@ export const client: Area = {
     {
       file: 'consume.ts',
       breaks: 'An event is acknowledged before its handler is done.',
-      find: 'await this.#handler(event, { signal: lost.signal });',
-      replace: 'void this.#handler(event, { signal: lost.signal });',
+      find: 'await this.#handler(event, {',
+      replace: 'void this.#handler(event, {',
       tests: CONSUME,
     },
     {
@@ -199,6 +202,80 @@ export const client: Area = {
       find: 'this.#leaseMs / 3);\n    try',
       replace: 'this.#leaseMs * 3);\n    try',
       tests: CONSUME,
+    },
+    {
+      file: 'inbox/postgres.ts',
+      breaks:
+        'An inbox in PostgreSQL commits the note that an event is done before its effect, and a crash or a throw in between loses the effect.',
+      find: '      if (Number((rows[0] as { repeats: unknown }).repeats) > 0) return undefined;',
+      replace:
+        "      if (Number((rows[0] as { repeats: unknown }).repeats) > 0) return undefined;\n      await client.query('COMMIT');\n      await client.query('BEGIN');",
+      tests: INBOX,
+    },
+    {
+      file: 'inbox/sqlite.ts',
+      breaks:
+        'An inbox in SQLite commits the note that an event is done before its effect, and a crash or a throw in between loses the effect.',
+      find: '    if (Number((row as { repeats: unknown }).repeats) > 0) return undefined;',
+      replace:
+        "    if (Number((row as { repeats: unknown }).repeats) > 0) return undefined;\n    this.#database.exec('COMMIT; BEGIN IMMEDIATE');",
+      tests: INBOX,
+    },
+    {
+      file: 'inbox/postgres.ts',
+      breaks: 'An inbox takes a transaction that PostgreSQL has rolled back for committed.',
+      find: "if (command === 'COMMIT') return DONE;",
+      replace: "if (command !== '') return DONE;",
+      tests: INBOX_POSTGRES,
+    },
+    {
+      file: 'inbox/postgres.ts',
+      breaks: 'An inbox takes a transaction that the handler has rolled back for committed.',
+      find: "client.getTransactionStatus?.() === 'I'",
+      replace: "client.getTransactionStatus?.() === 'X'",
+      tests: INBOX_POSTGRES,
+    },
+    {
+      file: 'inbox/postgres.ts',
+      breaks: 'An event is given back because the connection of its inbox was lost.',
+      find: "await client.query('ROLLBACK');\n        if",
+      replace: "await client.query('ROLLBACK').catch(() => {});\n        if",
+      tests: INBOX_POSTGRES,
+    },
+    {
+      file: 'inbox/settled.ts',
+      breaks: 'An inbox forgets dead events, which a replay then has handled twice.',
+      find: 'offset <= upTo && !dead.has(offset)',
+      replace: 'offset <= upTo',
+      tests: INBOX,
+    },
+    {
+      file: 'inbox/settled.ts',
+      breaks: 'An inbox forgets events that are not settled, which then are handled twice.',
+      find: 'offset <= upTo && !dead.has(offset)',
+      replace: '!dead.has(offset)',
+      tests: INBOX,
+    },
+    {
+      file: 'inbox/sqlite.ts',
+      breaks: 'After a restore of the service an inbox goes by the offset that an event had before.',
+      find: 'event_offset = excluded.event_offset',
+      replace: 'event_offset = done.event_offset',
+      tests: INBOX,
+    },
+    {
+      file: 'inbox/inbox-table.ts',
+      breaks: 'A worker that stood still for days handles what others have handled meanwhile.',
+      find: 'Date.now() - sinceMs > keepMs / 2',
+      replace: 'Date.now() - sinceMs > keepMs * 1000',
+      tests: INBOX_SQLITE,
+    },
+    {
+      file: 'inbox/inbox.ts',
+      breaks: 'One event that fails takes those of its transaction with it.',
+      find: 'else for (const event of events) await this.#work([event]);',
+      replace: 'else for (const { reject } of events) reject(outcome.error);',
+      tests: INBOX,
     },
   ],
 };

@@ -8,7 +8,7 @@ export const file: Area = {
   tests: 'packages/aggregator/test',
   breakages: [
     {
-      file: 'checksum.ts',
+      file: '../../checksum.ts',
       breaks: 'Checksums are never compared.',
       find: 'if (viewOf(checked).getUint32(length, true) !== crcOf(bytes, before)) throw wrong();',
       replace: 'if (viewOf(checked).getUint32(length, true) !== crcOf(bytes, before)) return bytes;',

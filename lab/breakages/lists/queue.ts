@@ -9,8 +9,8 @@ export const queue: Area = {
     {
       file: 'publish-queue.ts',
       breaks: 'A queue with room for just one more batch refuses it.',
-      find: 'this.#events + batch.count <= this.#eventsMax',
-      replace: 'this.#events + batch.count < this.#eventsMax',
+      find: 'this.#events + batch.count <= this.eventsMax',
+      replace: 'this.#events + batch.count < this.eventsMax',
       tests: QUEUE,
     },
     {
@@ -61,8 +61,8 @@ export const queue: Area = {
     {
       file: 'publish-queue.ts',
       breaks: 'A consumer that waits for several publishers continues after the first one.',
-      find: 'this.#awaited !== null && this.#waiting.length >= this.#awaited.count',
-      replace: 'this.#awaited !== null',
+      find: 'if (this.#awaited?.isEnough() === true) this.#awaited.resolve();',
+      replace: 'this.#awaited?.resolve();',
       tests: QUEUE,
     },
     {

@@ -73,16 +73,30 @@ export const webhooks: Area = {
       tests: ['store/group-store.test.ts'],
     },
     {
-      file: 'store/sqlite/groups/push-steps.ts',
+      file: 'store/groups/push-steps.ts',
       breaks: "A failure of a webhook's old target counts against the new one.",
       find: 'if (!isSamePush(pushOf(row), target)) {',
       replace: 'if (pushOf(row) === null) {',
       tests: ['store/group-store-push.test.ts'],
     },
     {
-      file: 'store/sqlite/groups/groups.ts',
+      file: 'store/groups/push-steps.ts',
+      breaks: 'A webhook that somebody has paused goes on when its secret is changed.',
+      find: "return this.#forgive(nowMs, id, pushStateOf(row).pausedBy === 'request' ? 'request' : null);",
+      replace: 'return this.#forgive(nowMs, id, null);',
+      tests: ['store/group-store-push.test.ts'],
+    },
+    {
+      file: 'store/groups/take.ts',
+      breaks: 'An instance that has not heard of a pause goes on sending.',
+      find: 'if (row.is_paused === 1) {',
+      replace: 'if (row.is_paused === 2) {',
+      tests: ['store/group-store-push.test.ts'],
+    },
+    {
+      file: 'store/groups/group-steps.ts',
       breaks: 'A paused webhook stays paused when its url is changed.',
-      find: `    this.resume(nowMs, id);
+      find: `    this.#push.retarget(nowMs, id);
     return { kind: 'changed'`,
       replace: `    return { kind: 'changed'`,
       tests: ['store/group-store-push.test.ts'],

@@ -1,13 +1,17 @@
 import { isIP } from 'node:net';
 import { sep } from 'node:path';
-import { LIMITS } from '@chronicleweaver/protocol';
+import { DURATION_EXPECTED, LIMITS, parseDuration, topicPatternFault } from '@chronicleweaver/protocol';
 import { EnvFileError, readEnvFile as readFile } from '@chronicleweaver/terminal/env-file';
+import { topicTemplateFault } from './event/topic-template.ts';
 
 /** All settings, checked and frozen. Nothing else reads the environment. */
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** The file of the store in a file. */
   readonly databasePath: string;
+  /** Where the log is kept, as `openStore` takes it: what STORE_URL says, else the file. */
+  readonly store: string;
   /** Undefined if everybody may do everything. */
   readonly apiKeysFile: string | undefined;
   /** Undefined for plain HTTP. */
@@ -22,6 +26,21 @@ export interface Config {
   /** Origins whose pages may call from a browser; `*` means any. */
   readonly corsOrigins: readonly string[];
   readonly webhookAllowPrivate: boolean;
+  /** Where the metrics are told to anybody, beside their address among the others; undefined for nowhere. */
+  readonly metricsPort: number | undefined;
+  /** Patterns of topics that get figures of their own. */
+  readonly metricsTopics: readonly string[];
+  /** How topics of log records are named: text, and names of attributes of their resource in braces. */
+  readonly otlpTopic: string;
+  /** The attribute that identifies a log record. */
+  readonly otlpIdAttribute: string;
+  /** How topics of lines that are pushed as to Loki are named: text, and names of their labels in braces. */
+  readonly lokiTopic: string;
+  /** How topics of messages from Segment's libraries are named: text, and names of their fields in braces. */
+  readonly segmentTopic: string;
+  /** Whether an audit trail is written, and how long its entries are kept, milliseconds. */
+  readonly audit: boolean;
+  readonly auditRetentionMs: number;
 }
 
 /** Paths of a certificate chain and of its private key, both PEM. */
@@ -39,6 +58,7 @@ const SETTINGS = [
   'API_KEYS_FILE',
   'TLS_CERT_FILE',
   'TLS_KEY_FILE',
+  'STORE_URL',
   'DEDUPLICATION_DB_PATH',
   'LOG_LEVEL',
   'BODY_BYTES_MAX',
@@ -49,23 +69,37 @@ const SETTINGS = [
   'CONNECTIONS_MAX',
   'CORS_ORIGINS',
   'WEBHOOK_ALLOW_PRIVATE',
+  'METRICS_PORT',
+  'METRICS_TOPICS',
+  'OTLP_TOPIC',
+  'OTLP_ID_ATTRIBUTE',
+  'LOKI_TOPIC',
+  'SEGMENT_TOPIC',
+  'AUDIT',
+  'AUDIT_RETENTION',
 ] as const;
 type Setting = (typeof SETTINGS)[number];
 
 /** A variable has an invalid value. The message names the variable, its value and what it takes, in one line. */
 export class ConfigError extends Error {}
 
+const APP_PORT = 8000;
+
 const MIB = 1024 * 1024;
+
+const AUDIT_RETENTION_MS = 90 * 86_400_000;
 
 /**
  * Reads the settings from the environment; throws a ConfigError at the first invalid one. An empty value counts as
  * unset.
  */
 export function readConfig(env: Env): Config {
+  const databasePath = path(env, 'DEDUPLICATION_DB_PATH') ?? 'data/chronicle.db';
   const config: Config = {
     host: host(env, 'HOST', '127.0.0.1'),
-    port: integer(env, 'APP_PORT', 8000, 0, 65_535),
-    databasePath: path(env, 'DEDUPLICATION_DB_PATH') ?? 'data/chronicle.db',
+    port: integer(env, 'APP_PORT', APP_PORT, 0, 65_535),
+    databasePath,
+    store: storeAddress(env, 'STORE_URL') ?? `sqlite:${databasePath}`,
     apiKeysFile: path(env, 'API_KEYS_FILE'),
     tls: tlsFiles(env),
     logLevel: oneOf(env, 'LOG_LEVEL', 'info', LOG_LEVELS),
@@ -77,6 +111,14 @@ export function readConfig(env: Env): Config {
     connectionsMax: integer(env, 'CONNECTIONS_MAX', 10_000, 1, 1_000_000),
     corsOrigins: origins(env, 'CORS_ORIGINS'),
     webhookAllowPrivate: oneOf(env, 'WEBHOOK_ALLOW_PRIVATE', 'false', ['true', 'false']) === 'true',
+    metricsPort: metricsPort(env),
+    metricsTopics: topicPatterns(env, 'METRICS_TOPICS'),
+    otlpTopic: topicTemplate(env, 'OTLP_TOPIC', 'attributes of the resource') ?? 'logs.{service.name}',
+    otlpIdAttribute: given(env, 'OTLP_ID_ATTRIBUTE', 'the name of an attribute') ?? 'log.record.uid',
+    lokiTopic: topicTemplate(env, 'LOKI_TOPIC', 'labels') ?? 'logs.{service_name}',
+    segmentTopic: topicTemplate(env, 'SEGMENT_TOPIC', 'fields') ?? 'segment.{type}',
+    audit: oneOf(env, 'AUDIT', 'false', ['true', 'false']) === 'true',
+    auditRetentionMs: durationMs(env, 'AUDIT_RETENTION') ?? AUDIT_RETENTION_MS,
   };
   return Object.freeze(config);
 }
@@ -154,6 +196,25 @@ function path(env: Env, name: Setting): string | undefined {
   return value;
 }
 
+/** The address of a store. A refusal does not show it: it may hold a password. */
+function storeAddress(env: Env, name: Setting): string | undefined {
+  const value = env[name];
+  if (!value) return undefined;
+  const takes = 'postgres://user@host:5432/database, or sqlite: and the path of a file';
+  if (/[\s\p{Cc}]/u.test(value))
+    throw new ConfigError(`${name} has a blank or line end in it; it takes ${takes}`);
+  // The hosts behind the first one are left to the store: with them it is no URL.
+  const withOneHost = value.replace(/,[^/?#@]*(?=[/?#]|$)/, '');
+  const isDatabase = /^postgres(ql)?:\/\//.test(value) && URL.canParse(withOneHost);
+  if (isDatabase || /^sqlite:[^/]/.test(value) || /^sqlite:\/[^/]/.test(value)) return value;
+  if (/^postgres(ql)?:\/\//.test(value)) {
+    throw new ConfigError(
+      `${name} cannot be read; it takes ${takes}: in a password write / as %2F, ? as %3F, # as %23, @ as %40, and a port is at most 65535`,
+    );
+  }
+  throw new ConfigError(`${name} names no store; it takes ${takes}`);
+}
+
 function tlsFiles(env: Env): TlsFiles | undefined {
   const certFile = path(env, 'TLS_CERT_FILE');
   const keyFile = path(env, 'TLS_KEY_FILE');
@@ -176,6 +237,51 @@ function origins(env: Env, name: Setting): readonly string[] {
   }
   if (found.length === 0) throw refusal(name, value, takes);
   return Object.freeze(found);
+}
+
+/** A port of its own, which is not the one of everything else. */
+function metricsPort(env: Env): number | undefined {
+  const value = env['METRICS_PORT'];
+  if (!value) return undefined;
+  const port = integer(env, 'METRICS_PORT', 0, 0, 65_535);
+  if (port !== 0 && port === integer(env, 'APP_PORT', APP_PORT, 0, 65_535)) {
+    throw refusal('METRICS_PORT', value, 'another port than APP_PORT');
+  }
+  return port;
+}
+
+/** Every pattern is a series of several figures, for ever. */
+const TOPIC_PATTERNS_MAX = 100;
+
+function topicPatterns(env: Env, name: Setting): readonly string[] {
+  const takes = `up to ${TOPIC_PATTERNS_MAX} topics or patterns like orders.*, with commas between them`;
+  const value = given(env, name, takes);
+  if (value === undefined) return Object.freeze([]);
+  const found = [...new Set(value.split(',').map((one) => one.trim()))].filter((one) => one !== '');
+  for (const one of found) {
+    const fault = topicPatternFault(one);
+    if (fault !== undefined) throw refusal(name, one, `${takes}; ${fault}`, 'has');
+  }
+  if (found.length === 0 || found.length > TOPIC_PATTERNS_MAX) throw refusal(name, value, takes);
+  return Object.freeze(found);
+}
+
+/** @param named what the names in braces are names of */
+function topicTemplate(env: Env, name: Setting, named: string): string | undefined {
+  const takes = `a topic like logs.{service.name}, with names of ${named} in braces`;
+  const value = given(env, name, takes);
+  if (value === undefined) return undefined;
+  const fault = topicTemplateFault(value);
+  if (fault !== undefined) throw refusal(name, value, `${takes}; ${fault}`);
+  return value;
+}
+
+function durationMs(env: Env, name: Setting): number | undefined {
+  const value = given(env, name, DURATION_EXPECTED);
+  if (value === undefined) return undefined;
+  const ms = parseDuration(value);
+  if (ms === undefined) throw refusal(name, value, DURATION_EXPECTED);
+  return ms;
 }
 
 function integer(env: Env, name: Setting, fallback: number, min: number, max: number): number {

@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import { type Logger, pino } from 'pino';
+import { type Logger, type SerializedError, pino, stdSerializers } from 'pino';
 
 const STDOUT = 1;
 
@@ -10,14 +10,40 @@ const WAIT_MS_MAX = 100;
  * The log, on standard output. A line that cannot be written is dropped, and the next one that can be is preceded by a
  * count of the dropped ones: a service must not stop, wait or end because its log's disk is full or its reader is gone.
  * pino's own destination does all three.
+ *
+ * @param toText what is written of a line of JSON: the line itself, or something for a person
  */
-export function createLog(level: string): Logger {
+export function createLog(level: string, toText = (line: string): string => line): Logger {
   const lines = new LogLines(writeSync);
-  const log: Logger = pino({ level }, { write: (line) => lines.write(line) });
+  const log: Logger = pino(
+    { level, serializers: { err: errorFields } },
+    { write: (line) => lines.write(toText(line)) },
+  );
   lines.onRecovery((dropped) =>
     log.warn({ dropped }, 'lines of the log could not be written and were dropped'),
   );
   return log;
+}
+
+/**
+ * An error as pino tells it, with stacks, codes and causes, but without the message of a cause that stands in the error's own
+ * already: pino appends it in any case.
+ */
+export function errorFields(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  const fields: SerializedError = stdSerializers.err(error);
+  let message = inOneLine(error);
+  const told = new Set<unknown>([error]);
+  for (let { cause } = error; cause instanceof Error && !told.has(cause); cause = cause.cause) {
+    told.add(cause);
+    if (!message.includes(inOneLine(cause))) message += `: ${inOneLine(cause)}`;
+  }
+  fields.message = message;
+  return fields;
+}
+
+function inOneLine({ message }: Error): string {
+  return message.replaceAll(/\s+/g, ' ');
 }
 
 type Write = (fd: number, bytes: Uint8Array) => number;

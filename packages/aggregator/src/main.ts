@@ -24,7 +24,9 @@ const START_GRACE_MS = 500;
 /** Runs the service until a signal ends it, and sets the exit code. */
 export async function main(): Promise<void> {
   const config = configOrExit();
-  const log = createLog(config.logLevel);
+  // Loaded only where somebody looks: a program reads JSON.
+  const toText = process.stdout.isTTY ? (await import('./log-text.ts')).logText : undefined;
+  const log = createLog(config.logLevel, toText);
   // Before the start: somebody may stop the service the moment the log says that it is running.
   const signalled = new Promise<StopSignal>((resolve) => onStopSignal(resolve));
   stopWithNpm(() => log.info('npm, which started this, has ended'));
@@ -85,17 +87,23 @@ function configOrExit(): Config {
 }
 
 /** One line about the setting at fault; undefined if no setting is, when a stack trace says more. */
-function complaintOf(error: unknown, { host, port }: Config): string | undefined {
+function complaintOf(error: unknown, config: Config): string | undefined {
+  const { host, store, databasePath, metricsPort } = config;
   if (error instanceof ConfigError) return error.message;
-  if (error instanceof StoreError) return `DEDUPLICATION_DB_PATH: ${error.message}`;
+  if (error instanceof StoreError) {
+    const setting = store === `sqlite:${databasePath}` ? 'DEDUPLICATION_DB_PATH' : 'STORE_URL';
+    return `${setting}: ${error.message}`;
+  }
   if (error instanceof KeyFileError) return `API_KEYS_FILE: ${error.message}`;
   if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return undefined;
   if (error.syscall !== 'listen' && error.syscall !== 'getaddrinfo') return undefined;
+  const isOfMetrics = 'port' in error && error.port === metricsPort;
+  const [setting, port] = isOfMetrics ? ['METRICS_PORT', metricsPort] : ['APP_PORT', config.port];
   switch (error.code) {
     case 'EADDRINUSE':
-      return `APP_PORT is ${port}: ${error.message}; stop the process that listens there, or choose another port`;
+      return `${setting} is ${port}: ${error.message}; stop the process that listens there, or choose another port`;
     case 'EACCES':
-      return `APP_PORT is ${port}: ${error.message}; the system reserves this port for other users`;
+      return `${setting} is ${port}: ${error.message}; the system reserves this port for other users`;
     default:
       return `HOST is ${JSON.stringify(host)}: ${error.message}; it takes an address of this machine`;
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { DURATION_EXPECTED } from '@chronicleweaver/protocol';
 import { ConfigError, readConfig } from '../src/config.ts';
 
 test('without variables the defaults of the original apply, on loopback', () => {
@@ -36,6 +37,40 @@ test('every variable is read, and an empty one counts as unset', () => {
   assert.ok(Object.isFrozen(config));
 });
 
+test('STORE_URL names the store, and without it the store is the file', () => {
+  assert.equal(readConfig({}).store, 'sqlite:data/chronicle.db');
+  assert.equal(readConfig({ DEDUPLICATION_DB_PATH: '/x/y.db' }).store, 'sqlite:/x/y.db');
+  for (const address of [
+    'postgres://u:p@h:5432/d',
+    'postgresql://h/d?sslmode=require',
+    'postgres://u:p,q@a:5432,b,[::1]:5433/d?host=c,d',
+    'sqlite:x.db',
+    'sqlite:/x',
+  ]) {
+    assert.equal(readConfig({ STORE_URL: address, DEDUPLICATION_DB_PATH: '/x/y.db' }).store, address);
+  }
+});
+
+test('a STORE_URL that names no store is refused without showing the password in it', () => {
+  for (const address of [
+    'mysql://u:secret@h/d',
+    'h:5432/d?secret',
+    'postgres://u:secret@h:5x/d',
+    'postgres://u:secret@a:1x,b:5/d',
+    'postgres://u:secret@h/d ',
+    'sqlite:',
+    'memory://secret',
+  ]) {
+    assert.throws(
+      () => readConfig({ STORE_URL: address }),
+      (error) =>
+        error instanceof ConfigError &&
+        error.message.startsWith('STORE_URL ') &&
+        !error.message.includes('secret'),
+    );
+  }
+});
+
 const PATHS = ['DEDUPLICATION_DB_PATH', 'API_KEYS_FILE', 'TLS_CERT_FILE', 'TLS_KEY_FILE'];
 const HOST = 'an IP address or a host name, without a port';
 const FILE = 'the path of a file';
@@ -57,7 +92,7 @@ const ODD_NUMBERS = [
 
 /** Odd but plausible values, and what their settings say they take instead. */
 const REFUSED: [names: string[], values: string[], takes: string][] = [
-  [['APP_PORT'], [...ODD_NUMBERS, '65536'], 'a whole number from 0 to 65535'],
+  [['APP_PORT', 'METRICS_PORT'], [...ODD_NUMBERS, '65536'], 'a whole number from 0 to 65535'],
   [['BODY_BYTES_MAX'], [...ODD_NUMBERS, '0', '268435457'], 'a whole number from 1048576 to 268435456'],
   [['QUEUE_EVENTS_MAX'], [...ODD_NUMBERS, '0', '10000001'], 'a whole number from 1 to 10000000'],
   [['QUEUE_BYTES_MAX'], [...ODD_NUMBERS, '0', '4294967297'], 'a whole number from 1 to 4294967296'],
@@ -69,7 +104,8 @@ const REFUSED: [names: string[], values: string[], takes: string][] = [
     ['loud', 'INFO', 'warning', 'true', '0', ' info', '"info"'],
     'one of trace, debug, info, warn, error, fatal, silent',
   ],
-  [['WEBHOOK_ALLOW_PRIVATE'], ['TRUE', 'yes', 'on', '1', '0', 'no', 'true '], 'one of true, false'],
+  [['AUDIT_RETENTION'], ['90', '0d', '-1d', '1y', '1.5d', '36501d', 'forever'], DURATION_EXPECTED],
+  [['WEBHOOK_ALLOW_PRIVATE', 'AUDIT'], ['TRUE', 'yes', 'on', '1', '0', 'no', 'true '], 'one of true, false'],
   [['HOST'], ['0.0.0.0:80', '[::1]', 'http://0.0.0.0', '*', '0', '127.1', '256.1.1.1', '::1/64', 'no such host', '-x', 'x'.repeat(300)], HOST], // prettier-ignore
   [
     ['CORS_ORIGINS'],
@@ -107,6 +143,33 @@ function visible(value: string): string {
   return JSON.stringify(value).replaceAll('\u00a0', '\\u00a0').replaceAll('\u200b', '\\u200b').replaceAll('\ufeff', '\\ufeff'); // prettier-ignore
 }
 
+test('the metrics have another port than everything else, unless the system chooses both', () => {
+  assert.equal(readConfig({}).metricsPort, undefined);
+  assert.equal(readConfig({ APP_PORT: '0', METRICS_PORT: '0' }).metricsPort, 0);
+  for (const ports of [{ METRICS_PORT: '8000' }, { APP_PORT: '9100', METRICS_PORT: '9100' }]) {
+    const message = `METRICS_PORT is "${ports.METRICS_PORT}"; it takes another port than APP_PORT`;
+    assert.throws(() => readConfig(ports), new ConfigError(message));
+  }
+});
+
+test('topics of metrics are patterns, up to a hundred of them, each once [MET-4]', () => {
+  const topicsOf = (text: string) => readConfig({ METRICS_TOPICS: text }).metricsTopics;
+  assert.deepEqual(topicsOf(''), []);
+  assert.deepEqual(topicsOf('orders.*, payments.>,orders.*,'), ['orders.*', 'payments.>']);
+  const many = Array.from({ length: 101 }, (_, i) => `t${i}`);
+  assert.equal(topicsOf(many.slice(1).join()).length, 100);
+  for (const [text, said] of [
+    [',', /^METRICS_TOPICS is ","; it takes up to 100 topics or patterns/],
+    [many.join(), /^METRICS_TOPICS is .* it takes up to 100 topics or patterns/],
+    ['a.>.b', /^METRICS_TOPICS has "a\.>\.b"; it takes .* last word$/],
+    ['x'.repeat(300), /^METRICS_TOPICS has .* 256 characters$/],
+    [' a', /without a blank/],
+    ['"a"', /without quotes/],
+  ] as const) {
+    assert.throws(() => topicsOf(text), (error) => error instanceof ConfigError && said.test(error.message)); // prettier-ignore
+  }
+});
+
 test('an odd value that may be intended is accepted unchanged', () => {
   for (const [name, value, field, read] of [
     ['APP_PORT', '08000', 'port', 8000],
@@ -119,6 +182,10 @@ test('an odd value that may be intended is accepted unchanged', () => {
     ['CORS_ORIGINS', '*', 'corsOrigins', ['*']],
     ['CORS_ORIGINS', 'http://[::1]:3000,', 'corsOrigins', ['http://[::1]:3000']],
     ['WEBHOOK_ALLOW_PRIVATE', 'true', 'webhookAllowPrivate', true],
+    ['AUDIT', 'true', 'audit', true],
+    ['AUDIT', '', 'audit', false],
+    ['AUDIT_RETENTION', '1d12h', 'auditRetentionMs', 129_600_000],
+    ['AUDIT_RETENTION', '', 'auditRetentionMs', 7_776_000_000],
   ] as const) {
     assert.deepEqual(readConfig({ [name]: value })[field], read, value);
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import { LogLines } from '../src/log.ts';
+import { LogLines, errorFields } from '../src/log.ts';
 
 /** A log whose disk has this much room, and the text on that disk. */
 function logOn(disk: { room: number; text: string }) {
@@ -41,4 +41,21 @@ test('a log that can never be written holds up nobody and stops nothing', () => 
   for (let i = 0; i < 1000; i++) log.info('lost');
   assert.ok(performance.now() - startMs < 2000);
   assert.equal(disk.text, '');
+});
+
+test('the message of an error that quotes its cause is told once, and the cause keeps its stack', () => {
+  const cause = new Error('connect ECONNREFUSED\n  127.0.0.1:1');
+  const quoting = Object.assign(new Error('no answer: connect ECONNREFUSED 127.0.0.1:1', { cause }), { code: 'blocked' }); // prettier-ignore
+  const { message, stack, code } = errorFields(quoting) as Record<string, string>;
+  assert.equal(message, 'no answer: connect ECONNREFUSED 127.0.0.1:1');
+  assert.match(stack!, /caused by: Error: connect ECONNREFUSED\n/);
+  assert.equal(code, 'blocked');
+});
+
+test('the message of a cause that an error does not quote is told behind its own', () => {
+  const error = new Error('the stop failed', { cause: new Error('the file is gone', { cause: 'unknown' }) });
+  assert.equal((errorFields(error) as Error).message, 'the stop failed: the file is gone');
+  error.cause = error;
+  assert.equal((errorFields(error) as Error).message, 'the stop failed');
+  assert.equal(errorFields('no error'), 'no error');
 });

@@ -13,13 +13,37 @@ const NEVER: readonly [what: string, from: RegExp, to: RegExp, but?: RegExp][] =
   ['followers know nothing of groups', /^followers\//, /^groups\//],
   ['groups know nothing of followers', /^groups\//, /^followers\//],
   ['delivery knows nothing of the consumer', /^(followers|groups)\//, /^consumer\//],
+  ['retention knows only the store', /^retention\//, /^(?!store\/|retention\/|\.|@chronicleweaver)\w+\//],
+  [
+    'the log is served without regard to retention',
+    /^(queue|consumer|commits|followers|groups)\//,
+    /^retention\//,
+  ],
+  [
+    'nobody but the api and what builds the parts knows who counts',
+    /^(?!api\/|aggregator\.ts$|metrics\/)/,
+    /^metrics\//,
+  ],
+  ['metrics know nothing of HTTP', /^metrics\//, /^(api|access|event)\/|^(node:https?|fastify)$/],
   ['a store knows nothing of HTTP', /^store\//, /^(api|webhooks)\/|^(node:https?|fastify)$/],
   [
     'the api knows only the seam of the stores',
     /^api\//,
     /^store\//,
-    /^store\/(event-store|group-store|stored-event|topic-filter|open-store)\.ts$/,
+    /^store\/(audit-store|event-store|group-store|repeat-store|stored-event|topic-filter|open-store)\.ts$/,
   ],
+  [
+    'CloudEvents know only what an event is',
+    /^cloudevents\//,
+    /^(?!cloudevents\/|event\/|released-memory\.ts$|node:crypto$|@chronicleweaver\/protocol$)/,
+  ],
+  [
+    'sources know bytes, headers, what an event is, and where definitions are kept',
+    /^sources\//,
+    /^(?!sources\/|records\/|event\/|released-memory\.ts$|store\/source-store\.ts$|webhooks\/|node:(?:crypto|buffer)$|@chronicleweaver\/protocol$)/,
+    /^node:http$/,
+  ],
+  ['records know nothing of who sends them', /^records\//, /^(?!records\/|node:crypto$)/],
   ['SQLite knows nothing of PostgreSQL', /^store\/sqlite\//, /^store\/(postgres|memory)\//],
   ['PostgreSQL knows nothing of SQLite', /^store\/postgres\//, /^store\/(sqlite|memory)\//],
   ['the memory store knows nothing of the others', /^store\/memory\//, /^store\/(sqlite|postgres)\//],
@@ -75,6 +99,17 @@ test('event/ depends only on the protocol and on how memory is released', () => 
   assert.deepEqual(found, []);
 });
 
+test('otlp/ makes events and knows nothing else of the service', () => {
+  const found = importsThat(
+    (from, to) =>
+      inService(from).startsWith('otlp/') &&
+      !/^(otlp|records|event)\//.test(inService(to)) &&
+      !['@chronicleweaver/protocol', '@bufbuild/protobuf/wire'].includes(to) &&
+      to !== `${AGGREGATOR}released-memory.ts`,
+  );
+  assert.deepEqual(found, []);
+});
+
 test('packages depend on each other one way: the protocol on none, the client on the protocol, and only the command on the service', () => {
   const found = importsThat((from, to) => {
     const [, own, folder] = from.split('/');
@@ -107,6 +142,6 @@ test('no two files import each other, not even through others', () => {
 
 test('the imports were found', () => {
   const inApi = IMPORTS.get(`${AGGREGATOR}api/publish.ts`) ?? [];
-  assert.ok(inApi.includes(`${AGGREGATOR}event/event-reader.ts`), inApi.join());
+  assert.ok(inApi.includes(`${AGGREGATOR}event/event-batch.ts`), inApi.join());
   assert.ok(SOURCES.length > 150, `${SOURCES.length}`);
 });

@@ -1,15 +1,22 @@
 import { ChronicleWeaverError, ConnectionError, ProblemError } from '@chronicleweaver/client';
 import { Command, type CommandUnknownOpts, Stopped, exitCodesText, parse } from '@chronicleweaver/terminal';
 import manifest from '../package.json' with { type: 'json' };
+import { auditCommand } from './commands/audit.ts';
+import { eraseCommand } from './commands/erase.ts';
 import { eventsCommand } from './commands/events.ts';
 import { findCommand } from './commands/find.ts';
 import { groupsCommand } from './commands/groups.ts';
+import { pipeCommand } from './commands/pipe.ts';
 import { programCommands } from './commands/programs.ts';
 import { publishCommand } from './commands/publish.ts';
+import { retentionCommand } from './commands/retention.ts';
+import { sourcesCommand } from './commands/sources.ts';
 import { serveCommand } from './commands/serve.ts';
 import { statsCommand } from './commands/stats.ts';
 import { tailCommand } from './commands/tail.ts';
+import { topCommand } from './commands/top.ts';
 import { topicsCommand } from './commands/topics.ts';
+import { truncateCommand } from './commands/truncate.ts';
 import { LineError } from './json-lines.ts';
 import { Terminal, harmless } from './terminal.ts';
 
@@ -21,7 +28,7 @@ NO_COLOR turns colours off.`;
 export async function run(args: readonly string[], terminal: Terminal): Promise<number> {
   const program = new Command('chronicleweaver')
     .description(
-      'Events, each stored once and for ever, in one order. `chronicleweaver serve` starts a service.',
+      'Events, each stored once, in one order, kept as long as you say. `chronicleweaver serve` starts a service.',
     )
     .version(manifest.version)
     .enablePositionalOptions()
@@ -48,7 +55,14 @@ function commandsOf(terminal: Terminal): CommandUnknownOpts[] {
     findCommand(terminal),
     topicsCommand(terminal),
     statsCommand(terminal),
+    topCommand(terminal),
     groupsCommand(terminal),
+    pipeCommand(terminal),
+    retentionCommand(terminal),
+    sourcesCommand(terminal),
+    truncateCommand(terminal),
+    eraseCommand(terminal),
+    auditCommand(terminal),
   ];
 }
 

@@ -1,6 +1,7 @@
-import { ChronicleWeaver, type ClientOptions } from '@chronicleweaver/client';
+import { ChronicleWeaver, type ClientOptions, type Gap } from '@chronicleweaver/client';
 import { Command, type ExitCodes, type Kind, TEXT, exitCodesText, option } from '@chronicleweaver/terminal';
 import type { EventText } from './event-text.ts';
+import type { Terminal } from './terminal.ts';
 
 /** Options of every command that talks to a service. */
 export interface ServiceOptions {
@@ -57,6 +58,20 @@ export function connect({ url, key }: ServiceOptions, more: Partial<ClientOption
     parse: (text) => ({ text }) as never,
     ...more,
   });
+}
+
+/** Says on standard error where events were passed over that are no longer kept. */
+export function noteGaps(terminal: Terminal) {
+  return ({ expired, after = 0, next }: Gap): void => {
+    const where = next === undefined ? `beyond offset ${after}` : `between the offsets ${after} and ${next}`;
+    const events = expired === 1 ? '1 event is' : `${expired} events are`;
+    terminal.note(`chronicleweaver: ${events} no longer kept ${where}`);
+  };
+}
+
+/** An event as `connect`'s client returns it. */
+export function textOf(event: unknown): EventText {
+  return event as EventText;
 }
 
 /** The events as `connect`'s client returns them. */

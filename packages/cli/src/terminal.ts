@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { fdatasyncSync, fstatSync } from 'node:fs';
 import { clearScreenDown, moveCursor } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { styleText } from 'node:util';
@@ -6,16 +7,20 @@ import { Stopped } from '@chronicleweaver/terminal';
 
 type OnInterrupt = (interrupt: (exitCode: number) => void) => void;
 
-type Stdout = Writable & { isTTY?: boolean };
+type Stdin = Readable & { isTTY?: boolean };
+
+type Stdout = Writable & { isTTY?: boolean; columns?: number; fd?: number };
 
 type Style = Parameters<typeof styleText>[0];
+
+type Row = readonly (string | number)[];
 
 /**
  * Where a command reads and writes. Its output goes to stdout, a pipe that may close at any moment; messages about
  * its work go to stderr. Colours are used if stdout is a terminal and NO_COLOR is not set.
  */
 export class Terminal {
-  readonly stdin: Readable;
+  readonly stdin: Stdin;
   readonly stderr: Writable;
   readonly #stdout: Stdout;
   readonly #stop = new AbortController();
@@ -24,7 +29,7 @@ export class Terminal {
   #redrawn = 0;
 
   /** @param onInterrupt called once a command can be interrupted, with the function to call when it is */
-  constructor(streams: { stdin: Readable; stdout: Stdout; stderr: Writable }, onInterrupt: OnInterrupt) {
+  constructor(streams: { stdin: Stdin; stdout: Stdout; stderr: Writable }, onInterrupt: OnInterrupt) {
     this.#onInterrupt = onInterrupt;
     this.stdin = streams.stdin;
     this.stderr = streams.stderr;
@@ -54,6 +59,17 @@ export class Terminal {
     return this.#stdout.isTTY === true;
   }
 
+  /** How many characters a line of stdout holds. */
+  get width(): number {
+    // Some terminals say 0: they do not know.
+    return this.#stdout.columns || (this.isTerminal ? 80 : Infinity);
+  }
+
+  /** Whether somebody is there to answer a question. */
+  get canAsk(): boolean {
+    return this.stdin.isTTY === true;
+  }
+
   /** Writes a line to stdout and waits while it is full. @throws Stopped if nobody reads it */
   async line(text: string): Promise<void> {
     this.write(`${text}\n`);
@@ -71,8 +87,28 @@ export class Terminal {
     if (this.#stdout.writableNeedDrain) await once(this.#stdout, 'drain', { signal: this.#stop.signal });
   }
 
+  /**
+   * Writes text and resolves when it needs us no more: once it is in a pipe, or on disk if stdout is a file.
+   * @throws Stopped if nobody reads it
+   */
+  async settled(text: string): Promise<void> {
+    this.#stop.signal.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      this.#stdout.write(text, (error) => (error ? reject(error) : resolve()));
+    });
+    const { fd } = this.#stdout;
+    if (fd !== undefined && fstatSync(fd).isFile()) fdatasyncSync(fd);
+  }
+
   async lines(lines: readonly string[]): Promise<void> {
     for (const line of lines) await this.line(line);
+  }
+
+  /** Writes rows in columns, under a head that stands out. */
+  async table(head: readonly string[], rows: readonly Row[]): Promise<void> {
+    const [title, ...lines] = columns([head, ...rows]);
+    await this.line(this.style('bold', title!));
+    await this.lines(lines);
   }
 
   /** Writes the lines in place of those from the previous call. */
@@ -108,7 +144,7 @@ export function harmless(text: string): string {
 }
 
 /** Lays rows out in columns as wide as their widest cells; numbers, recognized by their type, are aligned right. */
-export function columns(rows: readonly (readonly (string | number)[])[]): string[] {
+export function columns(rows: readonly Row[]): string[] {
   const widths = rows.reduce<number[]>(
     (widths, row) => row.map((cell, i) => Math.max(widths[i] ?? 0, String(cell).length)),
     [],
@@ -121,4 +157,9 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** `1 event`, `2 events`. */
+export function eventsText(events: number): string {
+  return `${events} ${events === 1 ? 'event' : 'events'}`;
 }

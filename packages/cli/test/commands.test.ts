@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DeliveredEvent, Group } from '@chronicleweaver/client';
+import { MemoryStore } from '../../aggregator/src/store/memory/store.ts';
 import { eventWith, manyEvents } from '../../aggregator/test/support/events.ts';
+import { publishExpiring } from '../../aggregator/test/support/letting-go.ts';
+import { TestServer } from '../../aggregator/test/support/server.ts';
+import { until } from '../../aggregator/test/support/until.ts';
 import { sharedServer } from '../../client/test/support/shared-server.ts';
 import { type Ran, commandLine, eventText, ok } from './support/command-line.ts';
 
@@ -63,6 +67,49 @@ test('find prints the event, or exits with 1', async () => {
   );
 });
 
+test('tail and events say on stderr what is no longer kept, and find that it was there [RET-27]', async (t) => {
+  const store = new MemoryStore();
+  const forgetful = await TestServer.startOn(t, () => store);
+  await publishExpiring(
+    { server: forgetful, store, retention: store.retention },
+    manyEvents(5),
+    (offset) => offset <= 2 || offset === 5,
+  );
+  const events = await ok(commandLine(['events', '--url', forgetful.url, '--limit', '1']));
+  assert.equal(events.lines.length, 1);
+  assert.equal(events.stderr, 'chronicleweaver: 2 events are no longer kept between the offsets 0 and 3\n');
+  const rest = await ok(commandLine(['events', '--url', forgetful.url, '--after', '3']));
+  assert.equal(rest.stderr, 'chronicleweaver: 1 event is no longer kept beyond offset 3\n');
+  const tail = await commandLine(['tail', '--url', forgetful.url, '--after', 'earliest'], '', {
+    interrupt: 130,
+    interruptAfter: ({ stdout }) =>
+      until(
+        () => 'a line',
+        () => stdout.text.includes('\n'),
+      ),
+  });
+  assert.match(tail.stderr, /^chronicleweaver: 2 events are no longer kept between the offsets 0 and 2\n/);
+  const found = await commandLine(['find', 'orders', 'e-1', '--url', forgetful.url]);
+  assert.equal(found.code, 1);
+  assert.match(found.stderr, /event_expired: .* at offset 1 at /);
+});
+
+test('top is the overview, in lines or as JSON, once where nobody watches', async () => {
+  await ok(commandLine(['publish', '--url', url], eventText('top.test')));
+  await ok(commandLine(['publish', '--url', url], eventText('top.test')));
+  const { lines } = await ok(commandLine(['top', '--url', url]));
+  assert.match(lines[0]!, /^ChronicleWeaver \d+\.\d+\.\d+ at http:\S+, \w+ \d[^,]*, up /);
+  assert.match(lines.join('\n'), /^events\/s +accepted \S+ +duplicate \S+ +conflict \S+/m);
+  assert.match(lines.join('\n'), /^commit +p50 .+ p99 /m);
+  assert.equal(lines.at(-1), 'nothing is wrong that the service could tell');
+  const { stdout } = await ok(commandLine(['top', '--url', url, '--json']));
+  const { events_per_second: rates, troubles } = JSON.parse(stdout) as {
+    events_per_second: object;
+    troubles: [];
+  };
+  assert.deepEqual([Object.keys(rates), troubles], [['accepted', 'duplicate', 'conflict'], []]);
+});
+
 test('topics and stats are tables for people and JSON for programs', async () => {
   const { results } = await server.publish(
     ...manyEvents(12, (i) => ({ topic: i < 10 ? 'table-with-a-long-name' : 'table' })),
@@ -70,12 +117,14 @@ test('topics and stats are tables for people and JSON for programs', async () =>
   const last = results!.at(-1)!.offset;
   const { lines } = await ok(commandLine(['topics', '--url', url]));
   const [head, ...rows] = lines.map((line) => line.split(/ {2,}/));
-  assert.deepEqual(head, ['TOPIC', 'EVENTS', 'LAST OFFSET']);
+  assert.deepEqual(head, ['TOPIC', 'EVENTS', 'EXPIRED', 'FIRST OFFSET', 'LAST OFFSET', 'BYTES']);
   assert.deepEqual(
-    rows.filter(([topic]) => topic?.startsWith('table')),
+    rows
+      .filter(([topic]) => topic?.startsWith('table'))
+      .map(([topic, events, expired, , lastOffset]) => [topic, events, expired, lastOffset]),
     [
-      ['table', '2', `${last}`],
-      ['table-with-a-long-name', '10', `${last - 2}`],
+      ['table', '2', '0', `${last}`],
+      ['table-with-a-long-name', '10', '0', `${last - 2}`],
     ],
   );
   const topics = await ok(commandLine(['topics', '--url', url, '--json']));
@@ -171,9 +220,34 @@ test('wrong usage is reported in one line and exits with 2', async () => {
   assert.equal((await commandLine([])).code, 2);
 });
 
+test('groups webhook keeps the format of what is sent', async () => {
+  const secret = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+  const definition = {
+    topics: ['mail'],
+    push: { url: 'https://example.com/', secret, format: 'cloudevents' },
+  };
+  const put = await fetch(`${url}/subscriptions/formatted`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(definition),
+  });
+  assert.equal(put.status, 201);
+  const change = ['--push=https://example.com/2', `--secret=${secret}`, '--json', '--url', url];
+  const { stdout } = await ok(commandLine(['groups', 'webhook', 'formatted', ...change]));
+  assert.equal((JSON.parse(stdout) as Group).push!.format, 'cloudevents');
+});
+
+test('--help of groups webhook says that each change needs the secrets', async () => {
+  const help = (await ok(commandLine(['groups', 'webhook', '--help']))).stdout.replaceAll(/\s+/g, ' ');
+  assert.match(help, /needed with every change, also of the address: the service tells nobody those it has/);
+  const refused = await commandLine(['groups', 'webhook', 'hook', '--push=https://example.com/3']);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /required option '--secret <secret>' not specified; see --help/);
+});
+
 test('--help names every command, and that of a command its options and examples', async () => {
   const all = await ok(commandLine(['--help']));
-  for (const command of ['serve', 'publish', 'tail', 'events', 'find', 'topics', 'stats']) {
+  for (const command of ['serve', 'publish', 'tail', 'events', 'find', 'topics', 'stats', 'top']) {
     assert.match(all.stdout, new RegExp(`^ {2}${command} `, 'm'));
     const { stdout } = await ok(commandLine([command, '--help']));
     assert.match(stdout, new RegExp(`^Usage: chronicleweaver ${command} `));

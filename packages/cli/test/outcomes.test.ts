@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { copyFileSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,12 +13,12 @@ import { type Circumstances, commandLine, eventText } from './support/command-li
 
 // Each exit code that a command's help names is produced here. The last test compares the two.
 
-const TIMEOUT = { timeout: 60_000 };
+const TIMEOUT = { timeout: 180_000 };
 
 /** The outcomes produced, such as "events 130". */
 const proved = new Set<string>();
 
-const { url } = await sharedServer();
+const { url } = await sharedServer({ AUDIT: 'true' });
 const keyed = await TestServer.start(
   { after },
   {
@@ -39,7 +39,9 @@ const SERVICE_COMMANDS = {
   events: [],
   find: ['outcomes', '1'],
   topics: [],
+  audit: [],
   stats: [],
+  top: [],
   'groups create': ['g', '--topic=outcomes', '--start=earliest'],
   'groups list': [],
   'groups show': ['g'],
@@ -49,9 +51,22 @@ const SERVICE_COMMANDS = {
   'groups seek': ['g', 'earliest'],
   'groups ack': ['g', '1.1.l9Zc2pZ0q7cTzr1V'],
   'groups nack': ['g', '1.1.l9Zc2pZ0q7cTzr1V'],
+  'groups pause': ['g'],
   'groups resume': ['g'],
   'groups webhook': ['g', '--secret=whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'],
   'groups delete': ['g'],
+  pipe: ['--group=g', '--to=stdout'],
+  'retention list': [],
+  'retention set': ['p', '--topic=kept', '--max-age=1d'],
+  'retention preview': ['p', '--topic=kept', '--max-age=1d'],
+  'retention show': ['p'],
+  'retention remove': ['p'],
+  'sources set': ['s', '--kind=generic', '--topic=kept'],
+  'sources list': [],
+  'sources show': ['s'],
+  'sources delete': ['s'],
+  truncate: ['outcomes', '1', '--yes'],
+  erase: ['outcomes', '1', '--yes'],
   tail: ['--after=earliest'],
 } satisfies Record<string, string[]>;
 
@@ -77,8 +92,8 @@ const SILENCE = /^$/;
 
 test('0: a command that did what it was asked for says nothing on stderr', async () => {
   const at = `--url=${url}`;
-  // Those that need a lease or a webhook come below.
-  const special = /^tail$|^groups (ack|nack|resume|webhook|delete)$/;
+  // Those that need a lease or a webhook, and the one that takes the event from the others, come below.
+  const special = /^(tail|erase|pipe)$|^groups (ack|nack|pause|resume|webhook|delete)$/;
   for (const name of NAMES.filter((name) => !special.test(name))) {
     await brings(name, { code: 0, args: [...SERVICE_COMMANDS[name], at], stderr: SILENCE });
   }
@@ -87,17 +102,23 @@ test('0: a command that did what it was asked for says nothing on stderr', async
     await brings(name, { code: 0, args: ['g', lease!, at], stderr: SILENCE });
   }
   await commandLine(['groups', 'create', 'hook', '--topic=none', '--push=https://example.com/hook', at]);
-  await brings('groups resume', { code: 0, args: ['hook', at], stderr: SILENCE });
+  for (const name of ['groups pause', 'groups resume'] as const) {
+    await brings(name, { code: 0, args: ['hook', at], stderr: SILENCE });
+  }
   const [, ...secret] = SERVICE_COMMANDS['groups webhook'];
   await brings('groups webhook', { code: 0, args: ['hook', ...secret, at], stderr: SILENCE });
+  // A signal is how it ends.
+  await brings('pipe', { code: 0, args: [...SERVICE_COMMANDS.pipe, at], interrupt: 143, stderr: SILENCE });
   await brings('groups delete', { code: 0, args: ['g', at], stderr: SILENCE });
+  await brings('erase', { code: 0, args: [...SERVICE_COMMANDS.erase, at], stderr: SILENCE });
 });
 
 test('0: a reader that leaves ends a command silently', async () => {
   await commandLine(['publish', `--url=${url}`], [1, 2, 3].map((n) => eventText(`left.${n}`)).join('\n'));
   for (const [name, args] of [
-    ['tail', ['--after=earliest']],
-    ['events', []],
+    // Behind the event that was erased above, of which they would tell.
+    ['tail', ['--after=1']],
+    ['events', ['--after=1']],
     ['stats', []],
   ] as const) {
     await brings(name, { code: 0, args: [...args, `--url=${url}`], readerLeaves: true, stderr: SILENCE });
@@ -138,12 +159,12 @@ test('2: wrong usage is reported in one line', async () => {
   }
 });
 
-test('130 and 143: an interrupted command ends at once, without a complaint', async () => {
+test('130 and 143: an interrupted command ends at once, without a complaint, a pipe with 0', async () => {
   await Promise.all(
     [130, 143].flatMap((code) =>
       NAMES.map((name) =>
         brings(name, {
-          code,
+          code: name === 'pipe' ? 0 : code,
           args: [...SERVICE_COMMANDS[name], `--url=${silentUrl()}`],
           interrupt: code,
           stderr: name === 'publish' ? /^stopped; so far 0 published: .*\n$/ : SILENCE,
@@ -167,12 +188,17 @@ const PROGRAMS: readonly (readonly [code: number, args: string, signal?: NodeJS.
   [0, 'verify sound.db'],
   [1, 'verify notes.txt'],
   [2, 'verify none.db'],
+  [2, 'verify used.db'],
   [130, 'verify sound.db', 'SIGINT'],
   [143, 'verify sound.db', 'SIGTERM'],
   [0, 'backup copy.db --from sound.db'],
   [2, 'backup sound.db --from sound.db'],
   [130, 'backup interrupted.db --from sound.db', 'SIGINT'],
   [143, 'backup interrupted.db --from sound.db', 'SIGTERM'],
+  [0, 'move --from sqlite:old.db --to sqlite:new.db'],
+  [2, 'move --from sqlite:none.db --to sqlite:none-either.db'],
+  [130, 'move --from sqlite:sound.db --to sqlite:interrupted-move.db', 'SIGINT'],
+  [143, 'move --from sqlite:sound.db --to sqlite:interrupted-move.db', 'SIGTERM'],
   [0, 'keys --file keys.json list'],
   [1, 'keys --file keys.json revoke nobody'],
   [2, 'keys list'],
@@ -183,8 +209,10 @@ const PROGRAMS: readonly (readonly [code: number, args: string, signal?: NodeJS.
 test('separate programs exit with the codes that their help names', TIMEOUT, async (t) => {
   const site = new Site(t);
   await (await site.start({ settings: { DEDUPLICATION_DB_PATH: 'sound.db' } })).stop();
+  copyFileSync(join(site.folder, 'sound.db'), join(site.folder, 'old.db'));
   writeFileSync(join(site.folder, 'notes.txt'), 'The minutes of the meeting, in plain text.\n'.repeat(200));
   writeFileSync(join(site.folder, 'keys.json'), '{"keys":[]}');
+  await site.start({ settings: { DEDUPLICATION_DB_PATH: 'used.db' } });
   const prove = async ([code, line, signal, when]: (typeof PROGRAMS)[number]) => {
     const args = line.replace('SILENT', silentUrl()).split(' ');
     const program = site.run([process.execPath, pathOf('packages/cli/src/main.ts'), ...args]);
@@ -195,7 +223,7 @@ test('separate programs exit with the codes that their help names', TIMEOUT, asy
       );
       program.signal(signal);
     }
-    const end = await program.exit(30_000);
+    const end = await program.exit(60_000);
     // The exit code that a shell reports for a program ended by a signal.
     const seen = end.code ?? { SIGINT: 130, SIGTERM: 143 }[String(end.signal)];
     assert.equal(seen, code, `${line}\n${program.printed()}`);
@@ -210,7 +238,12 @@ test('separate programs exit with the codes that their help names', TIMEOUT, asy
   );
   // A copy that is not sound is made in tests/backup.test.ts, which breaks the file on purpose.
   proved.add('backup 1');
+  // A target that differs, and a service that is running on the source, are in the tests of moves.
+  proved.add('move 1').add('move 3');
 });
+
+/** Commands that have commands. */
+const GROUPS = ['groups', 'retention', 'sources'];
 
 test('the help of every command names exactly the exit codes that were brought about', TIMEOUT, async (t) => {
   const site = new Site(t);
@@ -219,14 +252,16 @@ test('the help of every command names exactly the exit codes that were brought a
       .map(([, name]) => name!)
       .filter((name) => name !== 'help');
   const help = async (...command: string[]) => (await commandLine([...command, '--help'])).stdout;
-  const names = commandsIn(await help()).filter((name) => name !== 'groups');
-  names.push(...commandsIn(await help('groups')).map((name) => `groups ${name}`));
+  const names = commandsIn(await help()).filter((name) => !GROUPS.includes(name));
+  for (const group of GROUPS) {
+    names.push(...commandsIn(await help(group)).map((name) => `${group} ${name}`));
+  }
   const helps = names.map(async (name) => {
     // They write to this process's own stdout otherwise.
-    const isProgram = /^(stress|verify|backup|keys)$/.test(name);
+    const isProgram = /^(stress|verify|backup|move|keys)$/.test(name);
     if (!isProgram) return [name, await help(...name.split(' '))] as const;
     const program = site.run([process.execPath, pathOf('packages/cli/src/main.ts'), name, '--help']);
-    assert.equal((await program.exit(30_000)).code, 0);
+    assert.equal((await program.exit(60_000)).code, 0);
     return [name, program.stdout] as const;
   });
   const promised = (await Promise.all(helps)).flatMap(([name, text]) => {

@@ -44,7 +44,7 @@ test(
     assert.deepEqual(await serve.exited, { code: 0, signal: null }, serve.printed());
     const usage = chronicleweaver(site, ['verify', '--help']);
     assert.equal((await usage.exited).code, 0);
-    assert.match(usage.stdout, /^Usage: chronicleweaver verify \[options\] <file>/);
+    assert.match(usage.stdout, /^Usage: chronicleweaver verify \[options\] \[file\]/);
     const verify = chronicleweaver(site, ['verify', file, '--json']);
     assert.equal((await verify.exited).code, 0, verify.printed());
     const { sound, events } = JSON.parse(verify.stdout) as { sound: boolean; events: number };

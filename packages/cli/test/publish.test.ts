@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { StoredEvent } from '@chronicleweaver/protocol';
 import { TestServer } from '../../aggregator/test/support/server.ts';
@@ -158,7 +159,10 @@ test('publish stops at an error that is not about one line, and says how far it 
   assert.match(missing.stderr, /\nchronicleweaver: ENOENT: .*\/no\/such\/file/);
 
   const begun = neverEnding(text);
-  const interrupted = await commandLine(['publish', '--url', url], begun, { interrupt: 143 });
+  const interrupted = await commandLine(['publish', '--url', url], begun, {
+    interrupt: 143,
+    interruptAfter: () => stored('stops'),
+  });
   assert.deepEqual(
     [interrupted.code, interrupted.stdout, interrupted.stderr],
     [143, '', 'stopped; so far 1 published: 1 accepted, 0 duplicates, of these 0 conflicts\n'],
@@ -176,6 +180,15 @@ test('publish whose results nobody reads any more fails if lines are left', asyn
   const done = await commandLine(args('all'), events(1), { readerLeaves: true });
   assert.deepEqual([done.code, done.stderr], [0, '']);
 });
+
+/** Resolves when the topic has an event. */
+async function stored(topic: string): Promise<void> {
+  for (;;) {
+    const { count } = (await (await fetch(`${url}/events?topic=${topic}`)).json()) as { count: number };
+    if (count > 0) return;
+    await sleep(10);
+  }
+}
 
 /** An input that never continues. */
 function neverEnding(text: string): PassThrough {

@@ -6,7 +6,7 @@ import { type ConsumeOptions, type Handler, consume } from './consume.ts';
 import { Groups } from './groups.ts';
 import { type BufferLimits, PublishBuffer } from './publish-buffer.ts';
 import { linkSignals, unlessAborted } from './signals.ts';
-import { type SubscribeQuery, subscribe } from './subscribe.ts';
+import { type OnGap, type SubscribeQuery, subscribe } from './subscribe.ts';
 import { type CallOptions, type RequestOptions, Transport, type TransportOptions } from './transport.ts';
 
 /** Everything but `url` is optional; defaults are in parentheses. */
@@ -47,33 +47,51 @@ export interface ReadQuery {
   order?: 'asc' | 'desc' | undefined;
   /** How many events to read in all; no limit by default. */
   limit?: number | undefined;
+  /** `refuse` throws a ProblemError `cursor_expired` rather than pass over events that are no longer kept. */
+  expired?: 'tell' | 'refuse' | undefined;
 }
 
-/** A topic, how many events it has, and the offset of its last one. */
+/** A topic, and what the log has of it. */
 export interface TopicInfo {
   topic: string;
+  /** Events that are kept. */
   events: number;
+  /** Events that are not: they are expired, or were never kept. */
+  expired: number;
+  /** Of the first event that is kept; null if none is. */
+  first_offset: number | null;
+  /** Of the last event, kept or not. */
   last_offset: number;
+  /** Of the events that are kept, uncompressed. */
+  bytes: number;
 }
 
 /**
- * The service's counts: `received = unique_processed + duplicated_dropped`, where the dropped include conflicts. A key that
- * may see only some topics gets the counts of those, without the fields that are optional here.
+ * The service's counts: `received = unique_processed + duplicated_dropped`, where the dropped include conflicts, and
+ * `unique_processed = stored + expired`, where the expired are all whose ids alone are kept. A key that may see only some topics gets the counts of those, without the fields that are optional here.
  */
 export interface Stats {
   received?: number;
   unique_processed: number;
+  stored: number;
+  expired: number;
   duplicated_dropped?: number;
   conflicts?: number;
   topics: string[];
   /** Seconds since the service started. */
   uptime: number;
+  /** Of the first event that is kept; null if none is. */
+  first_offset: number | null;
   last_offset: number;
   version: string;
   [name: string]: unknown;
 }
 
 type SignalOption = Pick<CallOptions, 'signal'>;
+
+interface GapOption {
+  onGap?: OnGap | undefined;
+}
 
 /** How many events `read` requests at a time. */
 const PAGE_EVENTS = 1000;
@@ -100,9 +118,9 @@ export class ChronicleWeaver {
 
   constructor(options: ClientOptions) {
     this.#transport = new Transport(options, this.#ended.signal);
-    this.groups = new Groups(this.#transport);
     this.#source = options.source;
     this.#parse = options.parse ?? ((text) => JSON.parse(text) as StoredEvent);
+    this.groups = new Groups(this.#transport, this.#parse);
     this.#buffer = new PublishBuffer(
       {
         batchEventsMax: options.batchEventsMax ?? 500,
@@ -175,8 +193,14 @@ export class ChronicleWeaver {
     return this.close();
   }
 
-  /** Yields the matching events in order until there are no more. Each page is requested only when it is needed. */
-  async *read(query: ReadQuery = {}, options: CallOptions = {}): AsyncGenerator<StoredEvent, void, void> {
+  /**
+   * Yields the matching events in order until there are no more. Each page is requested only when it is needed; `onGap` is
+   * told, before its events, of what it passes over.
+   */
+  async *read(
+    query: ReadQuery = {},
+    { onGap, ...options }: CallOptions & GapOption = {},
+  ): AsyncGenerator<StoredEvent, void, void> {
     let { after, limit = Infinity } = query;
     while (limit > 0) {
       const { text, headers } = await this.#transport.text('GET', '/events', {
@@ -187,12 +211,15 @@ export class ChronicleWeaver {
       if (headers.get('content-type')?.startsWith(NDJSON) !== true) {
         throw unexpectedAnswer('GET /events', 'without events');
       }
+      const link = /[?&]after=(\d+)[^>]*>; *rel="next"/.exec(headers.get('link') ?? '');
+      const next = link === null ? undefined : Number(link[1]);
+      const expired = Number(headers.get('chronicle-expired'));
+      if (expired > 0) onGap?.({ expired, after, next });
       const lines = text.split('\n').filter((line) => line !== '');
       for (const line of lines) yield parsed('GET /events', line, this.#parse);
       limit -= lines.length;
-      const next = /[?&]after=(\d+)[^>]*>; *rel="next"/.exec(headers.get('link') ?? '');
-      if (next === null) return;
-      after = Number(next[1]);
+      if (next === undefined) return;
+      after = next;
     }
   }
 
@@ -200,14 +227,15 @@ export class ChronicleWeaver {
    * Follows the log live: yields the events of these topics in order, each as soon as it is committed. If the connection
    * breaks it reconnects, for as long as that takes, and resumes where it was: no event is missed, none comes twice. It ends
    * when you leave the loop, when the signal fires (it then throws the reason), or when the client is closed.
+   * `onGap` is told of events that are no longer kept, in their place.
    * @throws ProblemError if the service refuses; `cursor_beyond_end` if its log ends before `after`
    */
   subscribe(
     query: SubscribeQuery = {},
-    { signal }: SignalOption = {},
+    { signal, onGap }: SignalOption & GapOption = {},
   ): AsyncGenerator<StoredEvent, void, void> {
     this.#ended.signal.throwIfAborted();
-    return subscribe(this.#transport, this.#parse, query, signal);
+    return subscribe(this.#transport, this.#parse, query, signal, onGap);
   }
 
   /**
@@ -226,7 +254,10 @@ export class ChronicleWeaver {
     await consuming;
   }
 
-  /** Returns the stored event with this topic and id, or undefined if there is none. */
+  /**
+   * Returns the stored event with this topic and id, or undefined if there is none.
+   * @throws ProblemError `event_expired` if there was one that is no longer kept; the error has its `offset` and `receivedAt`
+   */
   async find(topic: string, eventId: string, options?: CallOptions): Promise<StoredEvent | undefined> {
     try {
       const { text } = await this.#transport.text('GET', `/events${pathOf(topic, eventId)}`, options);
@@ -249,6 +280,12 @@ export class ChronicleWeaver {
       throw unexpectedAnswer('GET /stats', 'without counts');
     }
     return answer as Stats;
+  }
+
+  /** Returns the page of `/metrics`, in Prometheus' text format. */
+  async metrics(options?: CallOptions): Promise<string> {
+    const { text } = await this.#transport.text('GET', '/metrics', { ...options, accept: 'text/plain' });
+    return text;
   }
 
   /** Makes any other request, with this client's key and retries, and resolves with the parsed JSON of the answer. */

@@ -3,11 +3,15 @@ import type { DeliveredEvent, Groups } from './groups.ts';
 import { LoopWatch } from './loop-watch.ts';
 import type { CallOptions } from './transport.ts';
 
-/**
- * Handles one event. If it resolves, the event is acknowledged; if it throws, the event is given back. `signal` fires if
- * the lease is lost meanwhile: another worker may then get the event.
- */
-export type Handler = (event: DeliveredEvent, context: { signal: AbortSignal }) => unknown;
+/** Handles one event. If it resolves, the event is acknowledged; if it throws, the event is given back. */
+export type Handler = (event: DeliveredEvent, context: HandlerContext) => unknown;
+
+export interface HandlerContext {
+  /** Fires if the lease is lost meanwhile: another worker may then get the event. */
+  signal: AbortSignal;
+  /** Fires once the consumer takes no more events, and only waits for its handlers. */
+  stopping: AbortSignal;
+}
 
 export interface ConsumeOptions extends CallOptions {
   /**
@@ -47,7 +51,7 @@ export async function consume(
 ): Promise<void> {
   try {
     const { lease_ms: leaseMs } = await groups.get(group, { signal: stop, retryMs: Infinity });
-    await new Consumer(groups, group, handler, options, leaseMs).run(stop);
+    await new Consumer(groups, group, handler, options, leaseMs, stop).run();
   } catch (error) {
     if (!stop.aborted) throw error;
   }
@@ -64,6 +68,7 @@ class Consumer {
   readonly #handler: Handler;
   readonly #options: Required<Pick<ConsumeOptions, 'concurrency' | 'nackDelayMs' | 'onError'>>;
   readonly #leaseMs: number;
+  readonly #stop: AbortSignal;
   readonly #held = new Map<string, Lease>();
   readonly #working = new Set<Promise<void>>();
   readonly #done: string[] = [];
@@ -71,7 +76,14 @@ class Consumer {
   #acknowledging: Promise<void> | undefined;
   #freed = (): void => {};
 
-  constructor(groups: Groups, group: string, handler: Handler, options: ConsumeOptions, leaseMs: number) {
+  constructor(
+    groups: Groups,
+    group: string,
+    handler: Handler,
+    options: ConsumeOptions,
+    leaseMs: number,
+    stop: AbortSignal,
+  ) {
     // oxlint-disable-next-line no-console
     const { concurrency = 1, nackDelayMs = doubling, onError = console.error } = options;
     this.#groups = groups;
@@ -79,16 +91,17 @@ class Consumer {
     this.#handler = handler;
     this.#options = { concurrency, nackDelayMs, onError };
     this.#leaseMs = leaseMs;
+    this.#stop = stop;
     this.#loop = new LoopWatch(leaseMs, () => this.#freed());
   }
 
-  async run(stop: AbortSignal): Promise<void> {
+  async run(): Promise<void> {
     const extending = setInterval(() => void this.#extend(), this.#leaseMs / 3);
     try {
-      while (!stop.aborted) {
+      while (!this.#stop.aborted) {
         const room = Math.min(this.#options.concurrency, this.#loop.room) - this.#working.size;
         if (room < 1) await new Promise<void>((resolve) => (this.#freed = resolve));
-        else await this.#begin(await this.#pull(room, stop));
+        else await this.#begin(await this.#pull(room));
       }
     } finally {
       await Promise.all(this.#working);
@@ -98,12 +111,12 @@ class Consumer {
     }
   }
 
-  async #pull(room: number, stop: AbortSignal): Promise<DeliveredEvent[]> {
+  async #pull(room: number): Promise<DeliveredEvent[]> {
     const sentAtMs = performance.now();
     const events = await this.#groups.pull(this.#group, {
       max: Math.min(room, PULL_EVENTS_MAX),
       waitMs: PULL_WAIT_MS,
-      signal: stop,
+      signal: this.#stop,
       retryMs: Infinity,
     });
     // The lease began when the service sent the answer; a tenth of it allows for the time on the way.
@@ -143,7 +156,7 @@ class Consumer {
     const { lease_id: leaseId, delivery } = event;
     const { nackDelayMs, onError } = this.#options;
     try {
-      await this.#handler(event, { signal: lost.signal });
+      await this.#handler(event, { signal: lost.signal, stopping: this.#stop });
       this.#done.push(leaseId);
       this.#acknowledging ??= this.#acknowledge();
     } catch (error) {
@@ -175,6 +188,8 @@ class Consumer {
     try {
       await this.#groups.extend(this.#group, leaseIds, { retryMs: this.#leaseMs / 3 });
     } catch (error) {
+      // All of them are done meanwhile; the client may be closed by now.
+      if (this.#held.size === 0) return;
       const faults = error instanceof ProblemError ? error.errors : [];
       lost = new Set(faults.map(({ index }) => leaseIds[index ?? -1]!));
       // An event that was acknowledged or given back meanwhile is not lost.

@@ -9,9 +9,27 @@ import type { FieldError, Problem, ProblemCode } from '@chronicleweaver/protocol
  * - `buffer_full`: refused by the client, with `whenFull: 'reject'`.
  * - `unaddressable`: a topic or id that cannot be part of an address: one or two dots, or half a surrogate pair.
  * - `closed`: the client is already closed.
+ *
+ * And those of the inbox:
+ * - `inbox_table`: its table is missing and cannot be made, or is another one.
+ * - `transaction_aborted`: the handler has ended its transaction itself, or went on after a statement had failed.
+ * - `transaction_open`: another transaction is open on the same SQLite connection.
+ * - `asynchronous_handler`: a handler for SQLite returns a promise.
+ * - `stalled`: the process stood still for so long with an event that nobody can know any more whether it is done.
  */
 export type ClientCode =
-  'unreachable' | 'timeout' | 'unexpected_answer' | 'http_error' | 'buffer_full' | 'unaddressable' | 'closed';
+  | 'unreachable'
+  | 'timeout'
+  | 'unexpected_answer'
+  | 'http_error'
+  | 'buffer_full'
+  | 'unaddressable'
+  | 'closed'
+  | 'inbox_table'
+  | 'transaction_aborted'
+  | 'transaction_open'
+  | 'asynchronous_handler'
+  | 'stalled';
 
 /** A newer server may have more codes than this client knows; `(string & {})` keeps editors completing the known ones. */
 export type ErrorCode = ProblemCode | ClientCode | (string & {});
@@ -46,6 +64,13 @@ export class ProblemError extends ChronicleWeaverError {
   readonly errors: readonly FieldError[];
   /** How long the server asked to wait, milliseconds; 0 if it did not ask. */
   readonly retryAfterMs: number;
+  /** Of an event that is no longer kept (`event_expired`): its place in the log, and when it was committed. */
+  readonly offset: number | undefined;
+  readonly receivedAt: string | undefined;
+  /** Of a cursor behind which events are no longer kept (`cursor_expired`): how many, the cursor to go on from, and how many kept events lie before it. */
+  readonly expired: number | undefined;
+  readonly next: number | undefined;
+  readonly kept: number | undefined;
   readonly #request: string;
 
   constructor(request: string, problem: Pick<Problem, 'status' | 'detail'> & Partial<Answered>) {
@@ -57,6 +82,11 @@ export class ProblemError extends ChronicleWeaverError {
     this.detail = detail;
     this.errors = Array.isArray(errors) ? errors : [];
     this.retryAfterMs = retryAfterMs;
+    this.offset = problem.offset;
+    this.receivedAt = problem.received_at;
+    this.expired = problem.expired;
+    this.next = problem.next;
+    this.kept = problem.kept;
     this.retryable = status === 408 || status === 429 || status >= 500;
   }
 
@@ -74,4 +104,9 @@ interface Answered {
   code: ErrorCode;
   errors: readonly FieldError[];
   retryAfterMs: number;
+  offset: number;
+  received_at: string;
+  expired: number;
+  next: number;
+  kept: number;
 }

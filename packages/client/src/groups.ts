@@ -1,6 +1,6 @@
 import type { StoredEvent } from '@chronicleweaver/protocol';
 import { pathOf } from './address.ts';
-import { listIn } from './answer.ts';
+import { listIn, parsed } from './answer.ts';
 import type { CallOptions, Transport } from './transport.ts';
 
 /** How a group is created. */
@@ -16,10 +16,15 @@ export interface GroupDefinition {
   /**
    * Where the service itself sends the events, one at a time, following Standard Webhooks; then nobody can pull them. Each
    * of the one to three secrets is `whsec_` followed by 24 to 64 random bytes in base64. Every message is signed with all
-   * of them, and they are never shown again.
+   * of them, and they are never shown again. With the format `cloudevents` each event is sent as a CloudEvent.
    */
-  push?: { url: string; secrets: readonly string[] } | { url: string; secret: string } | undefined;
+  push?:
+    | { url: string; secrets: readonly string[]; format?: 'cloudevents' | undefined }
+    | { url: string; secret: string; format?: 'cloudevents' | undefined }
+    | undefined;
 }
+
+const NDJSON = 'application/x-ndjson';
 
 /** A group and its counts. */
 export interface Group {
@@ -29,9 +34,9 @@ export interface Group {
   lease_ms: number;
   max_deliveries: number;
   created_at: string;
-  /** All events of the group up to and including this offset are acknowledged or dead. */
+  /** All events of the group up to and including this offset are acknowledged, dead or expired. */
   cursor: number;
-  /** Events that are neither acknowledged nor dead. */
+  /** Kept events that are neither acknowledged nor dead. */
   lag: number;
   in_flight: number;
   returned: number;
@@ -39,12 +44,17 @@ export interface Group {
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
-  /** Only if the service pushes the events; `paused` after a day of failures. */
+  /** Events whose text was gone before the group had finished them, since it was created. */
+  expired: number;
+  /** Only if the service pushes the events; `paused` on request, or after a day of failures. */
   push?: {
     url: string;
     /** How many secrets sign each message. */
     secrets: number;
+    /** Only if it is not that of reads. */
+    format?: 'cloudevents';
     state: 'active' | 'failing' | 'paused';
+    paused_by: 'failures' | 'request' | null;
     failing_since: string | null;
     last_failure: string | null;
   };
@@ -58,10 +68,16 @@ export interface DeliveredEvent extends StoredEvent {
 }
 
 /** An event that was delivered as often as the group allows, without success. */
-export interface DeadEvent extends StoredEvent {
+export type DeadEvent = ((StoredEvent & { expired?: undefined }) | ExpiredText) & {
   deliveries: number;
   dead_at: string;
   reason: string;
+};
+
+/** All that is shown of an event whose text is gone. */
+interface ExpiredText {
+  offset: number;
+  expired: true;
 }
 
 /**
@@ -71,9 +87,11 @@ export interface DeadEvent extends StoredEvent {
  */
 export class Groups {
   readonly #transport: Transport;
+  readonly #parse: (text: string) => StoredEvent;
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, parse: (text: string) => StoredEvent) {
     this.#transport = transport;
+    this.#parse = parse;
   }
 
   /**
@@ -104,15 +122,30 @@ export class Groups {
     name: string,
     { max, waitMs = 0, ...options }: CallOptions & { max?: number; waitMs?: number } = {},
   ): Promise<DeliveredEvent[]> {
-    const requestMs = waitMs + 30_000;
-    const answer = await this.#request(
-      'POST',
-      name,
-      '/pull',
-      { requestMs, ...options },
-      { max, wait_ms: waitMs },
-    );
-    return listIn<DeliveredEvent>(answer, 'events');
+    const { text, headers } = await this.#transport.text('POST', `/subscriptions${pathOf(name)}/pull`, {
+      requestMs: waitMs + 30_000,
+      ...options,
+      body: { max, wait_ms: waitMs },
+      accept: NDJSON,
+    });
+    // A service that does not know of lines answers as always.
+    if (headers.get('content-type')?.startsWith(NDJSON) !== true) {
+      return listIn<DeliveredEvent>(parsed('a pull', text, JSON.parse), 'events');
+    }
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => parsed('a pull', line, (text) => this.#deliveredIn(text)));
+  }
+
+  /** The members of the delivery follow those that `parse` is to see. */
+  #deliveredIn(line: string): DeliveredEvent {
+    const at = line.lastIndexOf(',"delivery":');
+    const event = this.#parse(`${line.slice(0, at)}}`);
+    return {
+      ...event,
+      ...(JSON.parse(`{${line.slice(at + 1)}`) as Pick<DeliveredEvent, 'delivery' | 'lease_id'>),
+    };
   }
 
   /** Acknowledges the events of these leases: once this has resolved they are never delivered again. */
@@ -146,6 +179,11 @@ export class Groups {
   ): Promise<number> {
     const answer = await this.#request('POST', name, '/seek', options, to);
     return (answer as { cursor: number }).cursor;
+  }
+
+  /** Pauses a group that pushes: nothing is sent any more until it is resumed, and its events wait. */
+  async pause(name: string, options?: CallOptions): Promise<void> {
+    await this.#request('POST', name, '/pause', options);
   }
 
   /** Resumes a group that pushes, and sends the waiting event at once. */

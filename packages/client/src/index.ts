@@ -6,7 +6,7 @@ export {
   type Stats,
   type TopicInfo,
 } from './client.ts';
-export type { ConsumeOptions, Handler } from './consume.ts';
+export type { ConsumeOptions, Handler, HandlerContext } from './consume.ts';
 export type { DeadEvent, DeliveredEvent, Group, GroupDefinition, Groups } from './groups.ts';
 export {
   ChronicleWeaverError,
@@ -16,7 +16,7 @@ export {
   ProblemError,
 } from './errors.ts';
 export type { BufferLimits } from './publish-buffer.ts';
-export type { SubscribeQuery } from './subscribe.ts';
-export type { Query } from './address.ts';
+export type { Gap, SubscribeQuery } from './subscribe.ts';
+export { type Query, pathOf } from './address.ts';
 export type { CallOptions, RequestOptions, Retry, TransportOptions } from './transport.ts';
 export type { EventResult, FieldError, Payload, StoredEvent, Verdict } from '@chronicleweaver/protocol';

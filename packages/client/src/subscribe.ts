@@ -11,7 +11,22 @@ export interface SubscribeQuery {
   after?: number | 'earliest' | 'latest' | undefined;
   /** The epoch that the offset is from, as `/stats` gives it. If the offset means other events by now, it is refused. */
   epoch?: string | undefined;
+  /** `refuse` ends the loop with a ProblemError `cursor_expired` rather than pass over events that are no longer kept. */
+  expired?: 'tell' | 'refuse' | undefined;
 }
+
+/** Events that are no longer kept, in a row. */
+export interface Gap {
+  /** How many. */
+  expired: number;
+  /** They lie beyond this offset, in the order of reading; left out at the beginning. */
+  after?: number | undefined;
+  /** They end at this one or before it; left out at the end of the log. */
+  next?: number | undefined;
+}
+
+/** Called in the place of events that were passed over because they are no longer kept. Without it they are passed over in silence. */
+export type OnGap = (gap: Gap) => void;
 
 /** The service sends something every 15 s. A connection that is silent for three times as long is dead. */
 const QUIET_MS = 45_000;
@@ -26,8 +41,9 @@ const QUIET_MS = 45_000;
 export async function* subscribe(
   transport: Transport,
   parse: (text: string) => StoredEvent,
-  { topics, after, epoch: begunIn }: SubscribeQuery,
+  { topics, after, epoch: begunIn, expired }: SubscribeQuery,
   signal: AbortSignal | undefined,
+  onGap: OnGap | undefined,
 ): AsyncGenerator<StoredEvent, void, void> {
   let cursor = after?.toString();
   /** The epoch of the cursor, once the service has sent it. After a restore from a copy the cursor may mean other events. */
@@ -36,13 +52,15 @@ export async function* subscribe(
   for (let attempts = 0; ; attempts++) {
     try {
       if (failure !== undefined) await transport.retry(attempts, failure, signal);
-      const query = { topic: topics, after: cursor, epoch };
+      const query = { topic: topics, after: cursor, epoch, expired };
       const chunks = transport.stream('/events/stream', query, QUIET_MS, signal, (headers) => {
         epoch = headers.get('chronicle-epoch') ?? epoch;
       });
       for await (const { id, event, data } of messages(chunks)) {
         attempts = 0;
         cursor = id ?? cursor;
+        if (data !== undefined && event === 'gap')
+          onGap?.(parsed<Gap>('GET /events/stream', data, JSON.parse));
         // Older services name their events.
         if (data !== undefined && (event === undefined || event === 'event')) {
           yield parsed('GET /events/stream', data, parse);

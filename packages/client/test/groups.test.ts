@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { DeliveredEvent } from '../src/index.ts';
+import { ChronicleWeaver, type DeliveredEvent } from '../src/index.ts';
 import { groupsOn } from './support/groups.ts';
 import { sharedServer } from './support/shared-server.ts';
 
 const TIMEOUT = { timeout: 60_000 };
 
-const groupOf = groupsOn(await sharedServer());
+const server = await sharedServer();
+const groupOf = groupsOn(server);
 
 test('groups are created, listed, and consumed step by step [GRP-1, GRP-4, GRP-15]', TIMEOUT, async (t) => {
   const { chronicle, name, first, group } = await groupOf(t, 5);
@@ -46,6 +47,18 @@ test('groups are created, listed, and consumed step by step [GRP-1, GRP-4, GRP-1
   assert.deepEqual(await groups.pull(name, { waitMs: 20 }), []);
 });
 
+test('a pull gives each event as `parse` makes it, with its delivery', TIMEOUT, async (t) => {
+  const { chronicle, name } = await groupOf(t, 0);
+  const exact = `{"event_id":"1","topic":${JSON.stringify(t.name)},"source":"s","payload":{"n":1.50,"delivery":7},"timestamp":"2025-10-28"}`;
+  await chronicle.publish(exact);
+  const texts = new ChronicleWeaver({ url: server.url, parse: (text) => ({ text }) as never });
+  t.after(() => texts.close());
+  const [event] = (await texts.groups.pull(name)) as unknown as Record<string, unknown>[];
+  const { text, delivery, lease_id, ...nothing } = event!;
+  assert.match(String(text), /"payload":\{"n":1\.50,"delivery":7\}.*,"received_at":"[^"]+"\}$/);
+  assert.deepEqual([delivery, typeof lease_id, nothing], [1, 'string', {}]);
+});
+
 test(
   'a group with a push target is created, and nobody can consume it [HOOK-1, HOOK-9]',
   TIMEOUT,
@@ -57,7 +70,10 @@ test(
     const { chronicle, name, group } = await groupOf(t, 0, { push });
     const { url, state } = (await group()).push!;
     assert.deepEqual({ url, state }, { url: push.url, state: 'active' });
+    await chronicle.groups.pause(name);
+    assert.equal((await group()).push!.paused_by, 'request');
     await chronicle.groups.resume(name);
+    assert.equal((await group()).push!.paused_by, null);
     await assert.rejects(
       chronicle.consume(name, () => {}),
       { code: 'subscription_pushes', status: 409 },

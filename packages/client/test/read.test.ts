@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { MemoryStore } from '../../aggregator/src/store/memory/store.ts';
 import { manyEvents } from '../../aggregator/test/support/events.ts';
+import { TestServer } from '../../aggregator/test/support/server.ts';
 import { ChronicleWeaver, type StoredEvent } from '../src/index.ts';
 import { sharedServer } from './support/shared-server.ts';
 
@@ -87,10 +89,13 @@ test('topics and stats return the counts of the service', async () => {
     [1, 2, 3, 3].map((n) => ({ event_id: `${n}`, topic: `t${n % 2}`, payload: {}, timestamp: '2025-01-01' })),
   );
   const topics = (await chronicle.topics()).filter(({ topic }) => /^t\d$/.test(topic));
-  assert.deepEqual(topics, [
-    { topic: 't0', events: 1, last_offset: results[1]!.offset },
-    { topic: 't1', events: 2, last_offset: results[2]!.offset },
-  ]);
+  assert.deepEqual(
+    topics.map(({ topic, events, expired, last_offset }) => [topic, events, expired, last_offset]),
+    [
+      ['t0', 1, 0, results[1]!.offset],
+      ['t1', 2, 0, results[2]!.offset],
+    ],
+  );
   const after = await chronicle.stats();
   const grown = (name: 'received' | 'unique_processed' | 'duplicated_dropped' | 'conflicts'): number =>
     after[name]! - before[name]!;
@@ -99,4 +104,20 @@ test('topics and stats return the counts of the service', async () => {
     [4, 3, 1, 0],
   );
   assert.equal(after.topics.length, before.topics.length + 2);
+});
+
+test('an event that is no longer kept is told from one that never was [RET-20]', async (t) => {
+  const store = new MemoryStore();
+  const forgetful = await TestServer.startOn(t, () => store);
+  await using chronicle = new ChronicleWeaver({ url: forgetful.url, source: 'shop' });
+  const { event_id, offset } = await chronicle.publish({ topic: 'orders', payload: {} });
+  const stored = await chronicle.find('orders', event_id);
+  await store.retention.erase('orders', event_id, false);
+  await assert.rejects(chronicle.find('orders', event_id), {
+    name: 'ProblemError',
+    code: 'event_expired',
+    offset,
+    receivedAt: stored?.received_at,
+  });
+  assert.equal(await chronicle.find('orders', 'another'), undefined);
 });

@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { format, promisify } from 'node:util';
 import { pathOf, textOf } from '../../../lab/repository.ts';
+import { sharedServer } from '../../aggregator/test/support/postgres-server.ts';
 import { TestServer } from '../../aggregator/test/support/server.ts';
 import { tempFolder } from '../../aggregator/test/support/temp-folder.ts';
 
@@ -20,10 +21,12 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
   const found = [...examples(textOf('packages/client/README.md')), ...examples(textOf('README.md'))];
   assert.ok(found.length >= 8, `${found.length} examples`);
   const server = await TestServer.start(t);
+  const shop = (await sharedServer()).address();
   const folder = tempFolder(t);
   mkdirSync(join(folder, 'node_modules/@chronicleweaver'), { recursive: true });
   symlinkSync(CLIENT, join(folder, 'node_modules/@chronicleweaver/client'));
-  symlinkSync(pathOf('node_modules/@types'), join(folder, 'node_modules/@types'));
+  for (const name of ['@types', 'pg'])
+    symlinkSync(pathOf(`node_modules/${name}`), join(folder, 'node_modules', name));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   writeFileSync(
     join(folder, 'tsconfig.json'),
@@ -32,7 +35,10 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
   const files = found.map((code, i) => {
     assert.match(code, /'http:\/\/localhost:8000'/, 'an example must use the address that the test replaces');
     const file = join(folder, `example-${i + 1}.ts`);
-    writeFileSync(file, code.replaceAll('http://localhost:8000', server.url));
+    writeFileSync(
+      file,
+      code.replaceAll('http://localhost:8000', server.url).replaceAll('postgres://localhost/shop', shop),
+    );
     return file;
   });
   const tsc = pathOf('node_modules/typescript/bin/tsc');
@@ -56,5 +62,6 @@ test("the READMEs' examples compile and run against a service", { timeout: 120_0
   assert.match(printed[3]!, /^2 .*\{ amount: 12.5 \}\n1 .*\nshop\nimports 20000\norders 2\n20002 20002\n$/);
   assert.match(printed[4]!, /^1 orders .*\n2 orders .*\n$/);
   assert.match(printed[5]!, /^(mailed .* at delivery 1\n){2}$/);
-  assert.match(printed[6]!, /^event 0, topic: /);
+  assert.equal(printed[7], '2 invoices\n');
+  assert.match(printed[8]!, /^event 0, topic: /);
 });

@@ -151,7 +151,7 @@ test('a follower resumes within its epoch, and ends if the log that its cursor i
 test('a connection that has gone silent counts as dead', async (t) => {
   const server = await ScriptedServer.start(t, () => streamOf([': hello\n\n'], 'open'));
   const transport = new Transport({ url: server.url }, new AbortController().signal);
-  const chunks = transport.stream('/events/stream', {}, 50, undefined, () => {});
+  const chunks = transport.stream('/events/stream', {}, 500, undefined, () => {});
   assert.equal((await chunks.next()).value, ': hello\n\n');
   await assert.rejects(chunks.next(), { name: 'ConnectionError', code: 'timeout', retryable: true });
 });

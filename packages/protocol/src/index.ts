@@ -1,3 +1,5 @@
+export { BYTE_SIZE_EXPECTED, parseByteSize } from './byte-size.ts';
+export { DURATION_EXPECTED, formatDuration, parseDuration } from './duration.ts';
 export { type Event, type Payload, type StoredEvent, eventSchema } from './event.ts';
 export { LIMITS } from './limits.ts';
 export { type FieldError, PROBLEMS, type Problem, type ProblemCode } from './problem.ts';
@@ -16,5 +18,17 @@ export {
   firstMsFrom,
   parseTimestamp,
 } from './timestamp.ts';
-export { compileTopicPatterns, hasWildcard, topicPatternCovers, topicPatternFault } from './topic-pattern.ts';
-export { type EventResult, type PublishAnswer, VERDICTS, type Verdict } from './verdict.ts';
+export {
+  compileTopicPatterns,
+  hasWildcard,
+  topicPatternCovers,
+  topicPatternFault,
+  topicPatternsOverlap,
+} from './topic-pattern.ts';
+export {
+  type EventResult,
+  type PublishAnswer,
+  type PublishCounts,
+  VERDICTS,
+  type Verdict,
+} from './verdict.ts';

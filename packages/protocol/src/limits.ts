@@ -51,4 +51,12 @@ export const LIMITS = {
   delayMsMax: 43_200_000,
   /** Events on one page of dead events, and offsets in one replay. */
   deadEventsMax: 1000,
+  /** Days of a duration in a policy: a hundred years, so that no time computed from it leaves the calendar. */
+  durationDaysMax: 36_500,
+  /** Policies of one service. Each costs a few looks at the store every second. */
+  policiesMax: 1000,
+  /** Sources of one service; `GET /sources` tells them in one answer. */
+  sourcesMax: 1000,
+  /** Secrets of one source: the one in use, and those that come before and after it. */
+  sourceSecretsMax: 3,
 } as const;

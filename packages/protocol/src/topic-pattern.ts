@@ -9,7 +9,7 @@ export function topicPatternFault(text: string): string | undefined {
   if (text === '') return 'must not be empty';
   // A character is one or two UTF-16 code units.
   if (text.length > LIMITS.topicCharsMax && Array.from(text).length > LIMITS.topicCharsMax) {
-    return `must NOT have more than ${LIMITS.topicCharsMax} characters`;
+    return `must not have more than ${LIMITS.topicCharsMax} characters`;
   }
   if (text.includes('\0')) return 'must not contain NUL: no topic does';
   if (!text.isWellFormed()) return 'must not contain half a surrogate pair: no topic does';
@@ -55,6 +55,19 @@ export function topicPatternCovers(wide: string, narrow: string): boolean {
   return wideWords
     .slice(0, fixed)
     .every((word, i) => (word === '*' ? words[i] !== '>' || i < words.length - 1 : word === words[i]));
+}
+
+/** Whether some topic matches both patterns, which must be valid. */
+export function topicPatternsOverlap(one: string, other: string): boolean {
+  const a = one.split('.');
+  const b = other.split('.');
+  for (let i = 0; i < a.length && i < b.length; i++) {
+    const [left, right] = [a[i]!, b[i]!];
+    // A last `>` takes all that the other one has left, and that is at least this word.
+    if ((left === '>' && i === a.length - 1) || (right === '>' && i === b.length - 1)) return true;
+    if (left !== '*' && right !== '*' && left !== right) return false;
+  }
+  return a.length === b.length;
 }
 
 /** No word of a pattern can match in two ways, so a single pass decides, without backtracking. */

@@ -16,13 +16,17 @@ export interface EventResult {
   offset: number;
 }
 
-/** The answer of `POST /publish`. `duplicates` counts conflicts too, so `events_count = accepted + duplicates`. */
-export interface PublishAnswer {
-  status: 'success';
-  message: string;
+/** What became of the events of a publish. `duplicates` counts conflicts too, so `events_count = accepted + duplicates`. */
+export interface PublishCounts {
   events_count: number;
   accepted: number;
   duplicates: number;
   conflicts: number;
+}
+
+/** The answer of `POST /publish`. */
+export interface PublishAnswer extends PublishCounts {
+  status: 'success';
+  message: string;
   results?: EventResult[];
 }

@@ -112,7 +112,7 @@ test('an answer lost after the commit is retried, and its duplicates pass', asyn
 });
 
 test('a request without an answer in time is retried', async (t) => {
-  const report = await runAgainst(t, { hang: (request) => request === 2 }, { requestMs: 300 });
+  const report = await runAgainst(t, { hang: (request) => request === 2 }, { requestMs: 1500 });
   assertPasses(report);
   assert.equal(report.retries, 1);
 });
@@ -122,7 +122,7 @@ test('an aggregator that stays away makes the run give up after the time for ret
     refuse: (request) =>
       request > 3 ? { status: 503, body: { code: 'queue_full', detail: 'the queue is full' } } : undefined,
   });
-  const { report } = await run(fake, { retryMs: 400 });
+  const { report } = await run(fake, { retryMs: 1500 });
   assert.equal(report.outcome, 'FAIL');
   assert.match(report.stopped ?? '', /503 queue_full: the queue is full; given up after attempt \d+$/);
   assert.equal(report.answered, 60);
@@ -160,9 +160,9 @@ test('a run waits for an aggregator that is not ready yet', async (t) => {
 
 test('an aggregator that never gets ready is a clear error, and nothing is sent', async (t) => {
   const fake = await startFakeAggregator(t, { notReady: 1000 });
-  const { report } = await run(fake, {}, { readyMs: 400 });
+  const { report } = await run(fake, {}, { readyMs: 1500 });
   assert.equal(report.outcome, 'FAIL');
-  assert.match(report.stopped ?? '', /not ready within 0.4 s: GET .*\/ready answered 503/);
+  assert.match(report.stopped ?? '', /not ready within 1.5 s: GET .*\/ready answered 503/);
   assert.equal(fake.publishCount, 0);
 });
 
@@ -186,11 +186,11 @@ test('an interrupt does not wait for Retry-After', async (t) => {
   const fake = await startFakeAggregator(t, {
     refuse() {
       setTimeout(() => interrupt.abort(new Interrupted('by SIGINT')), 50);
-      return { status: 503, headers: { 'retry-after': '4' } };
+      return { status: 503, headers: { 'retry-after': '40' } };
     },
   });
   const start = performance.now();
-  const { report } = await run(fake, {}, {}, interrupt.signal);
+  const { report } = await run(fake, { retryMs: 60_000 }, {}, interrupt.signal);
   assert.equal(report.outcome, 'INTERRUPTED');
-  assert.ok(performance.now() - start < 2000);
+  assert.ok(performance.now() - start < 30_000);
 });

@@ -4,6 +4,8 @@ export interface ExitCodes {
   readonly 1: string;
   /** Wrong usage where left out. */
   readonly 2?: string;
+  /** What a command alone knows. */
+  readonly 3?: string;
   /** Whether a signal is a way for it to do what it should, and not an interruption. */
   readonly endsBySignal?: boolean;
 }

@@ -20,6 +20,8 @@ export interface Surroundings {
  * unless the action throws a Stopped, 0 after `--help`, and 2 after a command line or a variable that is wrong. That,
  * and the message of a Stopped, is one line on standard error. Any other error is a fault of ours, and thrown.
  *
+ * If the reader of its output goes away (`| head`), the work goes on unheard: a copy or a check is not left halfway.
+ *
  * @param name the program's, in front of that line
  */
 export async function run(
@@ -27,6 +29,9 @@ export async function run(
   name: string,
   { stderr = process.stderr, ...more }: Partial<Surroundings> = {},
 ): Promise<number> {
+  for (const stream of [process.stdout, process.stderr]) {
+    if (!stream.listeners('error').includes(throwUnlessUnheard)) stream.on('error', throwUnlessUnheard);
+  }
   try {
     await parse(command, { stderr, ...more });
     return 0;
@@ -35,6 +40,10 @@ export async function run(
     if (error.message !== '') stderr.write(`${name}: ${error.message}\n`);
     return error.exitCode;
   }
+}
+
+function throwUnlessUnheard(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 /** Reads the command line and does what it says. Usage that is wrong is a Stopped, as is the help that was asked for. */

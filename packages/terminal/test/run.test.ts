@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import {
   Command,
@@ -137,4 +139,26 @@ test('an unexpected error is thrown', async () => {
     throw new TypeError('a bug');
   });
   await assert.rejects(run(program, 'made', { args: [] }), TypeError);
+});
+
+test('a program whose output nobody reads any more does its work to the end', async () => {
+  const terminal = JSON.stringify(import.meta.resolve('../src/index.ts'));
+  const source = `
+    import { Command, Stopped, run } from ${terminal};
+    const program = new Command('made').action(async () => {
+      for (let i = 0; i < 20; i++) {
+        process.stdout.write('a line\\n');
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      throw new Stopped(7);
+    });
+    process.exitCode = await run(program, 'made');`;
+  const child = spawn(process.execPath, ['--input-type=module-typescript', '-e', source], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => (stderr += text));
+  child.stdout.once('data', () => child.stdout.destroy());
+  const [code] = (await once(child, 'close')) as [number];
+  assert.deepEqual({ code, stderr }, { code: 7, stderr: '' });
 });

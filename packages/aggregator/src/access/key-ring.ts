@@ -27,6 +27,10 @@ export class KeyRing {
     return this.#keys.length;
   }
 
+  get records(): readonly KeyRecord[] {
+    return this.#keys.map(({ record }) => record);
+  }
+
   /**
    * The key with this secret. Compares digests, in full and with every key, so that the time taken reveals neither
    * how close a guess was nor which key it is.
@@ -84,8 +88,11 @@ export class Key implements Principal {
    * below zero: then the next request waits until that is made up for. So a batch of any size gets through, and the
    * rate still holds in the long run.
    */
-  charge = (events: number): void => {
-    if (this.#bucket !== undefined) this.#bucket.content -= events;
+  charge = (events: number): number => {
+    const bucket = this.#bucket;
+    if (bucket === undefined) return 0;
+    bucket.content -= events;
+    return bucket.content >= 1 ? 0 : bucket.getWaitTime(1);
   };
 
   /** Registers an answer to cut when the key is revoked; the caller says when it is over. */

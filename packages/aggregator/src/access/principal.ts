@@ -1,8 +1,8 @@
 /**
- * What a key may do: `publish` events, `read` and follow events and topics, or see the service as a whole (`admin`:
- * metrics and the counts of all topics). No scope includes another.
+ * What a key may do: `publish` events, `read` and follow events and topics, see the service as a whole (`admin`: metrics and
+ * the counts of all topics), or `inspect` it: counts, lags and names, but no event. No scope includes another.
  */
-export const SCOPES = ['publish', 'read', 'admin'] as const;
+export const SCOPES = ['publish', 'read', 'admin', 'inspect'] as const;
 
 export type Scope = (typeof SCOPES)[number];
 
@@ -15,12 +15,15 @@ export interface Principal {
   readonly topicPatterns: readonly string[] | undefined;
   /** Whether the topic matches one of the patterns. */
   readonly mayUse: (topic: string) => boolean;
-  /** Charges the key's rate for what a request turned out to cost beyond its first event. */
-  readonly charge: (events: number) => void;
+  /**
+   * Charges the key's rate for what a request turned out to cost beyond its first event. Returns the milliseconds until the
+   * rate allows more.
+   */
+  readonly charge: (events: number) => number;
 }
 
 const everyTopic = (): boolean => true;
-const free = (): void => {};
+const free = (): number => 0;
 
 /** The principal when no keys are in force. */
 export const ANYONE: Principal = {

@@ -1,5 +1,6 @@
 import cors from '@fastify/cors';
 import { EPOCH_HEADER } from './epochs.ts';
+import { EXPIRED_HEADER } from './read/cursor-expired.ts';
 import type { Api } from './api.ts';
 
 /** How long a browser may cache a permission, seconds. Chromium accepts at most two hours. */
@@ -20,7 +21,7 @@ export async function allowOrigins(api: Api, origins: readonly string[]): Promis
     origin: [...origins],
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'DELETE'],
     allowedHeaders: ['authorization', 'content-type', 'content-encoding', 'last-event-id'],
-    exposedHeaders: [EPOCH_HEADER, 'allow', 'link', 'retry-after', 'www-authenticate'],
+    exposedHeaders: [EPOCH_HEADER, EXPIRED_HEADER, 'allow', 'link', 'retry-after', 'www-authenticate'],
     maxAge: REMEMBERED_S,
     // Strict mode would answer any other OPTIONS request with something other than a problem document.
     strictPreflight: false,

@@ -20,14 +20,15 @@ export function requireCursorOf(
 ): void {
   if (epoch === undefined || cursor === undefined) return;
   const at = epochs.findIndex(({ name }) => name === epoch);
-  const next = epochs[at + 1];
-  if (at >= 0 && (next === undefined || cursor <= next.afterOffset)) return;
+  // A later one may have begun further back than the next.
+  const validTo = Math.min(...epochs.slice(at + 1).map(({ afterOffset }) => afterOffset));
+  if (at >= 0 && cursor <= validTo) return;
   const now = `the epoch is now ${currentEpoch(epochs)}`;
   throw new ProblemError(
     'log_restored',
     at >= 0
-      ? `this log was restored from a copy that ends at offset ${next!.afterOffset}, before the cursor ${cursor}: the events ` +
-          `after that are gone, or have other offsets; continue with after=${next!.afterOffset}; ${now}`
+      ? `this log was restored from a copy that ends at offset ${validTo}, before the cursor ${cursor}: the events ` +
+          `after that are gone, or have other offsets; continue with after=${validTo}; ${now}`
       : `this log never had the epoch ${JSON.stringify(epoch)}: it is a different log, or was restored from an older copy; ` +
           `continue from an offset obtained in one of its epochs, or from the beginning; ${now}`,
   );

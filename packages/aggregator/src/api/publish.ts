@@ -1,34 +1,35 @@
-import { isUtf8 } from 'node:buffer';
-import type { IncomingMessage } from 'node:http';
-import { type PublishAnswer, VERDICTS, encodingFault } from '@chronicleweaver/protocol';
+import { IncomingMessage } from 'node:http';
+import type { PublishAnswer } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
-import { EMPTY_BATCH, EVENT_ID, type EventBatch, OwnedBatch, TOPIC, partText } from '../event/event-batch.ts';
+import { type EventBatch, OwnedBatch } from '../event/event-batch.ts';
 import type { Principal } from '../access/principal.ts';
 import type { PublishQueue } from '../queue/publish-queue.ts';
 import type { AppendResult } from '../store/event-store.ts';
-import { readEvents } from '../event/event-reader.ts';
 import { releasedYoung } from '../released-memory.ts';
+import { batchOf } from './batch-of.ts';
+import { ANY_FORMAT, modeOf } from './cloudevents/mode.ts';
+import { receiveCloudEvents, refusalOfCloudEvents } from './cloudevents/receive.ts';
+import { type PublishParts, publishedBy, resultsOf } from './publish-parts.ts';
 import { requireTopics } from './request/access.ts';
-import { type BodyLimits, withBody } from './request/body.ts';
+import { telling } from './request/answers.ts';
+import { withBody } from './request/body.ts';
 import { JSON_TYPE, refusalOf } from './request/json-type.ts';
-import { compileParameters } from './request/parameters.ts';
-import { ProblemError } from './request/problems.ts';
+import { LINES_TYPE, publishLines, refusalOfLines } from './line-publish.ts';
+import { compileParametersAlone } from './request/parameters.ts';
 import { problems, publishAnswer, publishBody, publishQuery } from './schemas.ts';
 import type { Api } from './api.ts';
 
-export interface PublishParts {
-  readonly queue: PublishQueue;
-  readonly body: BodyLimits;
-}
-
 /** `POST /publish`: the body becomes a batch, the batch waits in the queue, the answer comes after its commit. */
 export async function publishRoutes(api: Api, parts: PublishParts): Promise<void> {
-  const { queue, body } = parts;
+  const { queue, body, answers } = parts;
   // A refusal is passed on like a body, and the handler throws it: if a parser fails, Fastify closes the connection.
   // No other body is read between here and the queue, so every batch is always counted somewhere.
-  api.addContentTypeParser(JSON_TYPE, (_request: FastifyRequest, raw: IncomingMessage) =>
-    receiveBatch(raw, parts).catch((error: unknown) => error),
+  api.addContentTypeParser(JSON_TYPE, async (_request: FastifyRequest, raw: IncomingMessage) =>
+    modeOf(raw) === undefined ? receiveBatch(raw, parts).catch((error: unknown) => error) : raw,
   );
+  // Read by the handler: lines a part at a time, CloudEvents by their mode.
+  api.addContentTypeParser(LINES_TYPE, async (_request: FastifyRequest, raw: IncomingMessage) => raw);
+  api.addContentTypeParser('*', async (_request: FastifyRequest, raw: IncomingMessage) => raw);
   api.post(
     '/publish',
     {
@@ -36,24 +37,39 @@ export async function publishRoutes(api: Api, parts: PublishParts): Promise<void
       schema: {
         summary: 'Publish one event or a batch',
         description:
-          'Answered after the events are committed and synced to disk. Send it again whenever no answer came: ' +
-          'events that are already stored are dropped and reported as duplicates.',
+          'The body is a batch, an array of events or one event; or, as `application/x-ndjson`, any number of lines, an event ' +
+          'each; or CloudEvents, in any of their modes. Answered after the events are committed and synced to disk. Send it ' +
+          'again whenever no answer came: events that are already stored are dropped and reported as duplicates.',
         tags: ['events'],
         querystring: publishQuery,
         body: publishBody,
         response: { 200: publishAnswer, ...problems(400, 408, 413, 415, 422, 503) },
       },
       onRequest: ({ raw }, reply, done) => {
-        done(refusalOf(raw, reply.raw, queue.budget, body.bytesMax, { isBodyNeeded: true }));
+        const mode = modeOf(raw);
+        const type = raw.headers['content-type'] ?? '';
+        if (mode !== undefined || ANY_FORMAT.test(type))
+          done(refusalOfCloudEvents(raw, reply.raw, mode, parts));
+        else if (LINES_TYPE.test(type)) done(refusalOfLines(raw, reply.raw));
+        else done(refusalOf(raw, reply.raw, queue.budget, body.bytesMax, { isBodyNeeded: true }));
       },
+      onSend: telling(answers),
       // The body was checked while it was read, in one pass.
-      validatorCompiler: (part) => (part.httpPart === 'body' ? () => true : compileParameters(part)),
+      validatorCompiler: compileParametersAlone,
     },
-    async (request) => {
+    async (request, reply) => {
+      const withResults = request.query.results === true;
+      const mode = modeOf(request.raw);
+      if (mode !== undefined) {
+        using owned = await receiveCloudEvents(request.raw, mode, null, parts);
+        return await publish(owned.events, request.principal, queue, withResults);
+      }
+      if (request.body instanceof IncomingMessage)
+        return await publishLines(request, reply, parts, withResults);
       if (request.body instanceof Error) throw request.body;
       // Only a body without a type and a length arrives here unread.
       using owned = request.body instanceof OwnedBatch ? request.body : batchOf(Buffer.alloc(0));
-      return await publish(owned.events, request.principal, queue, request.query.results === true);
+      return await publish(owned.events, request.principal, queue, withResults);
     },
   );
 }
@@ -73,7 +89,7 @@ export async function publish(
   // The request itself has already counted as one.
   if (batch.count > 1) principal.charge(batch.count - 1);
   requireTopics(principal, batch);
-  const result = batch.count === 0 ? NOTHING : await queue.publish(batch);
+  const result = batch.count === 0 ? NOTHING : await queue.publish(publishedBy(principal, batch));
   const answer = answerOf(batch, result, withResults);
   // The buffer from the socket was copied and is garbage now.
   releasedYoung(batch.bytes.length);
@@ -87,28 +103,8 @@ const NOTHING: AppendResult = {
   receivedMs: 0,
   verdicts: new Uint8Array(0),
   offsets: new Float64Array(0),
+  bare: null,
 };
-
-function batchOf(body: Buffer): OwnedBatch {
-  if (!isUtf8(body)) {
-    throw new ProblemError('invalid_encoding', `the body ${encodingFault(body)}: send it as UTF-8`);
-  }
-  const read = readEvents(body);
-  switch (read.kind) {
-    case 'batch':
-      return new OwnedBatch(read.batch.count === 0 ? EMPTY_BATCH : read.batch);
-    case 'not_json':
-      throw new ProblemError('invalid_json', read.message);
-    case 'too_many':
-      throw new ProblemError('batch_too_large', read.message);
-    case 'invalid': {
-      const { index, field, message } = read.errors[0]!;
-      const place = [index === null ? '' : `event ${index}`, field ?? ''].filter(Boolean).join(', ');
-      const more = read.errorsFound > 1 ? ` (the first of ${read.errorsFound} errors)` : '';
-      throw new ProblemError('invalid_event', `${place}: ${message}${more}; nothing was stored`, read.errors);
-    }
-  }
-}
 
 function answerOf(batch: EventBatch, result: AppendResult, withResults: boolean): PublishAnswer {
   const { accepted, duplicates, conflicts } = result;
@@ -120,13 +116,6 @@ function answerOf(batch: EventBatch, result: AppendResult, withResults: boolean)
     duplicates,
     conflicts,
   };
-  if (withResults) {
-    answer.results = Array.from(result.verdicts, (verdict, i) => ({
-      event_id: partText(batch, i, EVENT_ID),
-      topic: partText(batch, i, TOPIC),
-      verdict: VERDICTS[verdict]!,
-      offset: result.offsets[i]!,
-    }));
-  }
+  if (withResults) answer.results = resultsOf(batch, result);
   return answer;
 }

@@ -14,6 +14,9 @@ const offset = Type.Integer({
   description: 'Place in the log.',
 });
 
+/** Of resources that take no parameters. */
+export const noQuery = Type.Object({}, { additionalProperties: false });
+
 export const publishQuery = Type.Object(
   {
     results: Type.Optional(
@@ -29,17 +32,22 @@ export const publishBody = Type.Union([
     { events: Type.Array(Type.Unsafe(eventSchema), { maxItems: LIMITS.batchEventsMax }) },
     { additionalProperties: false, title: 'Batch' },
   ),
+  Type.Array(Type.Unsafe(eventSchema), { maxItems: LIMITS.batchEventsMax, title: 'Events' }),
   Type.Unsafe(eventSchema),
 ]);
+
+const publishCounts = {
+  events_count: count('Events of this publish: accepted + duplicates.'),
+  accepted: count('Stored by this publish.'),
+  duplicates: count('Dropped because they were already stored, including conflicts.'),
+  conflicts: count('Dropped because their id was already stored with other content.'),
+};
 
 export const publishAnswer = Type.Object(
   {
     status: Type.Literal('success'),
     message: Type.String(),
-    events_count: count('Events of this publish: accepted + duplicates.'),
-    accepted: count('Stored by this publish.'),
-    duplicates: count('Dropped because they were already stored, including conflicts.'),
-    conflicts: count('Dropped because their id was already stored with other content.'),
+    ...publishCounts,
     results: Type.Optional(
       Type.Array(
         Type.Object({
@@ -60,6 +68,18 @@ const epoch = Type.String({
   description:
     'The epoch in which the cursor was obtained: a cursor that no longer means the same events is refused.',
 });
+
+const expired = Type.Enum(['tell', 'refuse'], {
+  default: 'tell',
+  description:
+    'Whether events beyond the cursor that have expired are passed over and counted, or the request is refused.',
+});
+
+const format = Type.Enum(['cloudevents'], {
+  description: 'Events are given as CloudEvents, as with `Accept: application/cloudevents+json`.',
+});
+
+export const eventQuery = Type.Object({ format: Type.Optional(format) }, { additionalProperties: false });
 
 export const eventsQuery = Type.Object(
   {
@@ -85,6 +105,8 @@ export const eventsQuery = Type.Object(
       Type.Enum(['asc', 'desc'], { default: 'asc', description: 'The order of offsets.' }),
     ),
     epoch: Type.Optional(epoch),
+    expired: Type.Optional(expired),
+    format: Type.Optional(format),
   },
   { additionalProperties: false },
 );
@@ -116,6 +138,8 @@ export const streamQuery = Type.Object(
       }),
     ),
     epoch: Type.Optional(epoch),
+    expired: Type.Optional(expired),
+    format: Type.Optional(format),
   },
   { additionalProperties: false },
 );
@@ -127,6 +151,8 @@ export const streamHeaders = Type.Object({
     Type.String({ description: 'The id of the last event received; overrides `lastEventId` and `after`.' }),
   ),
 });
+
+export const topicParams = Type.Object({ topic });
 
 export const eventParams = Type.Object({
   topic,
@@ -167,6 +193,13 @@ export function storedEventWith(
 export const eventsAnswer = Type.Object(
   {
     count: count('Events in this answer.'),
+    expired: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'Expired events that were passed over, up to `next` or the end; left out if there are none.',
+      }),
+    ),
     events: Type.Array(storedEvent),
     next: Type.Optional(
       Type.Union([offset, Type.Null()], {
@@ -177,11 +210,22 @@ export const eventsAnswer = Type.Object(
   { title: 'EventsAnswer' },
 );
 
+const firstOffset = Type.Union([offset, Type.Null()], {
+  description: 'Of the first event that is kept; null if none is.',
+});
+
 export const topicsAnswer = Type.Object(
   {
     count: count('Topics.'),
     topics: Type.Array(
-      Type.Object({ topic: Type.String(), events: count('Stored events.'), last_offset: offset }),
+      Type.Object({
+        topic: Type.String(),
+        events: count('Events that are kept.'),
+        expired: count('Events that are not kept, whether they expired or their texts were never stored.'),
+        first_offset: firstOffset,
+        last_offset: offset,
+        bytes: count('Of the events that are kept, uncompressed.'),
+      }),
     ),
   },
   { title: 'TopicsAnswer' },
@@ -193,7 +237,10 @@ const whole = (description: string) => Type.Optional(count(`${description} Not f
 export const statsAnswer = Type.Object(
   {
     received: whole('Events in all answered publishes: unique_processed + duplicated_dropped.'),
-    unique_processed: count('Events stored.'),
+    unique_processed: count('Events stored: stored + expired.'),
+    stored: count('Of these, events that are kept.'),
+    expired: count('Of these, events that are not kept: only their ids are.'),
+    first_offset: firstOffset,
     duplicated_dropped: whole('Events dropped, including conflicts.'),
     topics: Type.Array(Type.String(), { description: 'All topics ever seen, sorted.' }),
     uptime: count('Seconds since the start of the process.'),
@@ -204,6 +251,13 @@ export const statsAnswer = Type.Object(
     queued_bytes: whole('Bytes of memory that these hold.'),
     commits: whole('Commits since the start of the process.'),
     followers: whole('Open live streams.'),
+    store: Type.Optional(Type.String({ description: 'sqlite, postgres or memory.' })),
+    database: Type.Optional(
+      Type.String({ description: 'The path of the file, or server and database without a password.' }),
+    ),
+    store_version: Type.Optional(
+      Type.String({ description: 'The version of SQLite, or of the PostgreSQL server.' }),
+    ),
     version: Type.String(),
     epoch: Type.String({ description: 'Changes when the log is restored from a copy.' }),
   },
@@ -214,6 +268,18 @@ export const statsAnswer = Type.Object(
 );
 
 export const messageAnswer = Type.Object({ message: Type.String() }, { title: 'Message' });
+
+const metricsText = { schema: Type.String() };
+
+export const metricsAnswer = {
+  description: 'The page of metrics',
+  content: { 'text/plain': metricsText, 'application/openmetrics-text': metricsText },
+};
+
+export const readyAnswer = Type.Object(
+  { message: Type.String(), store: Type.String({ description: 'sqlite, postgres or memory.' }) },
+  { title: 'ReadyAnswer' },
+);
 
 const problem = Type.Object(
   {
@@ -231,10 +297,23 @@ const problem = Type.Object(
           field: Type.Union([Type.String(), Type.Null()]),
           message: Type.String(),
           code: Type.Optional(Type.Enum(Object.keys(PROBLEMS))),
+          line: Type.Optional(Type.Integer({ description: 'In a body of lines, the line, from 1.' })),
         }),
       ),
     ),
     done: Type.Optional(count('For a request about leases: how many held, and were done.')),
+    offset: Type.Optional(offset),
+    expired: Type.Optional(count('Expired events that the answer would pass over.')),
+    next: Type.Optional(count('The cursor to go on from, behind what is gone.')),
+    kept: Type.Optional(
+      count('Kept events before `next`, which pages would bring first; left out if there are none.'),
+    ),
+    received_at: Type.Optional(
+      Type.String({ format: 'date-time', description: 'When an event that has expired was committed, UTC.' }),
+    ),
+    published: Type.Optional(
+      Type.Object(publishCounts, { description: 'For a body of lines: what became of the events before.' }),
+    ),
   },
   { title: 'Problem', description: 'RFC 9457' },
 );

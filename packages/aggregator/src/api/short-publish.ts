@@ -1,9 +1,11 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { KeyRing } from '../access/key-ring.ts';
+import { hasAttributes } from './cloudevents/mode.ts';
 import { admitted } from './request/access.ts';
 import { refusalOf } from './request/json-type.ts';
 import { problemAnswer } from './request/problems.ts';
-import { type PublishParts, publish, receiveBatch } from './publish.ts';
+import { publish, receiveBatch } from './publish.ts';
+import type { PublishParts } from './publish-parts.ts';
 import type { Api } from './api.ts';
 
 interface ShortPublishParts extends PublishParts {
@@ -16,7 +18,7 @@ interface ShortPublishParts extends PublishParts {
  * publishes answers the same.
  *
  * Both routes call the same functions in the same order. A publish is not plain if it could be refused before access is
- * checked, or uses something rare (CORS, unusual spellings of the type, other queries).
+ * checked, or uses something rare (CORS, CloudEvents, unusual spellings of the type, other queries).
  */
 export function shortenPublishes(api: Api, parts: ShortPublishParts): void {
   const { server } = api;
@@ -48,6 +50,7 @@ function isPlain({ method, headers }: IncomingMessage): boolean {
     method === 'POST' &&
     headers.host !== undefined &&
     headers.origin === undefined &&
+    !hasAttributes(headers) &&
     PLAIN_TYPE.test(headers['content-type'] ?? '')
   );
 }
@@ -59,6 +62,8 @@ async function answerPublish(
   parts: ShortPublishParts,
   { log }: Api,
 ): Promise<void> {
+  const startMs = performance.now();
+  const { answers } = parts;
   try {
     const principal = admitted(parts.keys, 'publish', request, response);
     const { queue, body } = parts;
@@ -66,9 +71,11 @@ async function answerPublish(
     if (refusal !== undefined) throw refusal;
     using owned = await receiveBatch(request, parts);
     const answer = await publish(owned.events, principal, queue, withResults);
+    answers.published(200, performance.now() - startMs);
     send(response, 200, JSON_HEADERS, answer);
   } catch (error) {
-    const { headers, problem } = problemAnswer(error as Error, request, log);
+    const { headers, problem } = problemAnswer(error as Error, request, log, answers);
+    answers.published(problem.status, performance.now() - startMs);
     send(response, problem.status, headers, problem);
   }
 }

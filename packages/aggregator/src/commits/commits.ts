@@ -18,18 +18,22 @@ type CommitListener = (commit: Commit) => void;
  * It stores nothing: anybody who was not listening reads the store. If the news leaves a hole, only the store knows
  * the events in it, and the commit that closes it comes without events.
  *
- * Invariants: `lastOffset` only grows; everything told was already committed; each commit begins where the last one
+ * Invariants: within an epoch `lastOffset` only grows; everything told was already committed; each commit begins where the last one
  * ended. A reader of the store may see a commit a moment before it is told here.
  */
 export class Commits {
   #lastOffset: number;
   readonly #listeners = new Set<CommitListener>();
-  readonly #stopWatching: () => void;
+  readonly #epochListeners = new Set<() => void>();
+  readonly #stopWatching: readonly (() => void)[];
 
   /** @param lastOffset where to begin: an end of the log that the store has reported */
   constructor(store: EventStore, lastOffset: number) {
     this.#lastOffset = lastOffset;
-    this.#stopWatching = store.watch(lastOffset, (news) => this.#heard(news));
+    this.#stopWatching = [
+      store.watchEpochs(({ afterOffset }) => this.#went(afterOffset)),
+      store.watch(lastOffset, (news) => this.#heard(news)),
+    ];
   }
 
   /** Begins at the end of the log. Rejects with the store's error if that cannot be read. */
@@ -50,7 +54,22 @@ export class Commits {
   }
 
   close(): void {
-    this.#stopWatching();
+    for (const stop of this.#stopWatching) stop();
+  }
+
+  /**
+   * Calls the listener when an epoch has begun, until the returned function is called: the log may have gone back, so whoever
+   * remembers events or offsets of it begins anew.
+   */
+  listenEpochs(listener: () => void): () => void {
+    this.#epochListeners.add(listener);
+    return () => this.#epochListeners.delete(listener);
+  }
+
+  /** An epoch begins after this offset. */
+  #went(afterOffset: number): void {
+    this.#lastOffset = Math.min(this.#lastOffset, afterOffset);
+    for (const listener of this.#epochListeners) listener();
   }
 
   #heard({ after, lastOffset, events }: News): void {

@@ -11,6 +11,9 @@ import { ACCEPTED, type AppendResult, type EventStore } from '../store/event-sto
 const GROUP_EVENTS_MAX = 16_384;
 const GROUP_BYTES_MAX = 16 * 1024 * 1024;
 
+/** A group that begins while another one is under way has at least so many events: a small commit costs nearly as much. */
+const SECOND_EVENTS_MIN = 512;
+
 /**
  * This many turns of the event loop without a new publish mean that none is waiting to be read. The turns take a few
  * microseconds each and delay nobody, because the writer is idle meanwhile.
@@ -36,14 +39,32 @@ const FAILURES_LOGGED_EVERY_MS = 10_000;
 /** How often the log gets a summary of dropped events, milliseconds. */
 const DROPS_LOGGED_EVERY_MS = 10_000;
 
+/** What one commit did for all of its publishes. Duplicates include conflicts. */
+export interface GroupCommit {
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly conflicts: number;
+  /** How long the store took, milliseconds. */
+  readonly ms: number;
+  /** As in AppendResult. */
+  readonly syncMs: number | undefined;
+}
+
+/** It must not throw. */
+export interface CommitListener {
+  committed(commit: GroupCommit): void;
+  /** A commit failed; its publishes are refused. */
+  failed(): void;
+}
+
 /**
  * The only one that appends. In: the queued publishes. Out: each publish's result, after the commit that holds it.
  * The store tells what was committed.
  *
  * Each round gathers everything that arrived while the previous one was committing, and whatever follows at once, and
  * appends it in one transaction: the more publishers there are at once, the more events share a sync (group commit).
- * Only one group is under way at a time: a second one, handed over meanwhile, would be small, and a small commit costs
- * nearly as much as a large one (docs/adr/0003-threads.md).
+ * Where the store does several appends at once, a large group is divided: while one part commits, the next one is judged and
+ * packed. But a second group that is small would cost nearly as much as a large one (docs/adr/0003-threads.md).
  *
  * Nobody is answered before the commit, because such an answer could promise an event that a crash loses. If a commit
  * fails, all of its publishes are refused, none of their events is stored, and the next round tries again.
@@ -53,6 +74,7 @@ export class Consumer {
   readonly #store: EventStore;
   readonly #log: Logger;
   readonly #finished: Promise<void>;
+  readonly #listeners = new Set<CommitListener>();
   #commitsMade = 0;
   /** The likely number of publishers: those that the last commit answered, and those that were waiting then. */
   #expected = 0;
@@ -79,6 +101,12 @@ export class Consumer {
     return this.#commitsMade;
   }
 
+  /** Tells the listener of every commit to come, before its publishers are answered, until the returned function is called. */
+  listen(listener: CommitListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
   /** Commits and answers the queued publishes, accepts no more, and ends. */
   async close(): Promise<void> {
     this.#queue.close();
@@ -88,13 +116,29 @@ export class Consumer {
   }
 
   async #run(): Promise<void> {
+    const underWay = new Set<Promise<void>>();
     for (;;) {
-      await this.#queue.arrival(1);
+      await this.#queue.arrival(() => this.#isWorthAGroup);
       await this.#gather();
-      const group = this.#queue.take(GROUP_EVENTS_MAX, GROUP_BYTES_MAX);
-      if (group.length === 0) return;
-      await this.#commit(group);
+      const group = this.#queue.take(this.#groupEventsMax, GROUP_BYTES_MAX);
+      if (group.length === 0) break;
+      this.#expected = Math.max(0, this.#expected - group.length);
+      const committing = this.#commit(group).finally(() => underWay.delete(committing));
+      underWay.add(committing);
+      if (underWay.size >= this.#store.groupsAtOnce) await Promise.race(underWay);
     }
+    await Promise.all(underWay);
+  }
+
+  get #isWorthAGroup(): boolean {
+    const { waitingEvents, takenEvents } = this.#queue;
+    return waitingEvents >= (takenEvents > 0 ? Math.max(takenEvents, SECOND_EVENTS_MIN) : 1);
+  }
+
+  /** All groups that are under way at once have about as many events: of two, the larger would keep the publishers waiting. */
+  get #groupEventsMax(): number {
+    const share = Math.ceil(this.#queue.events / this.#store.groupsAtOnce);
+    return share < SECOND_EVENTS_MIN ? GROUP_EVENTS_MAX : Math.min(share, GROUP_EVENTS_MAX);
   }
 
   /**
@@ -110,7 +154,7 @@ export class Consumer {
       return;
     }
     const { waiting } = this.#queue;
-    await this.#queue.arrival(this.#expected, leftMs);
+    await this.#queue.arrival(() => this.#isComplete, leftMs);
     if (this.#queue.waiting - waiting >= (this.#expected - waiting) / 2) {
       this.#waitsInVain = 0;
     } else {
@@ -143,18 +187,32 @@ export class Consumer {
       results = await this.#store.append(batches);
     } catch (error) {
       this.#noteFailure(error);
+      for (const listener of this.#listeners) listener.failed();
       for (const publish of group) publish.reject(error as Error);
       return;
     }
     this.#commitsMade += 1;
     if (this.#failed > 0) this.#log.info({ failed: this.#failed }, 'commits succeed again');
     this.#failed = 0;
-    this.#expect(group.length, performance.now() - startMs);
+    const ms = performance.now() - startMs;
+    this.#expect(group.length, ms);
+    this.#tell(results, ms);
     for (const [i, publish] of group.entries()) {
       const result = results[i]!;
       publish.resolve(result);
       if (result.duplicates > 0) this.#noteDrops(publish, result);
     }
+  }
+
+  #tell(results: readonly AppendResult[], ms: number): void {
+    if (this.#listeners.size === 0) return;
+    const commit = { accepted: 0, duplicates: 0, conflicts: 0, ms, syncMs: results[0]!.syncMs };
+    for (const { accepted, duplicates, conflicts } of results) {
+      commit.accepted += accepted;
+      commit.duplicates += duplicates;
+      commit.conflicts += conflicts;
+    }
+    for (const listener of this.#listeners) listener.committed(commit);
   }
 
   #expect(answered: number, commitMs: number): void {

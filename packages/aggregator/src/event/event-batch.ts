@@ -17,6 +17,8 @@ export interface EventBatch {
    * within the same millisecond, read the text.
    */
   readonly timesMs: Float64Array;
+  /** The name of the key that published them; undefined without keys. */
+  readonly publisher?: string | undefined;
 }
 
 /** The parts of an event in `spans`; each is followed by its end. Names are decoded, TEXT and PAYLOAD are JSON. */

@@ -21,12 +21,36 @@ export type ReadBody =
   | { kind: 'too_many'; message: string }
   | { kind: 'invalid'; errors: FieldError[]; errorsFound: number };
 
+/** Events of some lines up to the first bad one, and what is wrong with that. */
+export interface ReadLines {
+  readonly batch: EventBatch;
+  /** Of each event its line, from 1. */
+  readonly lineOf: readonly number[];
+  /** Lines read, including empty ones and the bad one. */
+  readonly lines: number;
+  readonly fault: LineFault | null;
+}
+
+interface LineFault {
+  readonly kind: 'not_json' | 'invalid';
+  /** At least one. `index` is the event's place among those of these lines, from 0. */
+  readonly errors: readonly FieldError[];
+}
+
 /**
- * Reads the body of a publish, `{"events":[…]}` or one bare event, in one pass and in place. The body must be valid
+ * Reads the body of a publish, `{"events":[…]}`, an array of events or one bare event, in one pass and in place. The body must be valid
  * UTF-8. The call consumes it: the batch keeps views into it.
  */
 export function readEvents(body: Buffer): ReadBody {
   return READER.readBody(body);
+}
+
+/**
+ * Reads events, one a line; lines of nothing but whitespace are passed over. As `readEvents`, it consumes the bytes, which must
+ * be valid UTF-8.
+ */
+export function readEventLines(lines: Buffer): ReadLines {
+  return READER.readLines(lines);
 }
 
 /**
@@ -56,6 +80,53 @@ class EventReader extends EventScanner {
     return { kind: 'batch', batch: this.batch() };
   }
 
+  readLines(lines: Buffer): ReadLines {
+    this.begin(lines);
+    const lineOf: number[] = [];
+    let read = 0;
+    for (let start = this.read; start < lines.length;) {
+      const feed = lines.indexOf(LINE_FEED, start);
+      const end = feed === -1 ? lines.length : feed;
+      // What follows the line is not there for the scanner, so that no event reaches into the next line.
+      this.bytes = lines.subarray(0, end);
+      this.read = start;
+      this.origin = start;
+      start = end + 1;
+      read += 1;
+      const fault = this.#line();
+      if (fault !== null) return { batch: this.batch(), lineOf, lines: read, fault };
+      if (this.count > lineOf.length) lineOf.push(read);
+    }
+    return { batch: this.batch(), lineOf, lines: read, fault: null };
+  }
+
+  /** Reads the event of one line. If it is bad, nothing of it stays. */
+  #line(): LineFault | null {
+    if (this.peek() === -1) return null;
+    const start = this.write;
+    const index = this.count;
+    const kind = this.#faultOf(index);
+    if (kind === null) return null;
+    this.dropEventsFrom(index, start);
+    return { kind, errors: this.errors };
+  }
+
+  #faultOf(index: number): LineFault['kind'] | null {
+    try {
+      this.event();
+      if (this.peek() !== -1) throw this.unexpected('the end of the line');
+    } catch (error) {
+      if (error instanceof JsonSyntaxError) {
+        this.errorAbout(index, null, error.message);
+        return 'not_json';
+      }
+      if (!(error instanceof TooDeep)) throw error;
+      const field = error instanceof TooDeepAt ? error.field : 'payload';
+      this.errorAbout(index, field, `is nested more than ${LIMITS.payloadDepthMax} deep`);
+    }
+    return this.errorsFound > 0 ? 'invalid' : null;
+  }
+
   readStored(texts: Buffer, count: number): EventBatch {
     this.begin(texts);
     while (this.count < count) this.event();
@@ -73,12 +144,14 @@ class EventReader extends EventScanner {
         this.write = 0;
         this.event();
       }
+    } else if (this.peek() === OPEN_BRACKET) {
+      this.#events();
     } else if (this.peek() === -1) {
       throw new JsonSyntaxError('the body is empty');
     } else {
       const found = this.kindAhead();
       this.passOver(null, null);
-      this.errorAbout(null, null, `expected {"events":[…]} or one event, got ${found}`);
+      this.errorAbout(null, null, `expected {"events":[…]}, an array of events or one event, got ${found}`);
     }
     if (this.peek() !== -1) throw this.unexpected('the end of the body');
   }
@@ -139,5 +212,7 @@ class TooManyEvents extends Error {
     super(`a publish takes at most ${LIMITS.batchEventsMax} events; send the rest in another one`);
   }
 }
+
+const LINE_FEED = 0x0a;
 
 const READER = new EventReader();

@@ -8,7 +8,6 @@ import {
   COMMA,
   JsonScanner,
   OPEN_BRACE,
-  OPEN_BRACKET,
   QUOTE,
   TooDeep,
   shortened,
@@ -230,17 +229,15 @@ export class EventScanner extends JsonScanner {
     return JSON.stringify(shortened(this.decoded(start, end)));
   }
 
-  protected kindAhead(): string {
-    const byte = this.peek();
-    if (byte === QUOTE) return 'a string';
-    if (byte === OPEN_BRACE) return 'an object';
-    if (byte === OPEN_BRACKET) return 'an array';
-    if (byte === 0x6e) return 'null';
-    return byte === 0x74 || byte === 0x66 ? 'a boolean' : 'a number';
-  }
-
   #error(field: string | null, message: string): void {
     this.errorAbout(this.count, field, message);
+  }
+
+  /** Forgets the events from the one with this index on, which began at `start`. Their errors stay. */
+  protected dropEventsFrom(index: number, start: number): void {
+    this.count = index;
+    this.write = start;
+    this.#timesMs.length = index;
   }
 
   protected errorAbout(index: number | null, field: string | null, message: string): void {

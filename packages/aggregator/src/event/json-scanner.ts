@@ -17,6 +17,8 @@ export class JsonScanner {
   protected bytes: Buffer = Buffer.alloc(0);
   /** The next byte to read. */
   protected read = 0;
+  /** Where the positions in messages count from. */
+  protected origin = 0;
   /** Where the next kept byte goes. */
   protected write = 0;
   /** The first reason to refuse the current value although it is JSON, in words for the publisher. */
@@ -33,6 +35,7 @@ export class JsonScanner {
 
   protected begin(bytes: Buffer): void {
     this.bytes = bytes;
+    this.origin = 0;
     this.read = byteOrderMarkLength(bytes);
     this.write = 0;
     this.fault = null;
@@ -128,7 +131,7 @@ export class JsonScanner {
           this.#names.add(start, end);
         } else {
           seen ??= this.#names.since(outer, (from, to) => this.decoded(from, to));
-          const name = this.decoded(start, end);
+          const name = this.lastString(start, end);
           if (seen.has(name)) this.noteNameTwice(start, end);
           seen.add(name);
         }
@@ -195,6 +198,16 @@ export class JsonScanner {
     this.#keepThrough(end);
   }
 
+  /** What kind of value comes next, for messages. */
+  protected kindAhead(): string {
+    const byte = this.peek();
+    if (byte === QUOTE) return 'a string';
+    if (byte === OPEN_BRACE) return 'an object';
+    if (byte === OPEN_BRACKET) return 'an array';
+    if (byte === 0x6e) return 'null';
+    return byte === 0x74 || byte === 0x66 ? 'a boolean' : 'a number';
+  }
+
   protected noteNameTwice(start: number, end: number): void {
     this.fault ??= `the name ${JSON.stringify(shortened(this.decoded(start, end)))} appears twice in one object`;
   }
@@ -204,10 +217,15 @@ export class JsonScanner {
     return JSON.parse(this.bytes.toString('utf8', start - 1, end + 1)) as string;
   }
 
+  /** As `decoded`, of the string that was read last: without escapes it takes half as long. */
+  protected lastString(start: number, end: number): string {
+    return this.escaped ? this.decoded(start, end) : this.bytes.toString('utf8', start, end);
+  }
+
   protected unexpected(expected: string): JsonSyntaxError {
     const byte = this.bytes[this.read];
     const found = byte === undefined ? 'the text ends' : `found ${quoted(byte)}`;
-    return new JsonSyntaxError(`expected ${expected}, but ${found} at byte ${this.read}`);
+    return new JsonSyntaxError(`expected ${expected}, but ${found} at byte ${this.read - this.origin}`);
   }
 
   /** Checks the escape whose letter is at `at`; returns how many bytes follow the backslash. */

@@ -1,10 +1,14 @@
 import type { EventStore, TopicFilter } from '../store/event-store.ts';
+import type { Expiry } from '../store/retention-store.ts';
 import type { Commits } from '../commits/commits.ts';
 
 /** A page of what comes next for a follower. */
 export interface Page {
-  /** The follower's events above the requested position, framed; may be empty. */
+  /** The follower's events above the requested position, and gaps where some have expired, framed; may be empty. */
   readonly bytes: Uint8Array;
+  readonly count: number;
+  /** How many have expired. */
+  readonly expired: number;
   /** The offset up to which that is complete. */
   readonly position: number;
 }
@@ -22,6 +26,8 @@ export class CatchUp {
   readonly #pageBytesMax: number;
   readonly #pages = new Map<string, Promise<Page>>();
   readonly #waiting: (() => void)[] = [];
+  /** Pages on their way, and the first event that has expired meanwhile. */
+  readonly #readings = new Set<{ readonly after: number; staleFrom: number }>();
   #reads = 0;
 
   constructor(store: EventStore, commits: Commits, pageBytesMax: number) {
@@ -30,12 +36,15 @@ export class CatchUp {
     this.#pageBytesMax = pageBytesMax;
   }
 
-  /** @param key identifies the filter */
-  page(filter: TopicFilter, key: string, after: number): Promise<Page> {
-    const place = `${after} ${key}`;
+  /**
+   * @param key identifies the filter
+   * @param gaps as in a query: `apart` for a follower that must not be given a gap between events
+   */
+  page(filter: TopicFilter, key: string, after: number, gaps: 'told' | 'apart' = 'told'): Promise<Page> {
+    const place = `${after} ${gaps} ${key}`;
     let page = this.#pages.get(place);
     if (page === undefined) {
-      page = this.#inTurn(() => this.#read(filter, after)).finally(() => this.#pages.delete(place));
+      page = this.#inTurn(() => this.#read(filter, after, gaps)).finally(() => this.#pages.delete(place));
       this.#pages.set(place, page);
     }
     return page;
@@ -53,9 +62,30 @@ export class CatchUp {
     }
   }
 
-  async #read(filter: TopicFilter, after: number): Promise<Page> {
+  /** Has the pages read again that are on their way and may hold what has expired meanwhile. */
+  letGo({ from, upTo }: Expiry): void {
+    for (const reading of this.#readings) {
+      if (upTo > reading.after) reading.staleFrom = Math.min(reading.staleFrom, from);
+    }
+  }
+
+  async #read(filter: TopicFilter, after: number, gaps: 'told' | 'apart'): Promise<Page> {
+    for (;;) {
+      const reading = { after, staleFrom: Number.POSITIVE_INFINITY };
+      this.#readings.add(reading);
+      try {
+        const page = await this.#readOnce(filter, after, gaps);
+        // Each event expires once, so this ends.
+        if (reading.staleFrom > page.position) return page;
+      } finally {
+        this.#readings.delete(reading);
+      }
+    }
+  }
+
+  async #readOnce(filter: TopicFilter, after: number, gaps: 'told' | 'apart'): Promise<Page> {
     const upTo = this.#commits.lastOffset;
-    const { bytes, resumeAfter } = await this.#store.read({
+    const { bytes, count, expired, resumeAfter } = await this.#store.read({
       ...filter,
       order: 'asc',
       after,
@@ -63,7 +93,8 @@ export class CatchUp {
       eventsMax: Number.MAX_SAFE_INTEGER,
       bytesMax: this.#pageBytesMax,
       framing: 'stream',
+      gaps,
     });
-    return { bytes, position: resumeAfter ?? Math.max(after, upTo) };
+    return { bytes, count, expired, position: resumeAfter ?? Math.max(after, upTo) };
   }
 }

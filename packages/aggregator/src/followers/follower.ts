@@ -14,6 +14,18 @@ export interface Channel {
   followers: number;
 }
 
+/** Makes of whole framed events what a reader is given. */
+export type Written = (events: Uint8Array) => Uint8Array;
+
+export interface FollowOptions {
+  /** Whether it ends rather than pass over a gap behind its first event. */
+  readonly isStrict?: boolean;
+  /** By default the events are given as they are framed. */
+  readonly written?: Written;
+}
+
+const asItIs: Written = (events) => events;
+
 /**
  * The writing end of one live stream. In: bytes, in order, with the offset that they reach. Out: the reader's stream.
  *
@@ -24,14 +36,27 @@ export interface Channel {
  */
 export class Follower {
   readonly channel: Channel;
+  readonly isStrict: boolean;
+  /** Whether its reader has seen any event. */
+  hasBegun: boolean;
   readonly #out: Writable;
+  readonly #written: Written;
   #position: number;
   #fullSinceMs: number | null = null;
   #isEnded = false;
   #changed: (() => void) | null = null;
 
-  constructor(channel: Channel, position: number, out: Writable, ended: () => void) {
+  constructor(
+    channel: Channel,
+    position: number,
+    out: Writable,
+    { isStrict = false, written = asItIs }: FollowOptions,
+    ended: () => void,
+  ) {
     this.channel = channel;
+    this.isStrict = isStrict;
+    this.#written = written;
+    this.hasBegun = position > 0;
     this.#position = position;
     this.#out = out;
     out.on('drain', () => {
@@ -71,7 +96,7 @@ export class Follower {
   give(bytes: Uint8Array | null, position: number): void {
     if (this.#isEnded) return;
     this.#position = position;
-    if (bytes !== null && bytes.length > 0) this.#write(bytes);
+    if (bytes !== null && bytes.length > 0) this.#write(this.#written(bytes));
   }
 
   /** Writes something other than an event. */

@@ -3,8 +3,9 @@ import type { Logger } from 'pino';
 import type { EventStore, TopicFilter } from '../store/event-store.ts';
 import { CatchUp } from './catch-up.ts';
 import { Channels, keyOf } from './channels.ts';
+import type { Expiry } from '../store/retention-store.ts';
 import type { Commit, Commits } from '../commits/commits.ts';
-import { type Channel, Follower } from './follower.ts';
+import { type Channel, type FollowOptions, Follower } from './follower.ts';
 import { LiveWindow, selectFrom } from './live-window.ts';
 import { type Share, sharesOf } from './shares.ts';
 
@@ -49,7 +50,7 @@ export class FollowRefused extends Error {
  * - *catching up*: it reads pages from the store, one at a time, until its position lies in the window;
  * - *joining*: it is given its events in the window above its position, and is then
  * - *live*: every flush gives it the events since the last one, encoded once for all. If a commit comes without its
- *   events, as another process's may, all live followers catch up again;
+ *   events, as another process's may, or events expire before a flush, all live followers catch up again;
  * - *full*: its reader lags, so nothing is read or kept for it until the reader has drained the stream. Then it joins
  *   again or, if the window has moved on, catches up;
  * - *ended*: its reader left, it was full for `stalledMs`, or the service closed.
@@ -58,6 +59,9 @@ export class FollowRefused extends Error {
  * were written, from the store or the window, and whatever it is given next begins right above it. A page and the
  * window may both hold an event; the position decides. The step from joining to live happens in one turn, in which
  * nothing commits.
+ *
+ * What has expired is told by the store's pages, as a gap in its place. The window has no text that is known to have expired,
+ * and so no gaps.
  *
  * The commit path only copies events that somebody follows. After a flush the next one waits as long as that one
  * took, at most `FLUSH_WAIT_MS_MAX`. So flushes leave the thread to others half of the time, and the more it costs to
@@ -74,6 +78,7 @@ export class Followers {
   /** Null while there are no followers. */
   #window: LiveWindow | null = null;
   #stopListening: (() => void) | null = null;
+  readonly #stopHearing: () => void;
   #heartbeat: NodeJS.Timeout | null = null;
   #flushTimer: NodeJS.Timeout | null = null;
   #flushedAtMs = 0;
@@ -91,11 +96,33 @@ export class Followers {
       ...options,
     };
     this.#catchUp = new CatchUp(store, commits, this.#options.pieceBytesMax);
+    const stopHearing = commits.listenEpochs(() => {
+      this.#endAll();
+      // Pages on their way may be of what is gone, and whoever reconnects may ask for the same ones.
+      this.#catchUp.letGo({ from: 0, upTo: Number.POSITIVE_INFINITY });
+    });
+    const stopWatching = store.retention.watch((expiry) => this.#letGo(expiry));
+    this.#stopHearing = () => {
+      stopHearing();
+      stopWatching();
+    };
   }
 
   /** The number of followers now. */
   get count(): number {
     return this.#all.size;
+  }
+
+  /** How many there may be. */
+  get max(): number {
+    return this.#options.followersMax;
+  }
+
+  /** How far the slowest one is behind the end of the log, in offsets; 0 if there is none. */
+  get behind(): number {
+    let behind = 0;
+    for (const { position } of this.#all) behind = Math.max(behind, this.#commits.lastOffset - position);
+    return behind;
   }
 
   /**
@@ -108,10 +135,11 @@ export class Followers {
   }
 
   /**
-   * Gives the stream every event above `after` that passes the filter, until the stream is closed. Calls `open` if a
-   * stream may be opened; otherwise throws a FollowRefused.
+   * Gives the stream every event above `after` that passes the filter, until the stream is closed, and tells where some have
+   * expired. A strict stream ends before a gap behind its first event, or behind `after` if that is not the beginning. Calls
+   * `open` if a stream may be opened; otherwise throws a FollowRefused.
    */
-  follow(filter: TopicFilter, after: number, open: () => Writable): void {
+  follow(filter: TopicFilter, after: number, open: () => Writable, options: FollowOptions = {}): void {
     if (this.#isClosed) throw new FollowRefused('closed', 'the server is stopping; open the stream again');
     const { followersMax } = this.#options;
     if (this.#all.size >= followersMax) {
@@ -121,7 +149,7 @@ export class Followers {
     // Its reader left while it was being opened, so no `close` event will follow.
     if (out.destroyed) return;
     const channel = this.#join(filter);
-    const follower: Follower = new Follower(channel, after, out, () => this.#leave(follower));
+    const follower: Follower = new Follower(channel, after, out, options, () => this.#leave(follower));
     this.#all.add(follower);
     this.#own(follower);
   }
@@ -129,7 +157,19 @@ export class Followers {
   /** Ends every stream at once; readers reconnect with their cursors, here or elsewhere. */
   close(): void {
     this.#isClosed = true;
-    for (const follower of this.#all) follower.end();
+    this.#stopHearing();
+    this.#endAll();
+  }
+
+  /**
+   * Also when an epoch begins [EPO-4]: what is in the window may be gone, and a reader must learn of the epoch. The window ends
+   * at once: a stream may take long to close, and whoever joins meanwhile must find nothing of before.
+   */
+  #endAll(): void {
+    for (const follower of this.#all) {
+      follower.end();
+      this.#leave(follower);
+    }
   }
 
   /** Serves a follower until it is live or has ended. */
@@ -140,11 +180,15 @@ export class Followers {
         this.#giveFromWindow(follower);
         if (follower.isFull) continue;
         follower.channel.live.add(follower);
+        follower.hasBegun = true;
         return;
       } else {
         const { filter, key } = follower.channel;
-        const { bytes, position } = await this.#catchUp.page(filter, key, follower.position);
-        follower.give(bytes, position);
+        const gaps = follower.isStrict ? 'apart' : 'told';
+        const page = await this.#catchUp.page(filter, key, follower.position, gaps);
+        if (follower.isStrict && follower.hasBegun && page.expired > 0) return follower.end();
+        follower.hasBegun ||= page.count > 0;
+        follower.give(page.bytes, page.position);
       }
     }
   }
@@ -207,7 +251,24 @@ export class Followers {
       this.#flushSoon();
       return;
     }
-    // A hole: everybody reads its events, and those heard before it, from the store.
+    this.#skip(window, lastOffset);
+  }
+
+  /**
+   * Drops the texts that have expired from the window and from pages on their way: whoever has not been given them yet is told by the store that they are
+   * gone.
+   */
+  #letGo(expiry: Expiry): void {
+    const { upTo } = expiry;
+    this.#catchUp.letGo(expiry);
+    const window = this.#window;
+    if (window === null) return;
+    if (window.isUncut(upTo)) this.#skip(window, window.heardTo);
+    else window.letGo(upTo);
+  }
+
+  /** Has everybody read the events up to the offset from the store, also those heard before it. */
+  #skip(window: LiveWindow, lastOffset: number): void {
     window.skip(lastOffset);
     for (const channel of this.#channels.all()) {
       // Cleared first: a follower that is ahead of the news is live again at once.

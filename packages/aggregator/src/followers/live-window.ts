@@ -91,6 +91,17 @@ export class LiveWindow {
     this.#heardTo = offset;
   }
 
+  /** Whether an event up to the offset is heard, but not cut. */
+  isUncut(offset: number): boolean {
+    const first = this.#built[0]?.offsets[0] ?? this.#builder.firstOffset;
+    return first !== undefined && first <= offset;
+  }
+
+  /** Drops the cut pieces with an event at or below the offset, because some of them have expired. */
+  letGo(offset: number): void {
+    while (this.#pieces.length > 0 && this.#pieces[0]!.offsets[0]! <= offset) this.#dropOldest();
+  }
+
   /** The pieces heard since the last cut. */
   cut(): Piece[] {
     const pieces = this.#built;
@@ -158,6 +169,10 @@ class PieceBuilder {
 
   get isEmpty(): boolean {
     return this.#ends.length === 0;
+  }
+
+  get firstOffset(): number | undefined {
+    return this.#offsets[0];
   }
 
   fits(text: Uint8Array): boolean {

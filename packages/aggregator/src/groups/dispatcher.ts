@@ -1,8 +1,9 @@
 import type { Commit, Commits } from '../commits/commits.ts';
 import type { EventStore } from '../store/event-store.ts';
 import type { GroupState, Hand, TakeRequest, Taken } from '../store/group-store.ts';
+import type { Expiry } from '../store/retention-store.ts';
 import { createLeaseIds } from './lease-id.ts';
-import { type FreshEvent, ReadAhead, eventsOf } from './read-ahead.ts';
+import { type FreshEvent, ReadAhead, eventsOf, isWithin } from './read-ahead.ts';
 import type { SharedSteps } from './shared-steps.ts';
 import { type Delivered, type Pull, WaitingPulls } from './waiting-pulls.ts';
 
@@ -56,10 +57,12 @@ export class Dispatcher {
   readonly #pulls = new WaitingPulls();
   /** No event is due again before this, as far as is known. */
   #nextDueMs = 0;
-  /** The last take found no room for fresh events. */
+  /** The last take found no room for fresh events, or a pause. */
   #isFull = false;
   /** Room was made since the last take began. */
   #roomCame = false;
+  /** What has expired since the take under way began. */
+  #expiries: Expiry[] = [];
   #turning: Promise<void> | null = null;
   #alarm: NodeJS.Timeout | null = null;
   #end: GroupGone | 'closed' | null = null;
@@ -73,9 +76,9 @@ export class Dispatcher {
     this.#ahead = new ReadAhead(parts.store, parts.commits, state.definition.topics, state.position);
   }
 
-  /** Above this position of the store's and up to here nothing belongs to the group, as far as was searched. */
-  lookedTo(position: number): number {
-    return this.#ahead.lookedTo(position);
+  /** What was searched above this position of the store's: see ReadAhead.looked. */
+  looked(position: number): { readonly upTo: number; readonly expired: number } {
+    return this.#ahead.looked(position);
   }
 
   /**
@@ -84,13 +87,26 @@ export class Dispatcher {
    */
   pull(eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
     return new Promise((resolve, reject) => {
-      const deadlineMs = performance.now() + waitMs;
-      const pull: Pull = { eventsMax, deadlineMs, resolve, reject, hasLeft: signal.aborted };
       const leave = (): void => {
         pull.hasLeft = true;
         this.#wake();
       };
-      signal.addEventListener('abort', leave, { once: true });
+      // A signal that may fire later keeps what listens to it, and so the events that the pull got.
+      const answered = (): void => signal.removeEventListener('abort', leave);
+      const pull: Pull = {
+        eventsMax,
+        deadlineMs: performance.now() + waitMs,
+        resolve: (events) => {
+          answered();
+          resolve(events);
+        },
+        reject: (error) => {
+          answered();
+          reject(error);
+        },
+        hasLeft: signal.aborted,
+      };
+      signal.addEventListener('abort', leave);
       this.#pulls.add(pull);
       this.#wake();
     });
@@ -111,6 +127,12 @@ export class Dispatcher {
     if (hasRoom || dueInMs === 0) this.#wake();
     // If asleep, its alarm may be set for later.
     else if (this.#turning === null) this.#sleep();
+  }
+
+  /** Some events have expired: none of their texts is handed out any more. */
+  expired(expiry: Expiry): void {
+    this.#ahead.expired(expiry);
+    if (this.#turning !== null) this.#expiries.push(expiry);
   }
 
   /** The group continues from another place. */
@@ -148,7 +170,7 @@ export class Dispatcher {
       while (this.#hasPulls()) {
         this.#ahead.read(this.#pulls.demand, (error) => this.#pulls.refuseAll(error));
         if (this.#ahead.isEmpty) await this.#ahead.reading;
-        const isFresh = !this.#ahead.isEmpty;
+        const isFresh = this.#ahead.hasNews;
         if (this.#nextDueMs <= performance.now() || (isFresh && !this.#isFull)) await this.#take();
         else {
           const isSearched = isFresh || !this.#ahead.isBehind;
@@ -187,6 +209,7 @@ export class Dispatcher {
   /** Takes one step for the waiting pulls: leases what there is, and answers those that got something. */
   async #take(): Promise<void> {
     const pulls = this.#pulls.first();
+    this.#expiries = [];
     const { events: offered, fresh } = this.#ahead.offer(this.#pulls.demand);
     const taken = await this.#step({
       demands: pulls.map(({ eventsMax }) => eventsMax),
@@ -207,9 +230,13 @@ export class Dispatcher {
     this.#pulls.take(served);
     try {
       const jsonOf = await this.#texts(offered, hands);
+      const expiring = this.#expire(hands, jsonOf);
+      const isAny = ({ offsets }: Hand): boolean => offsets.some((offset) => jsonOf.has(offset));
+      this.#pulls.putBack(pulls.filter((pull, i) => served.has(pull) && !isAny(hands[i]!)));
       for (const [i, pull] of pulls.entries()) {
-        if (served.has(pull)) this.#hand(pull, hands[i]!, jsonOf);
+        if (isAny(hands[i]!)) this.#hand(pull, hands[i]!, jsonOf);
       }
+      await expiring;
     } catch (error) {
       for (const [i, pull] of pulls.entries()) {
         if (!served.has(pull)) continue;
@@ -226,8 +253,8 @@ export class Dispatcher {
     try {
       const taken = await this.#parts.steps.do('take', this.id, request);
       if (taken === null) return null;
-      const { outstanding, nextDueInMs } = taken;
-      this.#isFull = outstanding >= this.#outstandingMax && !this.#roomCame;
+      const { outstanding, nextDueInMs, isPaused } = taken;
+      this.#isFull = (isPaused || outstanding >= this.#outstandingMax) && !this.#roomCame;
       const lookInMs = Math.min(nextDueInMs ?? this.#believedMs, this.#believedMs);
       this.#nextDueMs = Math.min(this.#nextDueMs, performance.now() + lookInMs);
       return taken;
@@ -238,17 +265,44 @@ export class Dispatcher {
     }
   }
 
-  /** The text of each event in the hands. Those that were offered are in memory; the others are read from the store. */
+  /**
+   * The text of each event in the hands that is kept. Those that were offered are in memory; the others are read from the store.
+   * What expires on the way is read again, since a text must not be handed out that the store has told to be gone.
+   */
   async #texts(
     offered: readonly FreshEvent[],
     hands: readonly Hand[],
   ): Promise<ReadonlyMap<number, Uint8Array>> {
+    const given = Float64Array.from(hands.flatMap(({ offsets }) => [...offsets])).toSorted();
     const jsonOf = new Map(offered.map(({ offset, json }) => [offset, json]));
-    const missing = hands.flatMap(({ offsets }) => [...offsets].filter((offset) => !jsonOf.has(offset)));
-    if (missing.length === 0) return jsonOf;
-    const page = await this.#parts.store.readAt(Float64Array.from(missing).toSorted());
-    for (const { offset, json } of eventsOf(page)) jsonOf.set(offset, json);
-    return jsonOf;
+    let missing = given.filter((offset) => !jsonOf.has(offset));
+    for (;;) {
+      const expiries = this.#expiries.splice(0);
+      const doubtful = given.filter((offset) => expiries.some((expiry) => isWithin(offset, expiry)));
+      for (const offset of doubtful) jsonOf.delete(offset);
+      missing = Float64Array.from(new Set([...missing, ...doubtful])).toSorted();
+      if (missing.length === 0) return jsonOf;
+      const page = await this.#parts.store.readAt(missing);
+      for (const { offset, json } of eventsOf(page)) jsonOf.set(offset, json);
+      missing = new Float64Array(0);
+    }
+  }
+
+  /** Settles those of the taken events whose texts are gone. */
+  async #expire(hands: readonly Hand[], jsonOf: ReadonlyMap<number, Uint8Array>): Promise<void> {
+    const takes: number[] = [];
+    const gone: number[] = [];
+    for (const { take, offsets } of hands) {
+      for (const offset of offsets) {
+        if (jsonOf.has(offset)) continue;
+        takes.push(take);
+        gone.push(offset);
+      }
+    }
+    if (gone.length === 0) return;
+    const leases = { takes: Float64Array.from(takes), offsets: Float64Array.from(gone) };
+    // If that fails, the leases run out, and the next take finds the same.
+    await this.#parts.steps.do('expire', this.id, leases).catch(() => undefined);
   }
 
   #hand(pull: Pull, hand: Hand, jsonOf: ReadonlyMap<number, Uint8Array>): void {
@@ -258,14 +312,13 @@ export class Dispatcher {
       return;
     }
     const leaseId = createLeaseIds(this.#secret, hand.take);
-    pull.resolve(
-      Array.from(hand.offsets, (offset, i) => ({
-        offset,
-        json: jsonOf.get(offset)!,
-        delivery: hand.deliveries[i]!,
-        leaseId: leaseId(offset),
-      })),
-    );
+    const events: Delivered[] = [];
+    for (const [i, offset] of hand.offsets.entries()) {
+      const json = jsonOf.get(offset);
+      if (json !== undefined)
+        events.push({ offset, json, delivery: hand.deliveries[i]!, leaseId: leaseId(offset) });
+    }
+    pull.resolve(events);
   }
 
   /** Undoes a hand that reached nobody. */

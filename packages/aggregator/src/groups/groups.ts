@@ -9,7 +9,7 @@ import type {
   Start,
 } from '../store/group-store.ts';
 import { GroupGone } from './dispatcher.ts';
-import { type GroupsParts, type KnownGroup, KnownGroups } from './known-groups.ts';
+import { type GroupsParts, type KnownGroup, KnownGroups, OUTSTANDING_MAX } from './known-groups.ts';
 import { leasesOf } from './lease-id.ts';
 import { eventsOf } from './read-ahead.ts';
 import { SharedSteps } from './shared-steps.ts';
@@ -23,13 +23,15 @@ const DEAD_BYTES_MAX = 4 * 1024 * 1024;
 
 /** A group as the API shows it. */
 export interface GroupView extends GroupState {
-  /** Events of the log that are neither acknowledged nor dead. */
+  /** Events that are yet to be delivered or acknowledged: those ahead and returned that are kept, and all that are leased. */
   readonly lag: number;
+  /** Also those that have expired ahead of the group or while returned, which no step has counted yet. */
+  readonly expired: number;
 }
 
-/** A dead event with its text. */
+/** A dead event with its text; null if it has expired. */
 export interface DeadEvent extends DeadLetter {
-  readonly json: Uint8Array;
+  readonly json: Uint8Array | null;
 }
 
 /**
@@ -72,11 +74,14 @@ export class Groups {
     return this.viewOf(await this.#on(group, ({ id }) => this.#steps.do('state', id)));
   }
 
-  /** The groups that `isMeant` accepts. */
-  async list(isMeant: (definition: Definition) => boolean): Promise<GroupView[]> {
+  /**
+   * The groups that `isMeant` accepts.
+   * @param end where the log is taken to end: the store is not asked about a group that was searched up to there
+   */
+  async list(isMeant: (definition: Definition) => boolean, end = Infinity): Promise<GroupView[]> {
     const views: GroupView[] = [];
     for (const state of await this.#steps.do('list')) {
-      if (isMeant(state.definition)) views.push(await this.viewOf(state));
+      if (isMeant(state.definition)) views.push(await this.viewOf(state, end));
     }
     return views;
   }
@@ -92,7 +97,13 @@ export class Groups {
 
   /** See Dispatcher.pull. */
   pull(group: KnownGroup, eventsMax: number, waitMs: number, signal: AbortSignal): Promise<Delivered[]> {
-    return this.#on(group, ({ dispatcher }) => dispatcher.pull(eventsMax, waitMs, signal));
+    const untilMs = performance.now() + waitMs;
+    return this.#on(group, ({ dispatcher }) =>
+      dispatcher.pull(eventsMax, Math.max(0, untilMs - performance.now()), signal).catch((error: unknown) => {
+        if (error instanceof GroupGone) return null;
+        throw error;
+      }),
+    );
   }
 
   /** One state for each lease, in order. */
@@ -117,18 +128,32 @@ export class Groups {
     return this.#on(group, ({ id }) => this.#steps.do('seek', id, to));
   }
 
+  /** Pauses its webhook: no attempt begins after this has resolved. */
+  async pause(group: KnownGroup): Promise<void> {
+    await this.#on(group, ({ id }) => this.#steps.do('pause', id));
+  }
+
   /** Resumes its webhook at once. */
   async resume(group: KnownGroup): Promise<void> {
     await this.#on(group, ({ id }) => this.#steps.do('resume', id));
   }
 
-  /** Some dead events above the offset, and the offset above which there are more, or null. */
+  /**
+   * Some dead events above the offset, the offset above which there are more, or null, and the group's cursor in the same
+   * transaction: whatever lies above `after`, up to the cursor and to `next`, and is not among them was settled then.
+   */
   async dead(
     group: KnownGroup,
     after: number,
     eventsMax: number,
-  ): Promise<{ events: DeadEvent[]; next: number | null }> {
-    const letters = await this.#on(group, ({ id }) => this.#steps.do('dead', id, after, eventsMax + 1));
+  ): Promise<{ events: DeadEvent[]; cursor: number; next: number | null }> {
+    const { letters, cursor } = await this.#on(group, async ({ id }) => {
+      const [letters, state] = await this.#store.groups.apply([
+        ['dead', id, after, eventsMax + 1],
+        ['state', id],
+      ]);
+      return letters === null || state === null ? null : { letters, cursor: state.cursor };
+    });
     let bytes = 0;
     const cut = letters.findIndex((letter, i) => {
       bytes += letter.bytes;
@@ -136,8 +161,9 @@ export class Groups {
     });
     const shown = cut === -1 ? letters : letters.slice(0, cut);
     const page = await this.#store.readAt(Float64Array.from(shown, ({ offset }) => offset));
-    const events = [...eventsOf(page)].map(({ json }, i) => ({ ...shown[i]!, json }));
-    return { events, next: cut === -1 ? null : shown.at(-1)!.offset };
+    const jsonOf = new Map(Array.from(eventsOf(page), ({ offset, json }) => [offset, json]));
+    const events = shown.map((letter) => ({ ...letter, json: jsonOf.get(letter.offset) ?? null }));
+    return { events, cursor, next: cut === -1 ? null : shown.at(-1)!.offset };
   }
 
   /** Returns dead events for redelivery, lowest offsets first. Says how many, and how many are left. */
@@ -174,17 +200,33 @@ export class Groups {
     return again;
   }
 
-  /** What the API shows of this state. */
-  async viewOf(state: GroupState): Promise<GroupView> {
+  /** What the API shows of this state; `end` as in `list`. */
+  async viewOf(state: GroupState, end = Infinity): Promise<GroupView> {
     const { leased, returned, position, definition } = state;
     // The store does not know what was searched in vain since the last step.
-    const lookedTo = this.#known.withId(state.id)?.dispatcher.lookedTo(position) ?? position;
-    const { count } = await this.#store.snapshot({
+    const looked = this.#known.withId(state.id)?.dispatcher.looked(position) ?? {
+      upTo: position,
+      expired: 0,
+    };
+    const query = { topicPatterns: [definition.topics], order: 'asc', after: looked.upTo } as const;
+    const ahead = looked.upTo >= end ? { count: 0, expired: 0 } : await this.#store.snapshot(query);
+    const gone = returned === 0 ? 0 : await this.#goneAmongReturned(state);
+    const waiting = Math.max(0, returned - gone);
+    return {
+      ...state,
+      cursor: leased + returned === 0 ? looked.upTo : state.cursor,
+      returned: waiting,
+      lag: ahead.count + leased + waiting,
+      expired: state.expired + looked.expired + ahead.expired + gone,
+    };
+  }
+
+  /** How many returned events have expired: they will not be delivered, and the next take settles them. */
+  async #goneAmongReturned({ id, cursor, definition }: GroupState): Promise<number> {
+    const returned = (await this.#steps.do('returned', id, cursor, OUTSTANDING_MAX)) ?? [];
+    const kept = await this.#store.countAt(Float64Array.from(returned), {
       topicPatterns: [definition.topics],
-      order: 'asc',
-      after: lookedTo,
     });
-    const outstanding = leased + returned;
-    return { ...state, cursor: outstanding === 0 ? lookedTo : state.cursor, lag: count + outstanding };
+    return returned.length - kept;
   }
 }

@@ -6,17 +6,19 @@ import type { GroupState } from '../store/group-store.ts';
 import { WebhookSender } from '../webhooks/sender.ts';
 import { Dispatcher } from './dispatcher.ts';
 import type { PushTiming } from './push-timing.ts';
-import { PUSHED_AT_ONCE, Pusher } from './pusher.ts';
+import { type AttemptOutcome, PUSHED_AT_ONCE, Pusher } from './pusher.ts';
 import type { SharedSteps } from './shared-steps.ts';
 
 /** Events of one group that may be leased or returned at once: bounds what a stalled group costs. */
-const OUTSTANDING_MAX = 100_000;
+export const OUTSTANDING_MAX = 100_000;
 
 /** How the events of push groups are sent. */
 export interface PushSettings {
   /** Whether events may be sent to addresses outside the public internet. */
   readonly allowPrivate: boolean;
   readonly timing: PushTiming;
+  /** Told of each attempt whose outcome counts. */
+  readonly attempted: (outcome: AttemptOutcome) => void;
 }
 
 export interface GroupsParts {
@@ -55,6 +57,8 @@ export class KnownGroups {
   /** What closes by itself: pushers of deleted groups, and dispatchers looked up during the close. */
   readonly #ending = new Set<Promise<void>>();
   readonly #stopListening: readonly (() => void)[];
+  /** How often all was looked up again: what the store has told before may be of groups that are gone. */
+  #begun = 0;
   #isClosed = false;
 
   constructor(parts: GroupsParts, steps: SharedSteps) {
@@ -66,13 +70,25 @@ export class KnownGroups {
       commits.listen((commit) => {
         for (const { dispatcher } of this.#byId.values()) dispatcher.committed(commit);
       }),
+      commits.listenEpochs(() => this.#beginAnew()),
       store.groups.watch((news) => this.#heard(news)),
+      ...(store.retention === null
+        ? []
+        : [
+            store.retention.watch((expiry) => {
+              for (const { dispatcher } of this.#byId.values()) dispatcher.expired(expiry);
+            }),
+          ]),
     ];
   }
 
   /** Begins to send the events of those that push. */
   async open(): Promise<void> {
-    for (const state of await this.#steps.do('list')) if (state.definition.push !== null) this.enter(state);
+    const begun = this.#begun;
+    const states = await this.#steps.do('list');
+    // They are being listed anew.
+    if (begun !== this.#begun) return;
+    for (const state of states) if (state.definition.push !== null) this.enter(state);
   }
 
   withId(id: number): KnownGroup | undefined {
@@ -83,7 +99,9 @@ export class KnownGroups {
   async lookUp(name: string): Promise<KnownGroup | undefined> {
     const known = this.#byName.get(name);
     if (known !== undefined) return known;
+    const begun = this.#begun;
     const state = await this.#steps.do('find', name);
+    if (begun !== this.#begun) return this.lookUp(name);
     return state === null ? undefined : this.enter(state);
   }
 
@@ -96,7 +114,14 @@ export class KnownGroups {
     const isPushed = definition.push !== null;
     const parts = { store, commits, steps: this.#steps };
     const dispatcher = new Dispatcher(parts, state, isPushed ? PUSHED_AT_ONCE : OUTSTANDING_MAX);
-    const sending = { dispatcher, steps: this.#steps, timing: push.timing, sender: this.#sender, log };
+    const sending = {
+      dispatcher,
+      steps: this.#steps,
+      timing: push.timing,
+      sender: this.#sender,
+      attempted: push.attempted,
+      log,
+    };
     const { name, topics, leaseMs } = definition;
     const pusher = isPushed && !this.#isClosed ? new Pusher(sending, state) : null;
     const group = { id, name, secret, topics, leaseMs, dispatcher, pusher };
@@ -114,6 +139,21 @@ export class KnownGroups {
     dispatcher.gone();
     if (pusher === null) return;
     this.#end(pusher.close());
+  }
+
+  /** What is known may be of events and leases that are gone: waiting pulls get nothing, and all is looked up again. */
+  #beginAnew(): void {
+    this.#begun += 1;
+    for (const { dispatcher, pusher } of this.#byId.values()) {
+      if (pusher !== null) this.#end(pusher.close());
+      this.#end(dispatcher.close());
+    }
+    this.#byName.clear();
+    this.#byId.clear();
+    if (this.#isClosed) return;
+    this.open().catch((error: unknown) => {
+      this.#parts.log.error({ err: error }, 'a webhook could not be looked up, and is not sent from here');
+    });
   }
 
   /** Stops sending, and answers waiting pulls with nothing. Resolves when nothing is under way. */

@@ -1,8 +1,9 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { cloudEventOf } from '../cloudevents/out.ts';
 import type { GroupState, Push } from '../store/group-store.ts';
-import type { WebhookSender } from '../webhooks/sender.ts';
+import type { WebhookOutcome, WebhookSender } from '../webhooks/sender.ts';
 import { type Dispatcher, GroupGone } from './dispatcher.ts';
 import type { Delivered } from './waiting-pulls.ts';
 import { leasesOf } from './lease-id.ts';
@@ -32,11 +33,15 @@ const REASON_CHARS_MAX = 200;
  */
 const JITTER = 0.2;
 
+/** The target accepted the event, answered something else, or did not answer. */
+export type AttemptOutcome = 'taken' | 'refused' | 'unanswered';
+
 export interface PusherParts {
   readonly dispatcher: Dispatcher;
   readonly steps: SharedSteps;
   readonly timing: PushTiming;
   readonly sender: WebhookSender;
+  readonly attempted: (outcome: AttemptOutcome) => void;
   readonly log: Logger;
 }
 
@@ -46,9 +51,9 @@ export interface PusherParts {
  * that grows with its deliveries. The next event waits meanwhile. After its last delivery an event is dead, and the
  * next one gets its turn.
  *
- * It is *waiting* for an event, *sending* one, *paused* or *standing by*. It is paused once all attempts have failed
- * for as long as the timing says, or the target has said that it is gone (410): then it sends nothing until a
- * `resume`. It stands by while another process has the right to send, which the store gives to one at a time. All of
+ * It is *waiting* for an event, *sending* one, *paused* or *standing by*. It is paused on request, and once all attempts have
+ * failed for as long as the timing says, or the target has said that it is gone (410): then it sends nothing until a
+ * `resume`. A pause cuts off no attempt. It stands by while another process has the right to send, which the store gives to one at a time. All of
  * this is in the store, so a restart continues where it was. An event that was being sent when the process died is
  * sent again, as the same delivery.
  *
@@ -77,7 +82,7 @@ export class Pusher {
     this.#finished = this.#run();
   }
 
-  /** Makes it check the store at once: a pause ended, or the target changed. */
+  /** Makes it check the store at once: a pause began or ended, or the target changed. */
   changed(): void {
     this.#changed.abort();
   }
@@ -98,7 +103,7 @@ export class Pusher {
         if (claim === null) return;
         this.#isFailing = claim.state.lastFailure !== null;
         if (!claim.isHeld) await this.#rest(claim.othersForMs);
-        else if (claim.state.isPaused) await this.#rest(CLAIM_MS / 2);
+        else if (claim.state.pausedBy !== null) await this.#rest(CLAIM_MS / 2);
         else await this.#next(claim.push);
       } catch (error) {
         if (error instanceof GroupGone || signal.aborted) break;
@@ -142,8 +147,12 @@ export class Pusher {
 
   /** Null if the target accepted it. */
   async #send(target: Push, { offset, json }: Delivered): Promise<Failure | null> {
-    const message = { id: this.#messageId(offset), body: json };
+    const sent = target.format === 'cloudevents' ? CLOUDEVENT : EVENT;
+    const message = { id: this.#messageId(offset), body: sent.body(json), type: sent.type };
     const outcome = await this.#parts.sender.send(target, message, this.#stopped.signal);
+    // An attempt that the stop cut off says nothing of the target.
+    if (!('fault' in outcome && this.#stopped.signal.aborted))
+      this.#parts.attempted(attemptOutcomeOf(outcome));
     if ('fault' in outcome)
       return { reason: outcome.fault.slice(0, REASON_CHARS_MAX), retryAfterMs: 0, isGone: false };
     const { status, retryAfter } = outcome;
@@ -182,12 +191,21 @@ export class Pusher {
       delayMs: this.#delayMs(event, failure),
     });
     log.debug({ group: this.#name, failure: reason }, 'a webhook was not taken');
-    if (failed?.state.isPaused !== true) return;
+    if (failed?.state.pausedBy !== 'failures') return;
     log.warn(
       { group: this.#name, failure: reason, failingSince: new Date(failed.state.failingSinceMs ?? 0) },
       'a webhook is paused; POST /subscriptions/{name}/resume resumes it',
     );
   }
+}
+
+/** The two forms in which an event is sent: as it is read, and as a CloudEvent in structured mode. */
+const EVENT = { type: 'application/json', body: (json: Uint8Array) => json };
+const CLOUDEVENT = { type: 'application/cloudevents+json; charset=utf-8', body: cloudEventOf };
+
+function attemptOutcomeOf(outcome: WebhookOutcome): AttemptOutcome {
+  if ('fault' in outcome) return 'unanswered';
+  return outcome.status >= 200 && outcome.status < 300 ? 'taken' : 'refused';
 }
 
 interface Failure {

@@ -2,6 +2,7 @@ import { compileTopicPatterns } from '@chronicleweaver/protocol';
 import type { Commit, Commits } from '../commits/commits.ts';
 import type { EventStore, PlacedPage } from '../store/event-store.ts';
 import type { FreshEvents } from '../store/group-store.ts';
+import type { Expiry } from '../store/retention-store.ts';
 
 /** Above this many bytes nothing more is read ahead. A page is at most 256 KiB, or one event. */
 const AHEAD_BYTES_MAX = 1024 * 1024;
@@ -10,6 +11,11 @@ export interface FreshEvent {
   readonly offset: number;
   /** The event's JSON as `GET /events` gives it, UTF-8. */
   readonly json: Uint8Array;
+}
+
+interface ReadEvent extends FreshEvent {
+  /** How many of the group's events have expired between the one before it and this one. */
+  readonly expiredBefore: number;
 }
 
 /** What is offered to a take: events, and the same in the form that the store takes. */
@@ -22,8 +28,8 @@ export interface Offer {
  * The next events of one group, read before anybody asks for them. In: pages from the store, news of commits, and the
  * position after each take. Out: offers for the next take.
  *
- * Invariant: all events of the group above `position` and up to `scannedTo` are in memory, in order. All of this is a
- * hint: if another process has moved the position, the store ignores the offer, and the events in memory are dropped.
+ * Invariant: all kept events of the group above `position` and up to `scannedTo` are in memory, in order, each with the number of
+ * expired ones before it; `expiredBehind` counts those behind the last. All of this is a hint: if another process has moved the position, the store ignores the offer, and the events in memory are dropped.
  */
 export class ReadAhead {
   readonly #store: EventStore;
@@ -33,9 +39,12 @@ export class ReadAhead {
   /** The store's position, as the last step reported it. */
   #position: number;
   #scannedTo: number;
-  #events: FreshEvent[] = [];
+  #events: ReadEvent[] = [];
+  #expiredBehind = 0;
   #bytes = 0;
   #reading: Promise<void> | null = null;
+  /** What has expired since the read under way began. */
+  #expiries: Expiry[] = [];
 
   constructor(store: EventStore, commits: Commits, topics: readonly string[], position: number) {
     this.#store = store;
@@ -50,15 +59,26 @@ export class ReadAhead {
     return this.#events.length === 0;
   }
 
+  /** Whether there is something for the next take: events to lease, or expired ones to count. */
+  get hasNews(): boolean {
+    return this.#events.length > 0 || this.#expiredBehind > 0;
+  }
+
   /** Whether there are commits that have not been examined. */
   get isBehind(): boolean {
     return this.#scannedTo < this.#commits.lastOffset;
   }
 
-  /** Nothing above this position and up to here belongs to the group; the position itself if another one is known here. */
-  lookedTo(position: number): number {
-    if (position !== this.#position) return position;
-    return this.#events[0] === undefined ? this.#scannedTo : this.#events[0].offset - 1;
+  /**
+   * No kept event above this position and up to \`upTo\` belongs to the group, but \`expired\` ones do that no take has counted yet.
+   * Nothing is known of any other position than the current one.
+   */
+  looked(position: number): { readonly upTo: number; readonly expired: number } {
+    if (position !== this.#position) return { upTo: position, expired: 0 };
+    const [first] = this.#events;
+    return first === undefined
+      ? { upTo: this.#scannedTo, expired: this.#expiredBehind }
+      : { upTo: first.offset - 1, expired: first.expiredBefore };
   }
 
   /** The read under way, if any. */
@@ -88,6 +108,7 @@ export class ReadAhead {
   offer(eventsMax: number): Offer {
     const events = this.#events.slice(0, eventsMax);
     const isAll = events.length === this.#events.length;
+    const expiredBefore = Int32Array.from(events, (event) => event.expiredBefore);
     return {
       events,
       fresh: {
@@ -95,6 +116,8 @@ export class ReadAhead {
         upTo: isAll ? this.#scannedTo : events.at(-1)!.offset,
         offsets: Float64Array.from(events, ({ offset }) => offset),
         bytes: Int32Array.from(events, ({ json }) => json.length),
+        expiredBefore,
+        expired: expiredBefore.reduce((sum, count) => sum + count, isAll ? this.#expiredBehind : 0),
       },
     };
   }
@@ -105,10 +128,25 @@ export class ReadAhead {
       this.restart(position);
       return;
     }
-    this.#position = position;
     const count = this.#events.findIndex(({ offset }) => offset > position);
-    const passed = this.#events.splice(0, count === -1 ? this.#events.length : count);
-    for (const { json } of passed) this.#bytes -= json.length;
+    const passed = count === -1 ? this.#events.length : count;
+    const isAtEnd = position === this.#scannedTo;
+    const isAtEvent = position === (this.#events[passed - 1]?.offset ?? this.#position);
+    const expired = this.#events[passed]?.expiredBefore ?? this.#expiredBehind;
+    // Within a stretch that has expired events: how many of them lie above the position is not known.
+    if (!isAtEnd && !isAtEvent && expired > 0) {
+      this.restart(position);
+      return;
+    }
+    this.#position = position;
+    for (const { json } of this.#events.splice(0, passed)) this.#bytes -= json.length;
+    if (isAtEnd) this.#expiredBehind = 0;
+  }
+
+  /** Some events have expired: texts that were read before are not offered. */
+  expired(expiry: Expiry): void {
+    if (this.#reading !== null) this.#expiries.push(expiry);
+    if (this.#events.some(({ offset }) => isWithin(offset, expiry))) this.restart();
   }
 
   /** Starts over from another place, or from the current position. */
@@ -116,12 +154,14 @@ export class ReadAhead {
     this.#position = position;
     this.#scannedTo = position;
     this.#events = [];
+    this.#expiredBehind = 0;
     this.#bytes = 0;
   }
 
   async #readPage(eventsMax: number): Promise<void> {
     const after = this.#scannedTo;
     const upTo = this.#commits.lastOffset;
+    this.#expiries = [];
     const page = await this.#store.read({
       topicPatterns: [this.#topics],
       order: 'asc',
@@ -133,12 +173,23 @@ export class ReadAhead {
     });
     // If the place has changed meanwhile, this page does not continue what is in memory.
     if (this.#scannedTo !== after) return;
+    const { expired, expiredBefore, offsets } = page as PlacedPage;
+    if (this.#expiries.some((expiry) => offsets.some((offset) => isWithin(offset, expiry)))) return;
     this.#scannedTo = page.resumeAfter ?? upTo;
-    for (const event of eventsOf(page as PlacedPage)) {
-      this.#events.push(event);
+    let carried = this.#expiredBehind;
+    this.#expiredBehind += expired;
+    for (const [i, event] of [...eventsOf(page as PlacedPage)].entries()) {
+      const before = carried + expiredBefore[i]!;
+      this.#events.push({ ...event, expiredBefore: before });
       this.#bytes += event.json.length;
+      this.#expiredBehind -= before;
+      carried = 0;
     }
   }
+}
+
+export function isWithin(offset: number, { from, upTo }: Expiry): boolean {
+  return offset >= from && offset <= upTo;
 }
 
 /** The events of a page, each a view of its JSON without the comma that follows. */

@@ -52,6 +52,11 @@ export class WaitingPulls {
     this.#pulls = this.#pulls.filter((pull) => !pulls.has(pull));
   }
 
+  /** Takes pulls back that got nothing: they are the next ones. */
+  putBack(pulls: readonly Pull[]): void {
+    this.#pulls.unshift(...pulls);
+  }
+
   /** Answers the pulls that left with nothing. */
   dropLeft(): void {
     this.#answer(({ hasLeft }) => hasLeft);

@@ -1,16 +1,10 @@
 import { constants, setPriority } from 'node:os';
-import {
-  Command,
-  type Progress,
-  Stopped,
-  createProgress,
-  exitCodesText,
-  run,
-} from '@chronicleweaver/terminal';
-import { onStopSignal } from '@chronicleweaver/terminal/stop-signals';
+import { Command, Stopped, exitCodesText, run } from '@chronicleweaver/terminal';
 import { ConfigError, readConfig, readEnvFile } from '../config.ts';
 import { BackupError } from '../store/sqlite/upkeep/backup-error.ts';
 import { type Backup, backup } from '../store/sqlite/upkeep/backup.ts';
+import { interruption } from './interruption.ts';
+import { StepProgress } from './step-progress.ts';
 
 interface Options {
   readonly from?: string;
@@ -44,69 +38,50 @@ async function copy(to: string, options: Options): Promise<void> {
   const from = options.from ?? readConfig(process.env).databasePath;
   // The service's work comes first.
   setPriority(constants.priority.PRIORITY_LOW);
-  const bars = new Bars();
+  const shown = new StepProgress({ copying: 'bytes', verifying: 'events' });
   try {
     const made = await backup({
       from,
       to,
       replace: options.replace === true,
       verify: options.verify,
-      progress: (step, done, total) => bars.advance(step, done, total),
-      signal: interrupted.signal,
+      progress: (step, done, total) => shown.advance(step, done, total),
+      signal: interrupted,
     });
-    bars.stop();
+    shown.stop();
     const text = options.json === true ? jsonOf : reportOf;
     process.stdout.write(text(made, to, options.verify));
   } finally {
-    bars.stop();
+    shown.stop();
   }
 }
 
 function reportOf(
-  { bytes, events, lastOffset, takenMs, copyMs }: Backup,
+  { bytes, events, lastOffset, lastCommitMs, copyMs }: Backup,
   to: string,
   isVerified: boolean,
 ): string {
+  const last = lastCommitMs === null ? 'no commit yet' : `last commit at ${timeOf(lastCommitMs)}`;
   return (
-    `${to}: ${events} events up to offset ${lastOffset}, as of ${new Date(takenMs).toISOString()}, ${bytes} bytes, ` +
+    `${to}: ${events} events up to offset ${lastOffset}, ${last}, ${bytes} bytes, ` +
     `copied in ${(copyMs / 1000).toFixed(1)} s, ${isVerified ? 'sound' : 'not verified'}\n`
   );
 }
 
-function jsonOf({ bytes, events, lastOffset, takenMs }: Backup, file: string, verified: boolean): string {
-  const taken_at = new Date(takenMs).toISOString();
-  return `${JSON.stringify({ file, events, last_offset: lastOffset, taken_at, bytes, verified })}\n`;
+function jsonOf(
+  { bytes, events, lastOffset, lastCommitMs }: Backup,
+  file: string,
+  verified: boolean,
+): string {
+  const last_commit_at = lastCommitMs === null ? null : timeOf(lastCommitMs);
+  return `${JSON.stringify({ file, events, last_offset: lastOffset, last_commit_at, bytes, verified })}\n`;
 }
 
-/** One progress bar at a time, a new one for each step. */
-class Bars {
-  #step = '';
-  #shown: Progress | null = null;
-
-  advance(step: 'copying' | 'verifying', done: number, total: number): void {
-    if (step !== this.#step) {
-      this.stop();
-      this.#step = step;
-      this.#shown = createProgress({ what: step, total, unit: step === 'copying' ? 'bytes' : 'events' });
-    }
-    this.#shown?.advance(done);
-  }
-
-  stop(): void {
-    this.#shown?.stop();
-    this.#shown = null;
-  }
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
-/** A shell's exit codes for a program that a signal ended. */
-const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143 };
-
-const interrupted = new AbortController();
-onStopSignal((signal) => {
-  interrupted.abort(
-    new Stopped(SIGNAL_CODES[signal], `interrupted by ${signal}; the unfinished copy was deleted`),
-  );
-});
+const interrupted = interruption('the unfinished copy was deleted');
 
 /** Reports an error that the user can fix; rethrows any other. */
 function complain(error: unknown): never {

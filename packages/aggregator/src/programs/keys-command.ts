@@ -74,7 +74,7 @@ function addCreate(keys: Keys, out: Output, notes: Output): void {
 const ABOUT = {
   scope:
     'what the key may do, repeatable: publish for publishing events, read for reading and following them, admin for ' +
-    'metrics and all counts',
+    'metrics and all counts, inspect for counts, lags and names without any event',
   topic:
     'limits the key to topics that match, repeatable: * is one dot-separated word, > is all remaining words; without ' +
     'it every topic',

@@ -28,14 +28,16 @@ export interface QueuedPublish {
 export class PublishQueue {
   /** Shared with the bodies that are still arriving. */
   readonly budget: ByteBudget;
-  readonly #eventsMax: number;
+  /** Events that may be waiting or taken. */
+  readonly eventsMax: number;
   #waiting: QueuedPublish[] = [];
   #events = 0;
+  #waitingEvents = 0;
   #closed = false;
-  #awaited: { readonly count: number; readonly resolve: () => void } | null = null;
+  #awaited: { readonly isEnough: () => boolean; readonly resolve: () => void } | null = null;
 
   constructor({ eventsMax, bytesMax }: QueueLimits) {
-    this.#eventsMax = eventsMax;
+    this.eventsMax = eventsMax;
     this.budget = new ByteBudget(bytesMax);
   }
 
@@ -49,6 +51,16 @@ export class PublishQueue {
     return this.#waiting.length;
   }
 
+  /** Events that are waiting. */
+  get waitingEvents(): number {
+    return this.#waitingEvents;
+  }
+
+  /** Events that are taken and not settled. */
+  get takenEvents(): number {
+    return this.#events - this.#waitingEvents;
+  }
+
   /** Bytes held by these publishes and by bodies that are still arriving. */
   get bytes(): number {
     return this.budget.held;
@@ -59,9 +71,10 @@ export class PublishQueue {
     const bytes = batchBytes(batch);
     if (this.#closed) return Promise.reject(new QueueFull('the queue is closed'));
     const hold = this.budget.open();
-    const fits = this.#events === 0 || this.#events + batch.count <= this.#eventsMax;
+    const fits = this.#events === 0 || this.#events + batch.count <= this.eventsMax;
     if (!fits || !hold.grow(bytes)) return Promise.reject(new QueueFull(this.#fullness()));
     this.#events += batch.count;
+    this.#waitingEvents += batch.count;
     return new Promise((resolve, reject) => {
       this.#waiting.push({
         batch,
@@ -75,18 +88,20 @@ export class PublishQueue {
           reject(error);
         },
       });
-      if (this.#awaited !== null && this.#waiting.length >= this.#awaited.count) this.#awaited.resolve();
+      this.#changed();
     });
   }
 
   /**
-   * Resolves when this many batches are waiting, when the queue is closed, or after this many milliseconds. Only one may
-   * wait for an arrival at a time.
+   * Resolves when enough is waiting, when the queue is closed, or after this many milliseconds. Only one may wait for an
+   * arrival at a time.
+   *
+   * @param isEnough asked again whenever a batch arrives or is settled
    */
-  async arrival(count: number, ms?: number): Promise<void> {
-    if (this.#waiting.length >= count || this.#closed) return;
+  async arrival(isEnough: () => boolean, ms?: number): Promise<void> {
+    if (isEnough() || this.#closed) return;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#awaited = { count, resolve };
+    this.#awaited = { isEnough, resolve };
     const timer = ms === undefined ? undefined : setTimeout(resolve, ms);
     await promise;
     clearTimeout(timer);
@@ -104,7 +119,9 @@ export class PublishQueue {
       if (taken > 0 && (events > eventsMax || bytes > bytesMax)) break;
       taken += 1;
     }
-    return this.#waiting.splice(0, taken);
+    const group = this.#waiting.splice(0, taken);
+    for (const { batch } of group) this.#waitingEvents -= batch.count;
+    return group;
   }
 
   /** Refuses publishes from now on; waiting ones can still be taken. */
@@ -116,6 +133,11 @@ export class PublishQueue {
   #release(batch: EventBatch, hold: Hold): void {
     this.#events -= batch.count;
     hold.release();
+    this.#changed();
+  }
+
+  #changed(): void {
+    if (this.#awaited?.isEnough() === true) this.#awaited.resolve();
   }
 
   #fullness(): string {

@@ -14,7 +14,8 @@ export function differingField(a: Definition, b: Definition): DefinitionField | 
   return (a.push === null) === (b.push === null) ? undefined : 'push';
 }
 
-/** Whether both send to the same address, signed with the same secrets. The order of secrets does not matter. */
+/** Whether both send the same to the same address, signed with the same secrets. The order of secrets does not matter. */
 export function isSamePush(a: Push | null, b: Push | null): boolean {
-  return a?.url === b?.url && a?.secrets.toSorted().join() === b?.secrets.toSorted().join();
+  if (a?.url !== b?.url || a?.format !== b?.format) return false;
+  return a?.secrets.toSorted().join() === b?.secrets.toSorted().join();
 }

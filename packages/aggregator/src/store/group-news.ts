@@ -1,7 +1,7 @@
 /** A change to a group, by any process, that matters to those waiting for its events. */
 export type GroupNews =
   | { readonly kind: 'made'; readonly id: number; readonly name: string; readonly isPushed: boolean }
-  /** Its push target changed, or sending was resumed. */
+  /** Its push target changed, or sending was paused or resumed. */
   | { readonly kind: 'push_changed'; readonly id: number }
   | { readonly kind: 'removed'; readonly id: number }
   | { readonly kind: 'sought'; readonly id: number; readonly position: number }

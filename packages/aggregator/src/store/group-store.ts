@@ -17,11 +17,15 @@ import type { GroupNewsListener } from './group-news.ts';
  * - *leased*: given to one worker, exclusively, for the time of its lease.
  * - *returned*: waiting to be given out again, from its due time on. A lease that runs out returns its event by the
  *   clock alone.
- * - *acknowledged*: at or below the position and in no other state. It is never given out again.
+ * - *acknowledged*, or settled by \`expire\`: at or below the position and in no other state. It is never given out again.
  * - *dead*: delivered as often as allowed. It waits for a replay, which restarts its count of deliveries.
  *
- * A group that pushes its events takes none while it is paused. Only `notePush`, `failPush`, `resume` and a change of
- * target pause or unpause it.
+ * An event ahead that has expired (retention-store.ts) is passed over by the take that moves the position past it, and counted
+ * in `expired` then; a bare one is passed over and not counted. An event that expires later changes no state by that: a
+ * worker's lease on it stays good. When it is taken again, its text is not there to be given out, and \`expire\` settles it.
+ *
+ * A group that pushes its events takes none while it is paused. Only `notePush` and `failPush` (after failures), `pause` (on
+ * request), `resume` and a change of target pause or unpause it.
  *
  * `seek` resets all of this: everything above the new position is ahead again, leased and returned events are
  * forgotten, and earlier leases are void.
@@ -49,7 +53,7 @@ export interface GroupStore {
 export interface GroupSteps {
   /**
    * Creates the group. If one already has the name, says in which field the two differ. If only url or secrets
-   * differ, adopts the new ones, keeps everything else, and resumes as `resume` does.
+   * differ, adopts the new ones, keeps everything else, and resumes as `resume` does, unless it is paused on request.
    */
   create(nowMs: number, definition: Definition): Created;
 
@@ -62,7 +66,7 @@ export interface GroupSteps {
   /**
    * Leases events to those who ask. Events due for redelivery come first, the longest due first; events due at the
    * same time are ordered by the take that last had them, then by offset. Fresh events, the next above the position,
-   * follow.
+   * follow; expired ones that are passed over with them are counted. Nothing is leased while the group is paused.
    */
   take(nowMs: number, id: number, request: TakeRequest): Taken | null;
 
@@ -73,6 +77,12 @@ export interface GroupSteps {
   untake(nowMs: number, id: number, take: number | null): null;
 
   acknowledge(nowMs: number, id: number, leases: Leases): LeaseStates | null;
+
+  /**
+   * Settles events whose texts are gone, as whoever took them has found out: they are counted in `expired`, and the delivery
+   * that found nothing is not.
+   */
+  expire(nowMs: number, id: number, leases: Leases): LeaseStates | null;
 
   /** Gives events back for redelivery after `delayMs`. An event at its last delivery is dead instead. */
   giveBack(nowMs: number, id: number, leases: Leases, delayMs: number): LeaseStates | null;
@@ -108,6 +118,9 @@ export interface GroupSteps {
    */
   notePush(nowMs: number, id: number, failure: string | null, pauseAfterMs: number): PushState | null;
 
+  /** Pauses the group on request. What failed before stays noted. */
+  pause(nowMs: number, id: number): PushState | null;
+
   /** Resumes a paused group as if nothing had failed: events given back are due at once. */
   resume(nowMs: number, id: number): PushState | null;
 
@@ -115,6 +128,12 @@ export interface GroupSteps {
 
   /** All groups in the order of their names' bytes. */
   list(nowMs: number): GroupState[];
+
+  /** Offsets of leased and returned events above this one, ascending. */
+  outstanding(nowMs: number, id: number, after: number, eventsMax: number): number[] | null;
+
+  /** Of these only the returned ones: nobody holds them. */
+  returned(nowMs: number, id: number, after: number, eventsMax: number): number[] | null;
 
   /** Dead events above the offset, ascending. */
   dead(nowMs: number, id: number, after: number, eventsMax: number): DeadLetter[] | null;
@@ -128,7 +147,7 @@ export type Step = { [N in StepName]: readonly [N, ...Rest<Parameters<GroupSteps
 export type OutcomeOf<S extends Step> = ReturnType<GroupSteps[S[0]]>;
 export type OutcomesOf<S extends readonly Step[]> = { [I in keyof S]: OutcomeOf<S[I]> };
 
-/** Defines a group. Only its push target and the secrets that sign for it can change. */
+/** Defines a group. Only its push target, the secrets that sign for it and the format can change. */
 export interface Definition {
   readonly name: string;
   /** Distinct topic patterns. An event belongs to the group if its topic matches at least one. */
@@ -145,17 +164,23 @@ export interface Push {
   readonly url: string;
   /** 1 to 3, in the form of Standard Webhooks: `whsec_` and base64. All of them sign, and none is ever shown. */
   readonly secrets: readonly string[];
+  /** By default each event is sent as it is read. */
+  readonly format?: 'cloudevents';
 }
 
 /** How sending is going. */
 export interface PushState {
-  readonly isPaused: boolean;
+  /** Why nothing is sent: all attempts have failed for long, or somebody asked for it; null if it is not paused. */
+  readonly pausedBy: 'failures' | 'request' | null;
   /** When the current run of failures began; null if the last attempt succeeded. */
   readonly failingSinceMs: number | null;
   readonly lastFailure: string | null;
 }
 
-/** A place in the log: either end, an event's offset, or the first event committed at or after a time. */
+/**
+ * A place in the log: the first kept event of the group's topics, the end, an event's offset, or the first event committed at or
+ * after a time.
+ */
 export type Start = 'earliest' | 'latest' | { readonly offset: number } | { readonly timeMs: number };
 
 /** The answer to a sender that claims the right to send. */
@@ -213,7 +238,7 @@ export interface TakeRequest {
   readonly outstandingMax: number;
 }
 
-/** The next events of a group, without a gap: all of its events above `after`, up to `upTo`. */
+/** The next events of a group, without a gap: all of its kept events above `after`, up to `upTo`. */
 export interface FreshEvents {
   readonly after: number;
   readonly upTo: number;
@@ -221,6 +246,10 @@ export interface FreshEvents {
   readonly offsets: Float64Array;
   /** The size of each one's JSON, as `GET /events` gives it. */
   readonly bytes: Int32Array;
+  /** How many of the group's events have expired between the one before it, or \`after\`, and each one. */
+  readonly expiredBefore: Int32Array;
+  /** How many have in the whole range. */
+  readonly expired: number;
 }
 
 export interface Taken {
@@ -229,8 +258,10 @@ export interface Taken {
   /** Where to read fresh events from now on: everything at or below it was taken. */
   readonly position: number;
   readonly outstanding: number;
-  /** Milliseconds until the next event may be due, unless something changes; null if none is outstanding. */
+  /** Milliseconds until the next event may be due, unless something changes; null if none is outstanding, or if it is paused. */
   readonly nextDueInMs: number | null;
+  /** Nothing is leased before a `resume`. */
+  readonly isPaused: boolean;
 }
 
 /** What one take leased: redelivered events first, then fresh ones. */
@@ -266,15 +297,19 @@ export interface GroupState {
   readonly secret: Uint8Array;
   readonly createdMs: number;
   readonly position: number;
-  /** All events at or below it are acknowledged or dead. */
+  /** All events at or below it are acknowledged, dead or expired. */
   readonly cursor: number;
   readonly leased: number;
   readonly returned: number;
   readonly dead: number;
-  /** Totals since creation: deliveries, deliveries that were not their event's first, and acknowledged events. */
+  /**
+   * Totals since creation: deliveries, deliveries that were not their event's first, acknowledged events, and events that the
+   * group passed over because they had expired.
+   */
   readonly deliveries: number;
   readonly redeliveries: number;
   readonly acknowledged: number;
+  readonly expired: number;
   /** Null if its events are pulled. */
   readonly push: PushState | null;
 }

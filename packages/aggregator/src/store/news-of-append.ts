@@ -2,7 +2,7 @@ import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC, partText } from '../even
 import { ACCEPTED, type AppendResult } from './event-store.ts';
 import type { CommittedEvents, News, VisitEvent } from './news.ts';
 
-/** The news of an append, with its events; null if it stored none. */
+/** The news of an append, with the events that it kept; null if it accepted none. */
 export function newsOf(batches: readonly EventBatch[], results: readonly AppendResult[]): News | null {
   const accepted = results.reduce((sum, result) => sum + result.accepted, 0);
   if (accepted === 0) return null;
@@ -25,14 +25,14 @@ class AppendedEvents implements CommittedEvents {
   get topics(): ReadonlySet<string> {
     if (this.#topics === null) {
       const topics = new Set<string>();
-      this.#eachAccepted((batch, i) => topics.add(partText(batch, i, TOPIC)));
+      this.#eachKept((batch, i) => topics.add(partText(batch, i, TOPIC)));
       this.#topics = topics;
     }
     return this.#topics;
   }
 
   each(above: number, isWanted: (topic: string) => boolean, visit: VisitEvent): void {
-    this.#eachAccepted((batch, i, { offsets, receivedMs }) => {
+    this.#eachKept((batch, i, { offsets, receivedMs }) => {
       const offset = offsets[i]!;
       if (offset <= above) return;
       const topic = partText(batch, i, TOPIC);
@@ -42,11 +42,13 @@ class AppendedEvents implements CommittedEvents {
     });
   }
 
-  #eachAccepted(visit: (batch: EventBatch, index: number, result: AppendResult) => void): void {
+  #eachKept(visit: (batch: EventBatch, index: number, result: AppendResult) => void): void {
     for (const [b, batch] of this.#batches.entries()) {
       const result = this.#results[b]!;
       if (result.accepted === 0) continue;
-      for (let i = 0; i < batch.count; i++) if (result.verdicts[i] === ACCEPTED) visit(batch, i, result);
+      for (let i = 0; i < batch.count; i++) {
+        if (result.verdicts[i] === ACCEPTED && result.bare?.[i] !== 1) visit(batch, i, result);
+      }
     }
   }
 }

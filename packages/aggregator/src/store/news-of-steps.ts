@@ -20,6 +20,7 @@ function newsOfStep(step: Step, outcome: unknown): GroupNews[] {
       return isAny ? [moved(step[1], false, nextDueInMs)] : [];
     }
     case 'acknowledge':
+    case 'expire':
       return [moved(step[1], true, null)];
     case 'giveBack':
       return [moved(step[1], true, step[3])];
@@ -33,6 +34,8 @@ function newsOfStep(step: Step, outcome: unknown): GroupNews[] {
       const sought = outcome as Sought;
       return sought.kind === 'sought' ? [{ kind: 'sought', id: step[1], position: sought.position }] : [];
     }
+    case 'pause':
+      return [{ kind: 'push_changed', id: step[1] }];
     case 'resume':
       return newsOfResumption(step[1]);
     case 'failPush':
@@ -43,6 +46,8 @@ function newsOfStep(step: Step, outcome: unknown): GroupNews[] {
     case 'find':
     case 'state':
     case 'list':
+    case 'outstanding':
+    case 'returned':
     case 'dead':
       return [];
   }

@@ -25,6 +25,14 @@ export function framedEvent(text: string, offset: number, receivedMs: number, fr
   return (id === '' ? '' : id + offset) + before + json + behind;
 }
 
+/**
+ * Tells in the framing `stream` of expired events in a row, with offsets above `after`, of which `next` is the last. A reader that
+ * reconnects with its id goes on behind them. It has a name, so that `onmessage` does not get it.
+ */
+export function framedGap(expired: number, after: number, next: number): string {
+  return `event: gap\nid: ${next}\ndata: {"expired":${expired},"after":${after},"next":${next}}\n\n`;
+}
+
 /** Collects framed stored events as bytes: the same JSON, without creating strings or objects. */
 export class StoredEventWriter {
   #frame = FRAME_BYTES.array;
@@ -69,6 +77,15 @@ export class StoredEventWriter {
     at += text.length - 1;
     bytes.set(this.#tail, at);
     this.#length = at + this.#tail.length;
+  }
+
+  /** The same as `framedGap`. */
+  writeGap(expired: number, after: number, next: number): void {
+    const gap = Buffer.from(framedGap(expired, after, next));
+    const needed = this.#length + gap.length;
+    if (needed > this.#bytes.length) this.#grow(needed);
+    this.#bytes.set(gap, this.#length);
+    this.#length = needed;
   }
 
   /** Everything written, in memory of its own, which may be somewhat larger. */

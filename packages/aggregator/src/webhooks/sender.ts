@@ -17,6 +17,7 @@ export interface WebhookMessage {
   /** The same for every attempt, so that the receiver recognizes a repeat. */
   readonly id: string;
   readonly body: Uint8Array;
+  readonly type: string;
 }
 
 /** The receiver's status, or why there is none. */
@@ -62,13 +63,13 @@ export class WebhookSender {
   /** Never rejects, not even if the signal aborts. */
   async send(
     { url, secrets }: WebhookTarget,
-    { id, body }: WebhookMessage,
+    { id, body, type }: WebhookMessage,
     signal: AbortSignal,
   ): Promise<WebhookOutcome> {
     const target = new URL(url);
     const timestampS = Math.floor(Date.now() / 1000);
     const headers = {
-      'content-type': 'application/json',
+      'content-type': type,
       'content-length': body.length,
       'user-agent': `ChronicleWeaver/${VERSION}`,
       'webhook-id': id,
@@ -161,9 +162,11 @@ const WEBHOOK_URL_CHARS_MAX = 2048;
 
 /** What is wrong with a target, as far as can be said without connecting. */
 export function webhookUrlFault(url: string, allowPrivate: boolean): string | undefined {
-  const target = url.length <= WEBHOOK_URL_CHARS_MAX && URL.canParse(url) ? new URL(url) : null;
+  // A parser would change these before they are sent, and not every store can keep them.
+  const isText = url.isWellFormed() && !/\p{Cc}/u.test(url);
+  const target = isText && url.length <= WEBHOOK_URL_CHARS_MAX && URL.canParse(url) ? new URL(url) : null;
   if (target === null || !/^https?:$/.test(target.protocol)) {
-    return `takes an http or https URL of at most ${WEBHOOK_URL_CHARS_MAX} characters`;
+    return `takes an http or https URL of at most ${WEBHOOK_URL_CHARS_MAX} characters, none of them a control character`;
   }
   if (target.username !== '' || target.password !== '' || target.hash !== '') {
     return 'takes a URL without user, password and fragment: the signature identifies the sender';

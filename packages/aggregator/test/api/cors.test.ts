@@ -37,7 +37,7 @@ test('a page of an allowed origin may call every resource, and other pages may n
   assert.equal(allowed(events), PAGE);
   assert.match(
     events.headers.get('access-control-expose-headers') ?? '',
-    /chronicle-epoch.*link.*retry-after/,
+    /chronicle-epoch.*chronicle-expired.*link.*retry-after/,
   );
   assert.equal(allowed(await fetch(`${server.url}/events`, { headers: { origin: OTHER } })), null);
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { requireCursorOf } from '../../src/api/epochs.ts';
 import { backup } from '../../src/store/sqlite/upkeep/backup.ts';
 import { manyEvents } from '../support/events.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../support/server.ts';
@@ -114,4 +115,15 @@ test('a cursor up to the end of the copy is valid in both epochs, and any cursor
   await stream.until(5);
   await stream.cut();
   assert.deepEqual(stream.offsets, [4, 5, 6, 7, 8]);
+});
+
+test('a cursor is valid up to where the log went back furthest since its epoch [EPO-2]', () => {
+  const epochs = [
+    { name: 'first', afterOffset: 0 },
+    { name: 'second', afterOffset: 100 },
+    { name: 'third', afterOffset: 90 },
+  ];
+  for (const name of ['first', 'second']) requireCursorOf(epochs, name, 90);
+  for (const name of ['first', 'second']) assert.throws(() => requireCursorOf(epochs, name, 91), /after=90/);
+  requireCursorOf(epochs, 'third', 1000);
 });

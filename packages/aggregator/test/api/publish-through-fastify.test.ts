@@ -7,6 +7,7 @@ await runTogether(
   [
     'publish',
     'retries',
+    'about/metrics',
     'about/unavailable',
     'request/access',
     'request/admission',

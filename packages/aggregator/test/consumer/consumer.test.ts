@@ -40,6 +40,30 @@ function build(level = 'silent', lines: string[] = []) {
   return { store, queue, consumer: new Consumer(queue, store, log) };
 }
 
+/** A store that does so many appends at once; each ends when the test calls its function. */
+function buildEnding(groupsAtOnce: number) {
+  const ends: (() => void)[] = [];
+  class EndingStore extends MemoryStore {
+    override readonly groupsAtOnce = groupsAtOnce;
+
+    override async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
+      await new Promise<void>((resolve) => ends.push(resolve));
+      return super.append(batches);
+    }
+  }
+  const store = new EndingStore();
+  const queue = new PublishQueue({ eventsMax: 100_000, bytesMax: 100_000_000 });
+  return { store, queue, consumer: new Consumer(queue, store, pino({ level: 'silent' })), ends };
+}
+
+/** Lets the event loop turn until this is so. */
+async function reached(isSo: () => boolean): Promise<void> {
+  for (let turn = 0; !isSo(); turn++) {
+    assert.ok(turn < 10_000, String(isSo));
+    await new Promise(setImmediate);
+  }
+}
+
 const single = (id: string) => batchOf(eventWith({ event_id: id }));
 
 test('publishes that arrive during a commit share the next one', async () => {
@@ -115,9 +139,9 @@ test('the consumer waits less and less often for publishers that do not return',
   const commits = 60;
   let waits = 0;
   const arrival = queue.arrival.bind(queue);
-  t.mock.method(queue, 'arrival', (count: number, ms?: number) => {
+  t.mock.method(queue, 'arrival', (isEnough: () => boolean, ms?: number) => {
     if (ms !== undefined) waits += 1;
-    return arrival(count, ms);
+    return arrival(isEnough, ms);
   });
   const append = store.append.bind(store);
   store.append = async (batches) => {
@@ -194,6 +218,67 @@ test('closing commits and answers what is queued', async () => {
   await closing;
   assert.equal((await Promise.all(answers)).length, 2);
   assert.equal((await store.stats()).accepted, 2);
+});
+
+for (const groupsAtOnce of [1, 2]) {
+  test(`of many events as many groups are under way as the store does at once: ${groupsAtOnce}`, async () => {
+    const { store, queue, consumer, ends } = buildEnding(groupsAtOnce);
+    const publish = (name: string, count: number) =>
+      queue.publish(batchOf(...manyEvents(count, (i) => ({ event_id: `${name}-${i}` }))));
+    const answered: number[] = [];
+    const answers = Array.from({ length: 16 }, async (_, i) => {
+      await publish(`${i}`, 100);
+      answered.push(i);
+    });
+    await reached(() => ends.length === groupsAtOnce);
+    const later = publish('later', 2000);
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    assert.equal(ends.length, groupsAtOnce);
+    // The last one first: each publish is answered after the commit that holds it, whatever became of the others.
+    ends.at(-1)!();
+    await reached(() => answered.length >= 16 / groupsAtOnce);
+    const last = Array.from({ length: 16 / groupsAtOnce }, (_, i) => 16 - 16 / groupsAtOnce + i);
+    assert.deepEqual(answered, last);
+    let isClosed = false;
+    const closing = consumer.close().then(() => (isClosed = true));
+    // The first one last: a close waits for all of them.
+    await reached(() => ends.length > groupsAtOnce);
+    ends.at(-1)!();
+    await later;
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    assert.equal(isClosed, groupsAtOnce === 1);
+    ends[0]!();
+    await Promise.all([...answers, closing]);
+    assert.equal((await store.stats()).accepted, 3600);
+  });
+}
+
+test('no second group begins with a few events, or with fewer than are under way', async () => {
+  const { queue, consumer, ends } = buildEnding(2);
+  const answers = [queue.publish(batchOf(...manyEvents(1000)))];
+  await reached(() => ends.length === 1);
+  for (const [count, groups] of [
+    [500, 1],
+    [499, 1],
+    [1, 2],
+  ] as const) {
+    // prettier-ignore
+    answers.push(queue.publish(batchOf(...manyEvents(count, (i) => ({ event_id: `${count}-${i}` })))));
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    assert.equal(ends.length, groups);
+  }
+  for (const end of ends) end();
+  await Promise.all(answers);
+  answers.push(queue.publish(single('alone')));
+  await reached(() => ends.length === 3);
+  answers.push(...Array.from({ length: 16 }, (_, i) => queue.publish(single(`few ${i}`))));
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  assert.equal(ends.length, 3);
+  ends.at(-1)!();
+  await reached(() => ends.length === 4);
+  ends.at(-1)!();
+  await Promise.all(answers);
+  await consumer.close();
 });
 
 test('every drop is logged at debug, their sum at info', async () => {

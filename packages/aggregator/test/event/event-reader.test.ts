@@ -38,9 +38,10 @@ function errorsOf(body: unknown): string[] {
 
 const eventWith = (change: Record<string, unknown>) => ({ ...EVENT, ...change });
 
-test('a batch and one bare event are read into the same parts [PUB-1]', () => {
+test('a batch, an array and one bare event are read into the same parts [PUB-1]', () => {
   for (const body of [
     JSON.stringify({ events: [EVENT] }),
+    JSON.stringify([EVENT]),
     JSON.stringify(EVENT),
     JSON.stringify(EVENT, null, 2),
   ]) {
@@ -55,6 +56,7 @@ test('a batch and one bare event are read into the same parts [PUB-1]', () => {
     assert.equal(batch.timesMs[0], Date.UTC(2025, 9, 28, 10));
   }
   assert.equal(batchOf('{"events":[]}').count, 0);
+  assert.equal(batchOf('[]').count, 0);
 });
 
 test('many events with whitespace, escapes and members in any order keep their own parts [EVT-6]', () => {
@@ -116,7 +118,6 @@ test('a value of the wrong type is reported with the expected and the actual typ
   assert.deepEqual(errorsOf({ events: { a: 1 } }), [
     'null events: expected an array of events, got an object',
   ]);
-  assert.deepEqual(errorsOf([EVENT]), ['null null: expected {"events":[…]} or one event, got an array']);
   assert.deepEqual(errorsOf({ events: [1, EVENT, null] }), [
     '0 null: expected an event, got a number',
     '2 null: expected an event, got null',

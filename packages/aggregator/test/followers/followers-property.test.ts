@@ -33,6 +33,7 @@ const aStep = fc.oneof(
   { weight: 2, arbitrary: fc.record({ join: fc.nat({ max: 3 }), share: fc.double({ min: 0, max: 1, noNaN: true }) }) }, // prettier-ignore
   { weight: 4, arbitrary: fc.record({ page: nth, isLate: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ flush: fc.constant(true) }) },
+  { weight: 2, arbitrary: fc.record({ expire: fc.double({ min: 0, max: 1, noNaN: true }), isOne: fc.boolean() }) }, // prettier-ignore
   { weight: 1, arbitrary: fc.record({ stop: nth }) },
   { weight: 2, arbitrary: fc.record({ resume: nth }) },
   { weight: 2, arbitrary: fc.record({ cut: nth, lost: fc.nat({ max: 300 }) }) },
@@ -43,6 +44,7 @@ class Reader {
   readonly filter: TopicFilter;
   readonly after: number;
   readonly #setting: Following;
+  /** The events that it was given, or told to have expired, in order. */
   readonly offsets: number[] = [];
   stream: HeldStream;
   #cursor: number;
@@ -63,13 +65,20 @@ class Reader {
   }
 
   take(text: string): void {
-    const { offsets, lastId } = blocksIn(text);
-    this.offsets.push(...offsets);
+    const { told, lastId } = blocksIn(text);
+    for (const one of told) {
+      if (typeof one === 'number') this.offsets.push(one);
+      else {
+        const passed = this.#setting.expected(this.filter, one.after).filter((offset) => offset <= one.next);
+        assert.equal(passed.length, one.expired);
+        this.offsets.push(...passed);
+      }
+    }
     this.#cursor = lastId ?? this.#cursor;
   }
 }
 
-test('each follower gets its events once and in order, whatever the order of commits, news, pages, pauses and cuts [STR-1, STR-4]', async (t) => {
+test('each follower gets its events once and in order, or is told that they expired, whatever the order of commits, news, pages, expiry, pauses and cuts [STR-1, STR-4, RET-25]', async (t) => {
   withMockedTimers(t);
   await fc.assert(
     fc.asyncProperty(fc.array(aStep, { minLength: 10, maxLength: 60 }), async (steps) => {
@@ -86,7 +95,10 @@ test('each follower gets its events once and in order, whatever the order of com
           const after = Math.floor(step.share * setting.topics.length);
           readers.push(new Reader(setting, FILTERS[step.join]!, after));
         } else if ('page' in step) store.releaseOne(step.page, step.isLate);
-        else if ('flush' in step) mock.timers.tick(100);
+        else if ('expire' in step) {
+          const offset = 1 + Math.floor(step.expire * (setting.topics.length - 1));
+          await setting.expire(offset, step.isOne);
+        } else if ('flush' in step) mock.timers.tick(100);
         else if ('stop' in step) reader(step.stop)?.stream.hold();
         else if ('resume' in step) reader(step.resume)?.stream.release();
         else reader(step.cut)?.cut(step.lost);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { GroupGone } from '../../src/groups/dispatcher.ts';
@@ -40,6 +41,26 @@ test('room made while a step finds none is used at once [GRP-18]', async () => {
     return outcomes;
   };
   assert.deepEqual(offsetsOf(await desk.pull(1, SOON_MS)), [2]);
+  await dispatcher.close();
+});
+
+test('a paused group is asked once, and again when it is resumed [HOOK-11]', async () => {
+  const push = { url: 'https://example.org/hook', secrets: ['whsec_AAAA'] };
+  const desk = await Desk.open({ definition: { push } });
+  const { store, dispatcher, steps } = desk;
+  await desk.publish(2);
+  await steps.do('pause', dispatcher.id);
+  const apply = store.groups.apply.bind(store.groups);
+  let takes = 0;
+  store.groups.apply = async (all) => {
+    takes += all.filter(([kind]) => kind === 'take').length;
+    return apply(all);
+  };
+  const waiting = desk.pull(1, WAIT_MS);
+  await asleep();
+  assert.equal(takes, 1);
+  await steps.do('resume', dispatcher.id);
+  assert.deepEqual(offsetsOf(await waiting), [1]);
   await dispatcher.close();
 });
 
@@ -139,7 +160,7 @@ test('an event is delivered although an unrelated commit lands while it is being
 });
 
 test("another process's changes to the group are found without news [GRP-8]", async () => {
-  const desk = await Desk.open({ definition: { leaseMs: 100 }, believedMs: 20 });
+  const desk = await Desk.open({ definition: { leaseMs: 1000 }, believedMs: 20 });
   const { store, dispatcher } = desk;
   await desk.publish(3);
   await desk.acknowledge(await desk.pull(1));
@@ -243,7 +264,7 @@ test('a seek in the transaction of a take is not undone by the outcome of the ta
   };
   assert.deepEqual(offsetsOf(await desk.pull(5, SOON_MS)), [1, 2, 3]);
   assert.deepEqual(offsetsOf(await desk.pull(5, SOON_MS)), [1, 2, 3]);
-  assert.equal(desk.dispatcher.lookedTo(99), 99, 'nothing is known of another place');
+  assert.equal(desk.dispatcher.looked(99).upTo, 99, 'nothing is known of another place');
   await desk.dispatcher.close();
 });
 
@@ -265,5 +286,17 @@ test('a pull is answered when its time is up, even if commits arrive faster than
   isBusy = false;
   await desk.publish(1, 'rare');
   assert.equal((await desk.pull(1, SOON_MS)).length, 1);
+  await desk.dispatcher.close();
+});
+
+test('a pull that was answered listens to its signal no more: that of a webhook outlives them all', async () => {
+  const desk = await Desk.open();
+  await desk.publish(1);
+  const { signal } = new AbortController();
+  assert.deepEqual(offsetsOf(await desk.pull(1, 0, signal)), [1]);
+  assert.deepEqual(await desk.pull(1, 0, signal), []);
+  desk.dispatcher.gone();
+  await assert.rejects(desk.pull(1, 0, signal), GroupGone);
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
   await desk.dispatcher.close();
 });

@@ -84,7 +84,11 @@ test('a command that cannot be carried out says so in one line and leaves the fi
     [['revoke', 'nobody'], 1, /there is no key named nobody/],
     [['create', 'x'], 2, /required option '--scope <scope>' not specified/],
     [['create', '--scope', 'read'], 2, /missing required argument 'name'/],
-    [['create', 'x', '--scope', 'write'], 2, /--scope takes one of publish, read, admin, not "write"/],
+    [
+      ['create', 'x', '--scope', 'write'],
+      2,
+      /--scope takes one of publish, read, admin, inspect, not "write"/,
+    ],
     [['create', 'x', '--scope', 'read', '--rate', '0'], 2, /a number above 0/],
     [['create', 'x', '--scope', 'read', '--rate', '1', '--burst', '1.5'], 2, /whole number/],
     [['create', 'x', '--scope', 'read', '--burst', '1'], 2, /needs --rate/],
@@ -151,7 +155,7 @@ test('a file that does not hold keys is refused with the fault and its place', a
     [JSON.stringify({ keys: [{ ...key, scopes: [] }] }), /\/keys\/0\/scopes/],
     [
       JSON.stringify({ keys: [{ ...key, scopes: ['write'] }] }),
-      /\/keys\/0\/scopes\/0 .*publish, read, admin/,
+      /\/keys\/0\/scopes\/0 .*publish, read, admin, inspect/,
     ],
     [JSON.stringify({ keys: [{ ...key, topics: [] }] }), /\/keys\/0\/topics/],
     [JSON.stringify({ keys: [{ ...key, topics: ['ok', ''] }] }), /\/keys\/0\/topics\/1 must not be empty/],

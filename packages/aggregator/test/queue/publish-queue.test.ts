@@ -13,6 +13,7 @@ const RESULT: AppendResult = {
   receivedMs: 0,
   verdicts: new Uint8Array(3),
   offsets: Float64Array.of(1, 2, 3),
+  bare: null,
 };
 const ROOMY = { eventsMax: 1000, bytesMax: 1_000_000 };
 
@@ -79,14 +80,14 @@ test('a take is bounded in events and in bytes, but never empty', async () => {
 test('an arrival resolves when enough batches wait, or when its time is up', async () => {
   const queue = new PublishQueue(ROOMY);
   let hasArrived = false;
-  const arrival = queue.arrival(2).then(() => (hasArrived = true));
+  const arrival = queue.arrival(() => queue.waiting >= 2).then(() => (hasArrived = true));
   const answers = [queue.publish(three)];
   await new Promise(setImmediate);
   assert.equal(hasArrived, false, 'one is not enough');
   answers.push(queue.publish(three));
   await arrival;
-  await queue.arrival(2);
-  await queue.arrival(3, 1);
+  await queue.arrival(() => queue.waiting >= 2);
+  await queue.arrival(() => queue.waiting >= 3, 1);
   assert.equal(queue.waiting, 2);
   for (const publish of queue.take(1000, 1_000_000)) publish.resolve(RESULT);
   await Promise.all(answers);
@@ -102,9 +103,9 @@ test('a closed queue refuses new batches, hands out the waiting ones, and then r
   assert.deepEqual(queue.take(1000, 1_000_000), []);
 
   const idle = new PublishQueue(ROOMY);
-  const arrival = idle.arrival(1);
+  const arrival = idle.arrival(() => idle.waiting > 0);
   idle.close();
   await arrival;
-  await idle.arrival(1);
+  await idle.arrival(() => idle.waiting > 0);
   assert.deepEqual(idle.take(1000, 1_000_000), []);
 });

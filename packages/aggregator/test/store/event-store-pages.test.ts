@@ -33,13 +33,16 @@ for (const suite of storeSuites()) {
       for (const order of ['asc', 'desc'] as const) {
         const offsets = order === 'asc' ? expected : expected.toReversed();
         const snapshot = await store.snapshot({ ...filter, order, after: START[order] });
-        assert.deepEqual(snapshot, { lastOffset: 57, count: expected.length });
+        assert.deepEqual(snapshot, { lastOffset: 57, count: expected.length, expired: 0 });
         for (const eventsMax of [1, 7, 1000]) {
           const read = await all(store, { ...filter, order, after: START[order], eventsMax });
           assert.deepEqual(read.map(({ offset }) => offset), offsets, JSON.stringify({ filter, order, eventsMax })); // prettier-ignore
         }
         const behind = offsets.filter((offset) => (order === 'asc' ? offset > 20 : offset < 20));
         assert.equal((await store.snapshot({ ...filter, order, after: 20 })).count, behind.length);
+        const upTo = { ...filter, order, after: START[order], upTo: 30 };
+        const before = offsets.filter((offset) => offset <= 30);
+        assert.equal((await store.snapshot(upTo)).count, before.length);
         const read = await all(store, { ...filter, order, after: 20 });
         assert.deepEqual(read.map(({ offset }) => offset), behind); // prettier-ignore
       }
@@ -74,7 +77,11 @@ for (const suite of storeSuites()) {
         for (const order of ['asc', 'desc'] as const) {
           const offsets = order === 'asc' ? expected : expected.toReversed();
           const snapshot = await store.snapshot({ ...filter, order, after: START[order] });
-          assert.deepEqual(snapshot, { lastOffset: appended.length, count: expected.length }, told);
+          assert.deepEqual(
+            snapshot,
+            { lastOffset: appended.length, count: expected.length, expired: 0 },
+            told,
+          );
           assert.equal((await store.snapshot({ ...filter, order, after: START[order], source: 'web' })).count, expected.length, told); // prettier-ignore
           const read = await all(store, { ...filter, order, eventsMax: 7 });
           assert.deepEqual(read.map(({ offset }) => offset), offsets, told); // prettier-ignore
@@ -139,7 +146,8 @@ for (const suite of storeSuites()) {
         });
       const page = await store.read({ ...query, placed: true });
       assert.deepEqual(pieces(page), [[4, 4], [6, 6], [8, 8]]); // prettier-ignore
-      const { ends: _ends, offsets: _offsets, ...same } = page;
+      const { ends: _ends, offsets: _offsets, expiredBefore, ...same } = page;
+      assert.deepEqual([...expiredBefore!], [0, 0, 0]);
       assert.deepEqual(await store.read(query), same);
       assert.deepEqual(pieces(await store.readAt(Float64Array.of(1, 2, 9))), [[1, 1], [2, 2], [9, 9]]); // prettier-ignore
       assert.equal((await store.readAt(new Float64Array(0))).count, 0);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { FreshEventsFound } from '../../src/store/fresh-events.ts';
 import { batchOf, manyEvents } from '../support/events.ts';
-import { LEASE_MS, StoredGroup, handsOf, leases, suite } from '../support/stored-group.ts';
+import { LEASE_MS, StoredGroup, handsOf, leases, readAhead, suite } from '../support/stored-group.ts';
 
 suite('fresh events are leased in order, each to one', async (setting) => {
   const group = await StoredGroup.make(setting);
@@ -83,7 +84,7 @@ suite('an event larger than the bound in bytes is leased alone', async (setting)
   const taken = await group.step('take', group.id, {
     demands: [5],
     bytesMax: 10,
-    readAhead: { after: 0, upTo: 2, offsets: Float64Array.of(1, 2), bytes: Int32Array.of(11, 1) },
+    readAhead: { ...readAhead(0, 2), bytes: Int32Array.of(11, 1) },
     outstandingMax: 50,
   });
   assert.deepEqual(handsOf(taken!), [[[1, 1]]]);
@@ -92,11 +93,10 @@ suite('an event larger than the bound in bytes is leased alone', async (setting)
 
 suite('a scan that found nothing moves the position', async (setting) => {
   const group = await StoredGroup.make(setting);
-  const fresh = { after: 0, upTo: 7, offsets: new Float64Array(0), bytes: new Int32Array(0) };
   const taken = await group.step('take', group.id, {
     demands: [5],
     bytesMax: 10,
-    readAhead: fresh,
+    readAhead: new FreshEventsFound().end(0, 7, 0),
     outstandingMax: 50,
   });
   assert.equal(taken!.position, 7);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { LIMITS } from '@chronicleweaver/protocol';
 import type { GroupNews } from '../../src/store/group-news.ts';
-import { LEASE_MS, StoredGroup, definition, leases, suite } from '../support/stored-group.ts';
+import { LEASE_MS, StoredGroup, definition, leases, readAhead, suite } from '../support/stored-group.ts';
 
 suite(
   'a group is created once, and another definition under its name differs in a field',
@@ -81,6 +81,7 @@ suite('changes that matter to waiting pulls are reported, in order', async (sett
   await group.step('extend', id, leases([1, 3]), 50);
   await group.step('untake', id, 1);
   await group.step('notePush', id, 'HTTP 500', 1000);
+  await group.step('pause', id);
   await group.step('resume', id);
   await group.step('create', definition({ push }));
   await group.step('create', definition({ push: { ...push, url: 'https://example.com/' } }));
@@ -101,6 +102,7 @@ suite('changes that matter to waiting pulls are reported, in order', async (sett
     moved(true, 70),
     moved(false, 50),
     moved(true, 0),
+    { kind: 'push_changed', id },
     { kind: 'push_changed', id },
     moved(true, 0),
     { kind: 'push_changed', id },
@@ -126,11 +128,11 @@ suite('a removed group is gone, with everything it held', async (setting) => {
   assert.equal(await group.step('remove', group.id), true);
   assert.equal(await group.step('remove', group.id), false);
   const { id } = group;
-  const fresh = { after: 0, upTo: 0, offsets: new Float64Array(0), bytes: new Int32Array(0) };
   const gone = await setting.store.groups.apply([
-    ['take', id, { demands: [1], bytesMax: 1, readAhead: fresh, outstandingMax: 1 }],
+    ['take', id, { demands: [1], bytesMax: 1, readAhead: readAhead(0, 0), outstandingMax: 1 }],
     ['untake', id, 1],
     ['acknowledge', id, leases([1, 1])],
+    ['expire', id, leases([1, 1])],
     ['giveBack', id, leases([1, 1]), 0],
     ['extend', id, leases([1, 1]), 9],
     ['seek', id, 'earliest'],
@@ -139,11 +141,14 @@ suite('a removed group is gone, with everything it held', async (setting) => {
     ['releasePush', id, 'me'],
     ['failPush', id, leases([1, 1]), { target: { url: '', secrets: [] }, reason: '', pauseAfterMs: 9, delayMs: 9 }], // prettier-ignore
     ['notePush', id, null, 9],
+    ['pause', id],
     ['resume', id],
     ['state', id],
+    ['outstanding', id, 0, 9],
+    ['returned', id, 0, 9],
     ['dead', id, 0, 9],
   ]);
-  assert.deepEqual(gone, Array(14).fill(null));
+  assert.deepEqual(gone, Array(18).fill(null));
   const again = await StoredGroup.make(setting);
   assert.notEqual(again.id, id, 'what is late for the old one must not hit the new one');
   assert.equal((await again.state()).leased, 0);

@@ -41,6 +41,7 @@ export class Desk<S extends EventStore = MemoryStore> {
       outstandingMax,
     );
     commits.listen((commit) => this.dispatcher.committed(commit));
+    store.retention?.watch((expiry) => this.dispatcher.expired(expiry));
     store.groups.watch((news) => {
       if (this.isDeaf) return;
       if (news.kind === 'moved') this.dispatcher.moved(news.hasRoom, news.dueInMs);

@@ -2,12 +2,14 @@ import { type TestContext, mock } from 'node:test';
 import { pino } from 'pino';
 import { Commits } from '../../src/commits/commits.ts';
 import { Followers, type FollowersOptions } from '../../src/followers/followers.ts';
-import type { EventPage, PageQuery, StoreError, TopicFilter } from '../../src/store/event-store.ts';
+import type { Epoch, EventPage, PageQuery, StoreError, TopicFilter } from '../../src/store/event-store.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
 import type { NewsListener } from '../../src/store/news.ts';
 import { compileTopicFilter } from '../../src/store/topic-filter.ts';
+import { Watchers } from '../../src/store/watchers.ts';
 import { batchOf, eventWith } from './events.ts';
 import { HeldStream } from './held-stream.ts';
+import { expireTo } from './letting-go.ts';
 
 /** About two events, so that a few fill the stream. */
 export const HIGH_WATER_BYTES = 500;
@@ -26,6 +28,7 @@ class PagedStore extends MemoryStore {
   /** How the next commits are reported: with events; without, like another process's; or not at all for now. */
   telling: Telling = 'whole';
   readonly #waiting: ((isLate: boolean) => void)[] = [];
+  readonly #epochWatchers = new Watchers<Epoch>();
   #isHeld = false;
 
   hold(): void {
@@ -51,6 +54,14 @@ class PagedStore extends MemoryStore {
       if (this.telling === 'whole') listener(news);
       else if (this.telling === 'bare') listener({ ...news, events: null });
     });
+  }
+
+  override watchEpochs(listener: (epoch: Epoch) => void = () => {}): () => void {
+    return this.#epochWatchers.add(listener);
+  }
+
+  beginEpoch(afterOffset: number): void {
+    this.#epochWatchers.tell({ name: 'new', afterOffset });
   }
 
   override async read(query: PageQuery): Promise<EventPage> {
@@ -83,9 +94,21 @@ export class Following {
     await this.store.append([batch]);
   }
 
-  follow(filter: TopicFilter, after: number, highWaterBytes = HIGH_WATER_BYTES): HeldStream {
+  /** Makes one event expired, or all up to it. */
+  async expire(offset: number, isOne = false): Promise<void> {
+    const { retention } = this.store;
+    if (isOne) await retention.erase(this.topics[offset - 1]!, `${offset}`, false);
+    else await expireTo(retention, offset);
+  }
+
+  follow(
+    filter: TopicFilter,
+    after: number,
+    highWaterBytes = HIGH_WATER_BYTES,
+    isStrict = false,
+  ): HeldStream {
     const stream = new HeldStream(highWaterBytes);
-    this.followers.follow(filter, after, () => stream);
+    this.followers.follow(filter, after, () => stream, { isStrict });
     return stream;
   }
 

@@ -10,6 +10,8 @@ export interface DeliveredEvent extends StoredEvent {
 }
 
 export interface DeadEvent extends StoredEvent {
+  /** Then nothing of the event itself is there but its offset. */
+  expired?: true;
   deliveries: number;
   dead_at: string;
   reason: string;
@@ -30,10 +32,13 @@ export interface GroupView {
   deliveries: number;
   redeliveries: number;
   acknowledged: number;
+  expired: number;
   push?: {
     url: string;
     secrets: number;
+    format?: 'cloudevents';
     state: string;
+    paused_by: string | null;
     failing_since: string | null;
     last_failure: string | null;
   };
@@ -89,7 +94,9 @@ export class Group {
     return this.#good(await this.get());
   }
 
-  async dead(query = ''): Promise<{ count: number; events: DeadEvent[]; next: number | null }> {
+  async dead(
+    query = '',
+  ): Promise<{ count: number; events: DeadEvent[]; cursor: number; next: number | null }> {
     return this.#good(await this.get(`/dead${query}`));
   }
 

@@ -41,14 +41,29 @@ export class HeldStream extends Writable {
   }
 }
 
-/** The complete blocks that a reader got: their ids, and the ids of those that are events. */
-export function blocksIn(text: string): { lastId: number | null; offsets: number[] } {
+/** What a stream tells of events that have expired. */
+interface Gap {
+  readonly expired: number;
+  readonly after: number;
+  readonly next: number;
+}
+
+/** The complete blocks that a reader got: their ids, the ids of those that are events, and these and the gaps in order. */
+export function blocksIn(text: string): {
+  lastId: number | null;
+  offsets: number[];
+  told: (number | Gap)[];
+} {
   const blocks = text.split('\n\n').slice(0, -1);
   const idOf = (block: string): number | null => {
     const id = /^id: (\d+)$/m.exec(block)?.[1];
     return id === undefined ? null : Number(id);
   };
   const ids = blocks.map(idOf).filter((id) => id !== null);
-  const events = blocks.filter((block) => /^data: /m.test(block));
-  return { lastId: ids.at(-1) ?? null, offsets: events.map((block) => idOf(block) ?? NaN) };
+  const told = blocks.flatMap((block): (number | Gap)[] => {
+    const data = /^data: (.*)/m.exec(block)?.[1];
+    if (data === undefined) return [];
+    return [/^event: gap$/m.test(block) ? (JSON.parse(data) as Gap) : (idOf(block) ?? NaN)];
+  });
+  return { lastId: ids.at(-1) ?? null, offsets: told.filter((one) => typeof one === 'number'), told };
 }

@@ -134,7 +134,7 @@ function bytesAnswered(url: string, sent: (string | Uint8Array)[]): Promise<Buff
     const socket = connect(Number(port), hostname, () => {
       for (const piece of sent) socket.write(piece);
     });
-    socket.setTimeout(10_000, () => socket.destroy(new Error('the server did not close the connection')));
+    socket.setTimeout(60_000, () => socket.destroy(new Error('the server did not close the connection')));
     socket.on('data', (piece: Buffer) => pieces.push(piece));
     socket.on('error', reject);
     socket.on('close', () => resolve(Buffer.concat(pieces)));

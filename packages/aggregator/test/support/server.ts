@@ -2,39 +2,64 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import type { Event, Problem, PublishAnswer, StoredEvent } from '@chronicleweaver/protocol';
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 import { type Aggregator, startAggregator } from '../../src/aggregator.ts';
 import { TIMEOUTS, type Timeouts } from '../../src/api/request/timeouts.ts';
 import { readConfig } from '../../src/config.ts';
 import type { EventStore } from '../../src/store/event-store.ts';
 import { PUSH_TIMING, type PushTiming } from '../../src/groups/push-timing.ts';
+import { RETENTION_TIMING, type RetentionTiming } from '../../src/retention/timing.ts';
+import { STORE, emptyLog } from '../../../../lab/test-store.ts';
 import { spelt } from './publish-way.ts';
 import { type Scope, tempFolder } from './temp-folder.ts';
 
 export interface EventsAnswer {
   count: number;
+  expired?: number;
   events: StoredEvent[];
   next?: number | null;
+}
+
+export interface TopicsAnswer {
+  count: number;
+  topics: {
+    topic: string;
+    events: number;
+    expired: number;
+    first_offset: number | null;
+    last_offset: number;
+    bytes: number;
+  }[];
 }
 
 export interface StatsAnswer {
   received: number;
   unique_processed: number;
   duplicated_dropped: number;
+  stored: number;
+  expired: number;
   topics: string[];
   uptime: number;
   conflicts: number;
+  first_offset: number | null;
   last_offset: number;
 }
 
-/** A service with its own port and file, closed with the test. */
+/** A service with its own port and log, closed with the test. */
 export class TestServer {
-  readonly databasePath: string;
+  readonly #databasePath: string | undefined;
+  /** The address of its log, if that is not in a file. */
+  readonly storeUrl: string | undefined;
   readonly #launch: () => Promise<Aggregator>;
   #aggregator: Aggregator;
 
-  private constructor(databasePath: string, launch: () => Promise<Aggregator>, aggregator: Aggregator) {
-    this.databasePath = databasePath;
+  private constructor(
+    { databasePath, storeUrl }: { databasePath?: string; storeUrl?: string | undefined },
+    launch: () => Promise<Aggregator>,
+    aggregator: Aggregator,
+  ) {
+    this.storeUrl = storeUrl;
+    this.#databasePath = databasePath;
     this.#launch = launch;
     this.#aggregator = aggregator;
   }
@@ -49,23 +74,33 @@ export class TestServer {
     // Runs before the folder's hook, so that the file is closed when the folder is removed.
     t.after(() => server?.close());
     const databasePath = join(tempFolder(t), 'events.db');
-    const start = () =>
-      launch(databasePath, env, { ...TIMEOUTS, ...timeouts }, { ...PUSH_TIMING, ...pushTiming });
-    server = new TestServer(databasePath, start, await start());
+    const log = await emptyLog();
+    const storeUrl = log['STORE_URL'];
+    const settings = { DEDUPLICATION_DB_PATH: databasePath, ...log, ...env };
+    const start = () => launch(settings, { ...TIMEOUTS, ...timeouts }, { ...PUSH_TIMING, ...pushTiming });
+    server = new TestServer(STORE === 'sqlite' ? { databasePath } : { storeUrl }, start, await start());
     return server;
   }
 
   /** One of several services on a shared store; a restart reopens it. */
   static async startOn(
     t: Scope,
-    open: () => EventStore,
+    open: () => EventStore | Promise<EventStore>,
     env: Record<string, string> = {},
     pushTiming: Partial<PushTiming> = {},
+    retentionTiming: Partial<RetentionTiming> = {},
+    log?: Logger,
   ): Promise<TestServer> {
-    const start = () => launch('', env, TIMEOUTS, { ...PUSH_TIMING, ...pushTiming }, open());
-    const server = new TestServer('', start, await start());
+    const start = async () =>
+      launch(env, TIMEOUTS, { ...PUSH_TIMING, ...pushTiming }, { store: await open(), retentionTiming, log });
+    const server = new TestServer({}, start, await start());
     t.after(() => server.close());
     return server;
+  }
+
+  /** The file that it keeps its log in. */
+  get databasePath(): string {
+    return this.#databasePath ?? assert.fail('this service keeps its log in no file');
   }
 
   close(): Promise<void> {
@@ -81,7 +116,12 @@ export class TestServer {
     return this.#aggregator.url;
   }
 
-  /** Closes the service and starts another on the same file. */
+  /** Where its metrics are told without a key. */
+  get metricsUrl(): string {
+    return `http://127.0.0.1:${this.#aggregator.metricsPort ?? assert.fail('it has no such port')}`;
+  }
+
+  /** Closes the service and starts another on the same log. */
   async restart(): Promise<void> {
     await this.#aggregator.close();
     this.#aggregator = await this.#launch();
@@ -148,21 +188,24 @@ export async function problemIn(response: Response, status: number, code: string
 }
 
 function launch(
-  databasePath: string,
   env: Record<string, string>,
   timeouts: Timeouts,
   pushTiming: PushTiming,
-  store?: EventStore,
+  {
+    store,
+    retentionTiming,
+    log,
+  }: { store?: EventStore; retentionTiming?: Partial<RetentionTiming>; log?: Logger | undefined } = {},
 ): Promise<Aggregator> {
   const config = readConfig({
     APP_PORT: '0',
-    DEDUPLICATION_DB_PATH: databasePath,
     LOG_LEVEL: 'silent',
     ...env,
   });
-  return startAggregator(config, pino({ level: config.logLevel }), {
+  return startAggregator(config, log ?? pino({ level: config.logLevel }), {
     timeouts,
     pushTiming,
+    retentionTiming: { ...RETENTION_TIMING, ...retentionTiming },
     ...(store !== undefined && { store }),
   });
 }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EventStore } from '../../src/store/event-store.ts';
+import { FreshEventsFound } from '../../src/store/fresh-events.ts';
 import type {
   Definition,
+  FreshEvents,
   GroupState,
   LeaseStates,
   Leases,
@@ -33,7 +35,10 @@ export class StoredGroup {
     this.clock = clock;
   }
 
-  static async make(setting: Setting, change: Partial<Definition> = {}): Promise<StoredGroup> {
+  static async make(
+    setting: Pick<Setting, 'store' | 'clock'>,
+    change: Partial<Definition> = {},
+  ): Promise<StoredGroup> {
     const group = new StoredGroup(setting);
     const created = await group.step('create', definition(change));
     assert.ok(created.kind === 'created', JSON.stringify(created));
@@ -48,13 +53,10 @@ export class StoredGroup {
 
   /** Takes events, offering the offsets above `after` up to `upTo` as read ahead; null offers nothing. */
   async take(ahead: [after: number, upTo: number] | null, ...demands: number[]): Promise<Taken> {
-    const [after, upTo] = ahead ?? [0, 0];
-    const offsets = Float64Array.from({ length: upTo - after }, (_, i) => after + 1 + i);
-    const bytes = new Int32Array(offsets.length).fill(100);
     const taken = await this.step('take', this.id, {
       demands,
       bytesMax: 1000,
-      readAhead: ahead && { after, upTo, offsets, bytes },
+      readAhead: ahead && readAhead(...ahead),
       outstandingMax: 50,
     });
     return taken ?? assert.fail('there is no such group');
@@ -63,6 +65,17 @@ export class StoredGroup {
   async state(): Promise<GroupState> {
     return (await this.step('state', this.id)) ?? assert.fail('there is no such group');
   }
+}
+
+/** Events of 100 bytes as if they had been read, from the offset above `after` up to `upTo`, except those that have expired. */
+export function readAhead(after: number, upTo: number, expired: readonly number[] = []): FreshEvents {
+  const found = new FreshEventsFound();
+  let passed = 0;
+  for (let offset = after + 1; offset <= upTo; offset++) {
+    if (expired.includes(offset)) passed += 1;
+    else found.push(offset, 100, passed);
+  }
+  return found.end(after, upTo, passed);
 }
 
 export function definition(change: Partial<Definition> = {}): Definition {

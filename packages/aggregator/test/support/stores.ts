@@ -4,8 +4,10 @@ import type { TestContext } from 'node:test';
 import type { EventStore } from '../../src/store/event-store.ts';
 import { ManyInstances } from '../../src/store/memory/many-instances.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
+import { PostgresStore } from '../../src/store/postgres/store.ts';
 import { SqliteStore } from '../../src/store/sqlite/store.ts';
 import { SeededRandom } from '../../../../lab/random.ts';
+import { newLog } from './postgres-server.ts';
 import { tempFolder } from './temp-folder.ts';
 
 /** The clock of a store under test. Every store reads it, from any thread. */
@@ -31,6 +33,8 @@ export class TestClock {
 export const STORES: Readonly<Record<string, (t: TestContext, clock: TestClock) => Promise<EventStore>>> = {
   memory: async (_t, clock) => new MemoryStore(clock.now),
   'memory, many instances': async (_t, clock) => takingTurns(clock),
+  postgres: async (_t, clock) =>
+    PostgresStore.open(await newLog(), undefined, { now: clock.now, allowsLoss: true }),
   sqlite: (t, clock) =>
     SqliteStore.open(join(tempFolder(t), 'events.db'), undefined, { clock: clock.shared }),
 };
@@ -52,19 +56,26 @@ function takingTurns(clock: TestClock): EventStore {
   return {
     about: first.about,
     epochs: first.epochs,
+    groupsAtOnce: first.groupsAtOnce,
     groups: {
       apply: (steps) => next().groups.apply(steps),
       watch: (listener) => first.groups.watch(listener),
     },
+    retention: first.retention,
+    repeats: first.repeats,
+    sources: first.sources,
+    audit: first.audit,
     append: (batches) => next().append(batches),
     probe: () => next().probe(),
     snapshot: (query) => next().snapshot(query),
     read: (query) => next().read(query),
     readAt: (offsets) => next().readAt(offsets),
+    countAt: (offsets, filter) => next().countAt(offsets, filter),
     find: (topic, eventId) => next().find(topic, eventId),
     topics: (filter) => next().topics(filter),
     stats: () => next().stats(),
     watch: (after, listener) => first.watch(after, listener),
+    watchEpochs: (listener) => first.watchEpochs(listener),
     close: async () => {
       for (const instance of instances) await instance.close();
     },

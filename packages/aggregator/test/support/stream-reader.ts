@@ -5,7 +5,7 @@ import type { StoredEvent } from '@chronicleweaver/protocol';
 /** The lines of a block of Server-Sent Events, by field; a comment is under ''. */
 export type Block = Readonly<Record<string, string>>;
 
-const WITHIN_MS = 15_000;
+const WITHIN_MS = 60_000;
 
 /** Reads a live stream as it arrives, strictly by our format, without the leniency of a browser. */
 export class StreamReader {
@@ -14,6 +14,8 @@ export class StreamReader {
   /** The `data` received, as text and parsed. */
   readonly texts: string[] = [];
   readonly events: StoredEvent[] = [];
+  /** What was told of expired events: how many events had arrived before, and the gap. */
+  readonly gaps: [events: number, gap: unknown][] = [];
   /** The value to send as Last-Event-ID. */
   lastEventId = '';
   /** Resolves when the stream has ended in any way. */
@@ -81,6 +83,10 @@ export class StreamReader {
     this.blocks.push(block);
     if (block['id'] !== undefined) this.lastEventId = block['id'];
     if (block['data'] === undefined) return;
+    if (block['event'] === 'gap') {
+      this.gaps.push([this.events.length, JSON.parse(block['data'])]);
+      return;
+    }
     this.texts.push(block['data']);
     this.events.push(JSON.parse(block['data']) as StoredEvent);
   }

@@ -8,6 +8,7 @@ import { Groups } from '../../src/groups/groups.ts';
 import { MemoryStore } from '../../src/store/memory/store.ts';
 import { batchOf, eventWith, manyEvents } from '../support/events.ts';
 import type { Group } from '../support/group.ts';
+import { takeBack } from '../support/older-format.ts';
 import { Receiver, SECRET, secretOf } from '../support/receiver.ts';
 import { type TestServer, problemIn } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -82,7 +83,7 @@ test('a waiting event is sent to a changed url at once, as the same message, eve
   await until(() => 'the second message', () => gone.received.length === 2); // prettier-ignore
   await until(() => 'the pause', async () => pushOf(await group.view()).state === 'paused'); // prettier-ignore
   const push = await change(group, { url: good.url, secret: SECRET });
-  assert.deepEqual(push, { url: good.url, secrets: 1, state: 'active', failing_since: null, last_failure: null }); // prettier-ignore
+  assert.deepEqual(push, { url: good.url, secrets: 1, state: 'active', paused_by: null, failing_since: null, last_failure: null }); // prettier-ignore
   await settled(group, 2);
   assert.deepEqual(good.received.map(({ event }) => event.offset), [1, 2]); // prettier-ignore
   assert.equal(new Set(ids.slice(0, 4)).size, 1);
@@ -139,7 +140,7 @@ test('a failure that arrives while the change is being stored counts for the old
   const groups = await Groups.open({
     store,
     commits: new Commits(store, 0),
-    push: { allowPrivate: true, timing: { ...FAST, retryMs: [HOUR_MS] } },
+    push: { allowPrivate: true, timing: { ...FAST, retryMs: [HOUR_MS] }, attempted: () => {} },
     log: pino({ enabled: false }),
   });
   t.after(() => groups.close());
@@ -162,7 +163,7 @@ test('a failure that arrives while the change is being stored counts for the old
   const hook = (await groups.find('hook'))!;
   await until(() => 'the event', async () => (await groups.view(hook)).acknowledged === 1); // prettier-ignore
   assert.deepEqual(next.offsets, [1]);
-  assert.equal((await groups.view(hook)).push!.isPaused, false);
+  assert.equal((await groups.view(hook)).push!.pausedBy, null);
 });
 
 test('one of several concurrent changes takes effect as a whole, and decides how messages are sent [HOOK-10]', async (t) => {
@@ -198,13 +199,7 @@ test('a webhook in a file of the previous version continues with its secret and 
   await until(() => 'a failure', async () => pushOf(await group.view()).state === 'failing'); // prettier-ignore
   await server.close();
   const db = new DatabaseSync(server.databasePath);
-  db.exec(`
-    BEGIN;
-    DROP VIEW books;
-    ALTER TABLE event_group RENAME COLUMN push_secrets TO push_secret;
-    UPDATE event_group SET push_secret = push_secret ->> 0;
-    PRAGMA user_version = 8;
-    COMMIT`);
+  takeBack(db, 8);
   assert.equal(db.prepare('SELECT push_secret FROM event_group').get()!['push_secret'], SECRET);
   db.close();
   isBroken = false;

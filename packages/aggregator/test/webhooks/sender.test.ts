@@ -8,7 +8,11 @@ import { isPublicAddress } from '../../src/webhooks/public-address.ts';
 import { WebhookSender, webhookSecretFault, webhookUrlFault } from '../../src/webhooks/sender.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
-const MESSAGE = { id: 'msg-1', body: Buffer.from('{"topic":"orders","text":"Größe ✓"}') };
+const MESSAGE = {
+  id: 'msg-1',
+  type: 'application/json',
+  body: Buffer.from('{"topic":"orders","text":"Größe ✓"}'),
+};
 
 test('the library of Standard Webhooks verifies a sent message, and rejects a changed body', async (t) => {
   const received: { headers: IncomingHttpHeaders; body: string }[] = [];
@@ -141,6 +145,8 @@ test('an unusable target or secret is refused with the reason', () => {
   }
   for (const secret of ['user:word', 'user', ':word'])
     assert.match(webhookUrlFault(`https://${secret}@example.org`, true) ?? '', /without user/);
+  for (const url of ['https://example.org/\0', 'https://example.org/\n', 'https://example.org/\ud800'])
+    assert.match(webhookUrlFault(url, true) ?? '', /control character/);
   assert.match(webhookUrlFault('http://0x7f.1/', false) ?? '', /not public/);
   assert.equal(webhookUrlFault('http://0x7f.1/', true), undefined);
   const secretOf = (bytes: number): string => `whsec_${Buffer.alloc(bytes, 7).toString('base64')}`;

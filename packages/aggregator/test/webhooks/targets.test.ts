@@ -10,7 +10,8 @@ import { until } from '../support/until.ts';
 import { pushOf, serverWith, settled, webhook } from '../support/webhook.ts';
 
 test('a target fails if it does not answer in time, cuts the connection, or does not exist [HOOK-4]', async (t) => {
-  const server = await serverWith(t, { answerMs: 80 });
+  // Enough for the last attempt, which is answered.
+  const server = await serverWith(t, { answerMs: 1000 });
   const faults = [() => undefined, (response: { destroy(): void }) => response.destroy()];
   const receiver = await Receiver.start(t, () => faults.shift() ?? 200);
   await server.publish(eventWith());

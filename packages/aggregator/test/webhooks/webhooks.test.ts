@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { eventWith, manyEvents } from '../support/events.ts';
@@ -53,7 +54,7 @@ test('an event not answered with 2xx is sent again under the same id, and the ne
   assert.ok(times[4]! - times[3]! >= 45);
   const { redeliveries, push } = await group.view();
   assert.equal(redeliveries, 3);
-  assert.deepEqual(push, { url: receiver.url, secrets: 1, state: 'active', failing_since: null, last_failure: null }); // prettier-ignore
+  assert.deepEqual(push, { url: receiver.url, secrets: 1, state: 'active', paused_by: null, failing_since: null, last_failure: null }); // prettier-ignore
 });
 
 test('a failure is shown until an attempt succeeds [HOOK-7]', async (t) => {
@@ -118,6 +119,7 @@ test('after a day of failures, even across a restart, a webhook is paused, and c
   const { push, lag } = await group.view();
   assert.equal(lag, 2);
   assert.equal(push!.state, 'paused');
+  assert.equal(push!.paused_by, 'failures');
   assert.equal(push!.last_failure, 'HTTP 500');
 
   const resumed = await group.post('resume');
@@ -140,6 +142,53 @@ test('a webhook whose target answers 410 is paused at once, and sends at once wh
   await group.post('resume');
   await settled(group, 1);
   assert.deepEqual(receiver.offsets, [1, 1, 1]);
+});
+
+test('a webhook that is paused on request sends nothing more, even after a restart, until it is resumed [HOOK-11]', async (t) => {
+  const server = await serverWith(t, { retryMs: [1] });
+  const held: ServerResponse[] = [];
+  const receiver = await Receiver.start(t, () =>
+    held.length === 0 ? (response) => held.push(response) : 200,
+  );
+  await server.publish(...manyEvents(2));
+  const group = await webhook(server, receiver.url);
+  await until(() => 'a message', () => held.length === 1); // prettier-ignore
+  for (let turn = 0; turn < 2; turn++) {
+    const paused = await group.post('pause');
+    assert.equal(paused.status, 200);
+    const { state, paused_by: by } = pushOf((await paused.json()) as GroupView);
+    assert.deepEqual([state, by], ['paused', 'request']);
+  }
+  // The attempt under way is not cut off, and counts.
+  held[0]!.writeHead(503).end();
+  await until(() => 'its outcome', async () => pushOf(await group.view()).last_failure === 'HTTP 503'); // prettier-ignore
+  await server.publish(eventWith({ event_id: 'later' }));
+  await server.restart();
+  group.url = server.url;
+  await sleep(100);
+  assert.deepEqual(receiver.offsets, [1]);
+  const { lag, push } = await group.view();
+  assert.deepEqual([lag, push!.state, push!.last_failure], [3, 'paused', 'HTTP 503']);
+  await group.post('resume');
+  await settled(group, 3);
+  assert.deepEqual(receiver.offsets, [1, 1, 2, 3]);
+  assert.equal(pushOf(await group.view()).paused_by, null);
+});
+
+test('a pause on request outlives another secret, so that both can be changed before anything is sent [HOOK-10, HOOK-11]', async (t) => {
+  const server = await serverWith(t);
+  const receiver = await Receiver.start(t);
+  receiver.trust(secretOf(1));
+  const group = await webhook(server, receiver.url);
+  await group.post('pause');
+  await server.publish(eventWith());
+  const definition = { topics: ['>'], start: 'earliest', push: { url: receiver.url, secret: secretOf(1) } };
+  assert.equal((await group.put(definition)).status, 200);
+  await sleep(50);
+  assert.deepEqual(receiver.offsets, []);
+  await group.post('resume');
+  await settled(group, 1);
+  assert.deepEqual(receiver.faults, []);
 });
 
 test('a webhook cannot be pulled from, and a pull group is no webhook [HOOK-9]', async (t) => {
@@ -192,11 +241,11 @@ test("a webhook's secrets are never shown, it cannot switch between push and pul
     [{ push: { url: receiver.url, secret: `whsec_${Buffer.alloc(65).toString('base64')}` } }, 'push.secret'],
     [{ push: { url: receiver.url } }, 'push.secrets'],
     [{ push: { url: receiver.url, secret: SECRET, secrets: [SECRET] } }, 'push.secrets'],
-    [{ push: { url: receiver.url, secrets: [] } }, 'push'],
+    [{ push: { url: receiver.url, secrets: [] } }, 'push.secrets'],
     [{ push: { url: receiver.url, secrets: [SECRET, other, SECRET] } }, 'push.secrets'],
     [{ push: { url: receiver.url, secrets: [zeros, zerosAgain] } }, 'push.secrets'],
     [{ push: { url: receiver.url, secrets: [SECRET, 'whsec_short'] } }, 'push.secrets'],
-    [{ push: { url: receiver.url, secrets: [1, 2, 3, 4].map(secretOf) } }, 'push'],
+    [{ push: { url: receiver.url, secrets: [1, 2, 3, 4].map(secretOf) } }, 'push.secrets'],
     [{ push: { url: receiver.url, secret: SECRET }, lease_ms: 19_999 }, 'lease_ms'],
   ];
   for (const [change, field] of bad) {

@@ -1,6 +1,6 @@
 import { oneOf, option, wholeNumber } from '@chronicleweaver/terminal';
 import { eventLine } from '../event-text.ts';
-import { asTexts, connect, serviceCommand } from '../service.ts';
+import { asTexts, connect, noteGaps, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** `chronicleweaver events`: the stored events, a page at a time, so that any amount fits through a pipe. */
@@ -19,7 +19,8 @@ export function eventsCommand(terminal: Terminal) {
     .action(async ({ topic, source, from, to, after, order, limit, ...service }) => {
       const { signal } = terminal;
       const query = { topic, source, from, to, after, order, limit };
-      for await (const event of asTexts(connect(service).read(query, { signal }))) {
+      const options = { signal, onGap: noteGaps(terminal) };
+      for await (const event of asTexts(connect(service).read(query, options))) {
         await terminal.line(service.json ? event.text : eventLine(terminal, event));
       }
     });

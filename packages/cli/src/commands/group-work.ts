@@ -1,6 +1,6 @@
 import { argument, option, wholeNumber } from '@chronicleweaver/terminal';
 import { eventLine } from '../event-text.ts';
-import { connect, serviceCommand } from '../service.ts';
+import { connect, serviceCommand, textOf } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
 // The work of a group's workers, by hand.
@@ -20,9 +20,12 @@ export function pullCommand(terminal: Terminal) {
       const { groups } = connect(service);
       const events = await groups.pull(name, { max, waitMs: wait * 1000, signal });
       for (const event of events) {
-        const text = JSON.stringify(event);
-        const line = `${event.lease_id} ${event.delivery} ${eventLine(terminal, { text })}`;
-        await terminal.line(service.json ? text : line);
+        const { delivery, lease_id } = event;
+        const { text } = textOf(event);
+        const whole = `${text.slice(0, -1)},${JSON.stringify({ delivery, lease_id }).slice(1)}`;
+        await terminal.line(
+          service.json ? whole : `${lease_id} ${delivery} ${eventLine(terminal, { text })}`,
+        );
       }
       if (ack && events.length > 0) {
         const leaseIds = events.map(({ lease_id }) => lease_id);
@@ -64,8 +67,9 @@ export function deadCommand(terminal: Terminal) {
     .action(async (name, service) => {
       for await (const event of connect(service).groups.dead(name, { signal: terminal.signal })) {
         const text = JSON.stringify(event);
-        const { deliveries, dead_at, reason } = event;
-        const line = `${eventLine(terminal, { text })} (${reason} at delivery ${deliveries}, ${dead_at})`;
+        const { offset, expired, deliveries, dead_at, reason } = event;
+        const shown = expired ? `${offset} expired: its text is gone` : eventLine(terminal, { text });
+        const line = `${shown} (${reason} at delivery ${deliveries}, ${dead_at})`;
         await terminal.line(service.json ? text : line);
       }
     });

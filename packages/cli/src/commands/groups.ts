@@ -1,10 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import {
-  type ChronicleWeaver,
-  ChronicleWeaverError,
-  type Group,
-  ProblemError,
-} from '@chronicleweaver/client';
+import { type ChronicleWeaver, ChronicleWeaverError, ProblemError } from '@chronicleweaver/client';
 import {
   Command,
   type Kind,
@@ -14,8 +9,9 @@ import {
   option,
   wholeNumber,
 } from '@chronicleweaver/terminal';
+import { printDone, printMembers } from '../answers.ts';
 import { connect, serviceCommand } from '../service.ts';
-import { type Terminal, columns, harmless } from '../terminal.ts';
+import { type Terminal, harmless } from '../terminal.ts';
 import { ackCommand, deadCommand, nackCommand, pullCommand, replayCommand, said } from './group-work.ts';
 
 /** `chronicleweaver groups`: groups, and the work of their workers, by hand. */
@@ -34,6 +30,7 @@ export function groupsCommand(terminal: Terminal) {
     .addCommand(ackCommand(terminal))
     .addCommand(nackCommand(terminal))
     .addCommand(seekCommand(terminal))
+    .addCommand(pauseCommand(terminal))
     .addCommand(resumeCommand(terminal))
     .addCommand(deadCommand(terminal))
     .addCommand(replayCommand(terminal));
@@ -51,9 +48,7 @@ function listCommand(terminal: Terminal) {
       cursor,
       harmless(topics.join(' ')),
     ]);
-    const [head, ...lines] = columns([['GROUP', 'LAG', 'IN FLIGHT', 'DEAD', 'CURSOR', 'TOPICS'], ...rows]);
-    await terminal.line(terminal.style('bold', head!));
-    await terminal.lines(lines);
+    await terminal.table(['GROUP', 'LAG', 'IN FLIGHT', 'DEAD', 'CURSOR', 'TOPICS'], rows);
   });
 }
 
@@ -61,7 +56,7 @@ function showCommand(terminal: Terminal) {
   return serviceCommand('show', 'Show a group: its definition and its counts', ['groups show mailer'])
     .argument('<name>')
     .action(async (name, service) => {
-      await print(
+      await printMembers(
         terminal,
         await connect(service).groups.get(name, { signal: terminal.signal }),
         service.json,
@@ -116,7 +111,7 @@ function createCommand(terminal: Terminal) {
       };
       const group = await groups.create(name, definition, { signal });
       if (isSecretMade) terminal.note(`secret: ${secrets[0]!}`);
-      await print(terminal, group, service.json);
+      await printMembers(terminal, group, service.json);
     });
 }
 
@@ -130,7 +125,8 @@ function webhookCommand(terminal: Terminal) {
     .addOption(
       listOption(
         '--secret <secret>',
-        'signs each message; may be given up to three times',
+        'signs each message; may be given up to three times; needed with every change, also of the address: the service ' +
+          'tells nobody those it has',
         TEXT,
       ).makeOptionMandatory(),
     )
@@ -146,8 +142,9 @@ function webhookCommand(terminal: Terminal) {
       if (push === undefined) {
         throw new ChronicleWeaverError('subscription_pulls', `the events of ${name} are pulled, not sent`);
       }
-      const definition = { topics, start, lease_ms, max_deliveries, push: { url: url ?? push.url, secrets } };
-      await print(terminal, await groups.create(name, definition, { signal }), service.json);
+      const changed = { url: url ?? push.url, secrets, format: push.format };
+      const definition = { topics, start, lease_ms, max_deliveries, push: changed };
+      await printMembers(terminal, await groups.create(name, definition, { signal }), service.json);
     });
 }
 
@@ -170,7 +167,7 @@ function deleteCommand(terminal: Terminal) {
     .argument('<name>')
     .action(async (name, service) => {
       await connect(service).groups.delete(name, { signal: terminal.signal });
-      await terminal.line(service.json ? JSON.stringify({ deleted: name }) : `${name} is deleted`);
+      await printDone(terminal, 'deleted', name, service.json);
     });
 }
 
@@ -193,6 +190,17 @@ function seekCommand(terminal: Terminal) {
     });
 }
 
+function pauseCommand(terminal: Terminal) {
+  return serviceCommand('pause', 'Send no events of a group that pushes any more, until it is resumed', [
+    'groups pause billing',
+  ])
+    .argument('<name>')
+    .action(async (name, service) => {
+      await connect(service).groups.pause(name, { signal: terminal.signal });
+      await printDone(terminal, 'paused', name, service.json);
+    });
+}
+
 function resumeCommand(terminal: Terminal) {
   return serviceCommand('resume', 'Resume a group that pushes, and send the waiting event at once', [
     'groups resume billing',
@@ -200,22 +208,8 @@ function resumeCommand(terminal: Terminal) {
     .argument('<name>')
     .action(async (name, service) => {
       await connect(service).groups.resume(name, { signal: terminal.signal });
-      await terminal.line(service.json ? JSON.stringify({ resumed: name }) : `${name} is resumed`);
+      await printDone(terminal, 'resumed', name, service.json);
     });
-}
-
-async function print(terminal: Terminal, group: Group, asJson: true | undefined): Promise<void> {
-  if (asJson) return terminal.line(JSON.stringify(group));
-  const rows = Object.entries(group).map(([name, value]): [string, string | number] => [
-    name,
-    typeof value === 'number' ? value : textOf(value),
-  ]);
-  await terminal.lines(columns(rows));
-}
-
-function textOf(value: unknown): string {
-  if (Array.isArray(value)) return value.join(' ');
-  return harmless(typeof value === 'string' ? value : JSON.stringify(value));
 }
 
 function isEnd(text: string): text is 'earliest' | 'latest' {

@@ -4,8 +4,13 @@ import { handOver } from '../hand-over.ts';
 /** Separate programs, which the command line only makes easier to find. */
 const PROGRAMS = [
   ['stress', 'Send events, some of them twice, and check the books', '@chronicleweaver/publisher'],
-  ['verify', "Walk a service's file from end to end", '@chronicleweaver/aggregator/verify'],
+  ['verify', "Walk a service's file or database from end to end", '@chronicleweaver/aggregator/verify'],
   ['backup', "Copy a service's file while it runs", '@chronicleweaver/aggregator/backup'],
+  [
+    'move',
+    'Move everything from one store to another, a file or PostgreSQL',
+    '@chronicleweaver/aggregator/move',
+  ],
   ['keys', 'Create, list and revoke API keys', '@chronicleweaver/aggregator/keys'],
 ] as const;
 

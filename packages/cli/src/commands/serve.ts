@@ -25,7 +25,10 @@ export function serveCommand() {
       'the file that holds everything; created if missing (DEDUPLICATION_DB_PATH, data/chronicle.db)',
     )
     .option('--log-level <level>', 'debug also logs every dropped duplicate (LOG_LEVEL, info)')
-    .addHelpText('after', `\nAll other settings are variables in the environment or in .env: see the README.`)
+    .addHelpText(
+      'after',
+      `\nAll other settings are variables in the environment or in .env: see docs/settings.md.`,
+    )
     .addHelpText(
       'after',
       examplesText(['serve', 'serve --port 9000 --file /var/lib/chronicleweaver/events.db']),

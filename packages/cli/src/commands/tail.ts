@@ -1,6 +1,6 @@
 import { type Kind, TEXT, listOption, option } from '@chronicleweaver/terminal';
 import { eventLine } from '../event-text.ts';
-import { asTexts, connect, serviceCommand } from '../service.ts';
+import { asTexts, connect, noteGaps, serviceCommand } from '../service.ts';
 import type { Terminal } from '../terminal.ts';
 
 /** `chronicleweaver tail`: the log as it is written, across restarts of the service. */
@@ -27,7 +27,8 @@ export function tailCommand(terminal: Terminal) {
       });
       // A stream waits for a service for as long as it takes; this check reports that there is none at all.
       await chronicle.request('GET', '/health', { signal });
-      for await (const event of asTexts(chronicle.subscribe({ topics: topic, after }, { signal }))) {
+      const options = { signal, onGap: noteGaps(terminal) };
+      for await (const event of asTexts(chronicle.subscribe({ topics: topic, after }, options))) {
         await terminal.line(service.json ? event.text : eventLine(terminal, event));
       }
     });

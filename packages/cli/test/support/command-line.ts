@@ -12,9 +12,17 @@ export interface Ran {
   readonly lines: string[];
 }
 
+/** What a command has written so far. */
+interface Written {
+  readonly stdout: { readonly text: string };
+  readonly stderr: { readonly text: string };
+}
+
 export interface Circumstances {
   /** If set, the user interrupts it with this exit code, a moment after it can be interrupted. */
   readonly interrupt?: number | undefined;
+  /** What the user waits for before, who sees what the command has written so far. */
+  readonly interruptAfter?: ((seen: Written) => Promise<unknown>) | undefined;
   /** The reader of stdout leaves after the first write. */
   readonly readerLeaves?: boolean | undefined;
 }
@@ -23,12 +31,13 @@ export interface Circumstances {
 export async function commandLine(
   args: readonly string[],
   input: string | Uint8Array | Readable = '',
-  { interrupt, readerLeaves = false }: Circumstances = {},
+  { interrupt, interruptAfter, readerLeaves = false }: Circumstances = {},
 ): Promise<Ran> {
   const [stdout, stderr] = [new Collector(readerLeaves), new Collector()];
   const stdin = input instanceof Readable ? input : Readable.from([Buffer.from(input)]);
   const terminal = new Terminal({ stdin, stdout, stderr }, (stop) => {
-    if (interrupt !== undefined) void sleep(100).then(() => stop(interrupt));
+    if (interrupt === undefined) return;
+    void Promise.resolve(interruptAfter?.({ stdout, stderr })).then(() => sleep(100)).then(() => stop(interrupt)); // prettier-ignore
   });
   const code = await run(args, terminal);
   return { code, stdout: stdout.text, stderr: stderr.text, lines: stdout.text.split('\n').slice(0, -1) };

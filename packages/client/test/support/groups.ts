@@ -50,7 +50,7 @@ export function groupsOn(server: TestServer) {
       until(
         () => 'the group to be drained',
         async () => (await group()).lag === 0,
-        40_000,
+        120_000,
       );
     const drain = async (handler: Handler, options: ConsumeOptions = {}): Promise<void> => {
       const stop = new AbortController();

@@ -15,7 +15,7 @@ export function docsRoutes(api: Api): void {
   });
   let opened: Promise<FastifyInstance> | undefined;
   const pages = (): Promise<FastifyInstance> => {
-    opened ??= import('./pages.ts').then(({ openPages }) => openPages(described, api.log));
+    opened ??= import('./pages.ts').then(({ openPages }) => openPages(described, api));
     // If that fails, for example for lack of file descriptors, the next request tries again.
     opened.catch(() => (opened = undefined));
     return opened;

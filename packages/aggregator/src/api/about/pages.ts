@@ -4,15 +4,11 @@ import { fileURLToPath } from 'node:url';
 import fastifyStatic from '@fastify/static';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  LogController,
-  type RouteOptions,
-} from 'fastify';
+import Fastify, { type FastifyInstance, LogController, type RouteOptions } from 'fastify';
 import { VERSION } from '../../version.ts';
+import type { Api } from '../api.ts';
 import { OWN_COMPILERS } from '../request/parameters.ts';
-import { answerError, noSuchAddress } from '../request/problems.ts';
+import { noSuchAddress } from '../request/problems.ts';
 
 /**
  * The pages that describe the service, in a Fastify instance of their own that never listens; docs.ts passes requests to
@@ -20,7 +16,7 @@ import { answerError, noSuchAddress } from '../request/problems.ts';
  */
 export async function openPages(
   described: readonly RouteOptions[],
-  log: FastifyBaseLogger,
+  { log, errorHandler }: Api,
 ): Promise<FastifyInstance> {
   const pages: FastifyInstance = Fastify({
     loggerInstance: log,
@@ -30,7 +26,7 @@ export async function openPages(
   // The described routes are never called here.
   pages.setValidatorCompiler(() => () => true);
   pages.setSerializerCompiler(() => JSON.stringify);
-  pages.setErrorHandler(answerError);
+  pages.setErrorHandler(errorHandler);
   pages.setNotFoundHandler((request) => {
     throw noSuchAddress(request);
   });
@@ -59,6 +55,7 @@ async function openApi(pages: FastifyInstance): Promise<void> {
       tags: [
         { name: 'events', description: 'Publish and read' },
         { name: 'groups', description: 'Groups of workers that share events' },
+        { name: 'retention', description: 'How long events and their ids are kept' },
         { name: 'system', description: 'The service itself' },
       ],
       components: {

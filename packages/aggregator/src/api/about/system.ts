@@ -1,12 +1,13 @@
 import type { PublishQueue } from '../../queue/publish-queue.ts';
 import type { Consumer } from '../../consumer/consumer.ts';
-import type { EventStore } from '../../store/event-store.ts';
+import type { EventStore, StoreAbout, TopicSummary } from '../../store/event-store.ts';
 import type { Followers } from '../../followers/followers.ts';
 import { VERSION } from '../../version.ts';
 import { visiblePatterns } from '../request/access.ts';
 import { currentEpoch } from '../epochs.ts';
-import { messageAnswer, problems, statsAnswer, topicsAnswer } from '../schemas.ts';
+import { messageAnswer, problems, readyAnswer, statsAnswer, topicsAnswer } from '../schemas.ts';
 import type { Api } from '../api.ts';
+import { prefersPage, sendPage } from './dashboard.ts';
 
 interface Parts {
   readonly store: EventStore;
@@ -32,7 +33,11 @@ function aliveRoutes(api: Api): void {
       config: { scope: 'open' },
       schema: { summary: 'The service runs', tags: TAGS, response: { 200: messageAnswer } },
     },
-    () => ({ message: 'ChronicleWeaver is running...' }),
+    async (request, reply) => {
+      reply.header('vary', 'accept');
+      if (await prefersPage(request)) return sendPage(request, reply, './dashboard/');
+      return { message: 'ChronicleWeaver is running...' };
+    },
   );
 
   api.get(
@@ -55,13 +60,13 @@ function readyRoute(api: Api, store: EventStore): void {
       schema: {
         summary: 'The store can commit',
         tags: TAGS,
-        response: { 200: messageAnswer, ...problems(503) },
+        response: { 200: readyAnswer, ...problems(503) },
       },
     },
     async () => {
       probing ??= store.probe().finally(() => (probing = null));
       await probing;
-      return { message: 'ready' };
+      return { message: 'ready', store: store.about.store };
     },
   );
 }
@@ -70,24 +75,35 @@ function topicsRoute(api: Api, store: EventStore): void {
   api.get(
     '/topics',
     {
-      config: { scope: 'read' },
+      config: { scope: ['read', 'inspect'] },
       schema: { summary: 'All topics', tags: ['events'], response: { 200: topicsAnswer } },
     },
     async (request) => {
       const topics = await store.topics({ topicPatterns: visiblePatterns(request) });
       return {
         count: topics.length,
-        topics: topics.map(({ topic, events, lastOffset }) => ({ topic, events, last_offset: lastOffset })),
+        topics: topics.map(topicOf),
       };
     },
   );
+}
+
+function topicOf({ topic, events, bytes, expired, bare, firstOffset, lastOffset }: TopicSummary) {
+  return {
+    topic,
+    events,
+    expired: expired + bare,
+    first_offset: firstOffset || null,
+    last_offset: lastOffset,
+    bytes,
+  };
 }
 
 function statsRoute(api: Api, { store, queue, consumer, followers }: Parts): void {
   api.get(
     '/stats',
     {
-      config: { scope: ['read', 'admin'] },
+      config: { scope: ['read', 'admin', 'inspect'] },
       schema: { summary: 'The books', tags: TAGS, response: { 200: statsAnswer } },
     },
     async (request) => {
@@ -96,30 +112,49 @@ function statsRoute(api: Api, { store, queue, consumer, followers }: Parts): voi
       const topicPatterns = visiblePatterns(request);
       if (topicPatterns !== undefined) return { ...(await topicStats(store, topicPatterns)), ...ofProcess };
       const stats = await store.stats();
+      const expired = stats.expired + stats.bare;
       return {
         received: stats.received,
         unique_processed: stats.accepted,
         duplicated_dropped: stats.duplicates,
+        stored: stats.accepted - expired,
+        expired,
         topics: [...stats.topics],
         conflicts: stats.conflicts,
+        first_offset: stats.firstOffset || null,
         last_offset: stats.lastOffset,
         stored_bytes: stats.storedBytes,
         queued_events: queue.events,
         queued_bytes: queue.bytes,
         commits: consumer.commits,
         followers: followers.count,
+        ...storeStats(store.about),
         ...ofProcess,
       };
     },
   );
 }
 
+function storeStats({ store, database, storeVersion }: StoreAbout) {
+  return {
+    store,
+    ...(database !== undefined && { database }),
+    ...(storeVersion !== undefined && { store_version: storeVersion }),
+  };
+}
+
 /** The figures that exist per topic. Drops are only counted for all topics together. */
 async function topicStats(store: EventStore, topicPatterns: readonly (readonly string[])[]) {
   const topics = await store.topics({ topicPatterns });
+  const stored = topics.reduce((sum, { events }) => sum + events, 0);
+  const gone = topics.reduce((sum, { expired, bare }) => sum + expired + bare, 0);
+  const firsts = topics.map(({ firstOffset }) => firstOffset).filter((offset) => offset > 0);
   return {
-    unique_processed: topics.reduce((sum, { events }) => sum + events, 0),
+    unique_processed: stored + gone,
+    stored,
+    expired: gone,
     topics: topics.map(({ topic }) => topic),
+    first_offset: firsts.length === 0 ? null : firsts.reduce((first, offset) => Math.min(first, offset)),
     last_offset: topics.reduce((last, { lastOffset }) => Math.max(last, lastOffset), 0),
   };
 }

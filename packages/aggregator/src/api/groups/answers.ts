@@ -27,19 +27,22 @@ export function viewJson(view: GroupView): GroupAnswer {
     deliveries: view.deliveries,
     redeliveries: view.redeliveries,
     acknowledged: view.acknowledged,
+    expired: view.expired,
     ...pushJson(view),
   };
 }
 
 function pushJson({ definition, push }: GroupView): Pick<GroupAnswer, 'push'> {
   if (definition.push === null || push === null) return {};
-  const { isPaused, failingSinceMs, lastFailure } = push;
-  const state = isPaused ? 'paused' : lastFailure === null ? 'active' : 'failing';
+  const { pausedBy, failingSinceMs, lastFailure } = push;
+  const state = pausedBy !== null ? 'paused' : lastFailure === null ? 'active' : 'failing';
   return {
     push: {
       url: definition.push.url,
       secrets: definition.push.secrets.length,
+      ...(definition.push.format !== undefined && { format: definition.push.format }),
       state,
+      paused_by: pausedBy,
       failing_since: failingSinceMs === null ? null : new Date(failingSinceMs).toISOString(),
       last_failure: lastFailure,
     },
@@ -59,7 +62,7 @@ export function doneJson(states: LeaseStates, good: readonly number[]): { done: 
       state === UNKNOWN
         ? (['lease_unknown', 'this group never gave it'] as const)
         : state === SETTLED
-          ? (['lease_expired', 'its event is acknowledged'] as const)
+          ? (['lease_expired', 'its event is acknowledged, or has expired'] as const)
           : (['lease_expired', 'it ran out or was given back; its event will be delivered again'] as const);
     errors.push({ index, field: 'lease_ids', message, code });
   }
@@ -71,7 +74,7 @@ export function doneJson(states: LeaseStates, good: readonly number[]): { done: 
     `${errors.length} of ${states.length} leases do not hold, the first of them number ${errors[0]!.index}: ` +
       `${errors[0]!.message}; the other ${done} were done`,
     errors,
-    done,
+    { done },
   );
 }
 
@@ -85,7 +88,7 @@ const WIRE_NAMES: Readonly<Record<DefinitionField, keyof DefinitionBody>> = {
 
 export function differs(name: string, differing: DefinitionField): ProblemError {
   const field = WIRE_NAMES[differing];
-  // A different url or different secrets do not count.
+  // A different url, format or different secrets do not count.
   const how = field === 'push' ? 'and a group cannot switch between push and pull' : `with another ${field}`;
   return new ProblemError(
     'subscription_differs',

@@ -8,6 +8,7 @@ import { emptyBody, seekAnswer, seekBody, groupAnswer, groupParams } from './sch
 /** Where and when a group continues. */
 export function courseRoutes(api: Api, groups: Groups): void {
   registerSeek(api, groups);
+  registerPause(api, groups);
   registerResume(api, groups);
 }
 
@@ -34,6 +35,28 @@ function registerSeek(api: Api, groups: Groups): void {
         throw beyondEnd(offset === undefined ? 'time' : 'offset', sought.lastOffset);
       }
       return { cursor: sought.position };
+    },
+  );
+}
+
+function registerPause(api: Api, groups: Groups): void {
+  api.post(
+    '/subscriptions/:name/pause',
+    {
+      config: { scope: 'read' },
+      schema: {
+        summary: 'Pause a webhook',
+        description:
+          'Nothing is sent any more until it is resumed; its events wait. An attempt under way is not cut off, and counts.',
+        tags: TAGS,
+        params: groupParams,
+        body: emptyBody,
+        response: { 200: groupAnswer, ...REFUSALS, ...CONFLICTS },
+      },
+    },
+    async (request) => {
+      await groups.pause(request.group);
+      return viewJson(await groups.view(request.group));
     },
   );
 }

@@ -1,5 +1,5 @@
 import { Type } from '../../json-schema.ts';
-import type { Groups } from '../../groups/groups.ts';
+import type { DeadEvent, Groups } from '../../groups/groups.ts';
 import { joinedEvents } from '../read/joined-events.ts';
 import { problems } from '../schemas.ts';
 import type { Api } from '../api.ts';
@@ -37,16 +37,21 @@ function registerDead(api: Api, groups: Groups): void {
     },
     async (request, reply) => {
       const { after = 0, limit = DEAD_EVENTS } = request.query;
-      const { events, next } = await groups.dead(request.group, after, limit);
+      const { events, cursor, next } = await groups.dead(request.group, after, limit);
       const answer = joinedEvents(
-        events,
+        events.map((event) => ({ ...event, json: event.json ?? expiredJson(event) })),
         ({ deliveries, deadMs, reason }) =>
           `"deliveries":${deliveries},"dead_at":"${new Date(deadMs).toISOString()}","reason":"${reason}"`,
-        `,"next":${next}`,
+        `,"cursor":${cursor},"next":${next}`,
       );
       return reply.type(JSON_TYPE).send(answer);
     },
   );
+}
+
+/** What is shown of an event whose text is gone. */
+function expiredJson({ offset }: DeadEvent): Uint8Array {
+  return Buffer.from(`{"offset":${offset},"expired":true}`);
 }
 
 function registerReplay(api: Api, groups: Groups): void {

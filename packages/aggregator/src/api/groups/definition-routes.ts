@@ -27,7 +27,7 @@ function registerPut(api: Api, groups: Groups, webhookAllowPrivate: boolean): vo
         summary: 'Create a group, or change where its events are sent',
         description:
           'Answers 201 if the group was created, and 200 if it already exists with this definition. For a group with ' +
-          '`push` a new url or new secrets take effect with the next attempt, which is made at once.',
+          '`push` a new url, new secrets or a new format take effect with the next attempt, which is made at once.',
         tags: TAGS,
         params: groupParams,
         body: definitionBody,
@@ -66,7 +66,7 @@ function registerList(api: Api, groups: Groups): void {
   api.get(
     '/subscriptions',
     {
-      config: { scope: 'read' },
+      config: { scope: ['read', 'inspect'] },
       schema: {
         summary: 'All groups',
         tags: TAGS,
@@ -85,7 +85,7 @@ function registerGet(api: Api, groups: Groups): void {
   api.get(
     '/subscriptions/:name',
     {
-      config: { scope: 'read' },
+      config: { scope: ['read', 'inspect'] },
       schema: {
         summary: "A group's definition and progress",
         tags: TAGS,

@@ -9,7 +9,7 @@ import {
 import type { Definition, Push, Start } from '../../store/group-store.ts';
 import { isLeaseId } from '../../groups/lease-id.ts';
 import { webhookKeyOf, webhookSecretFault, webhookUrlFault } from '../../webhooks/sender.ts';
-import { ProblemError } from '../request/problems.ts';
+import { invalidFields } from '../request/problems.ts';
 import type { DefinitionBody } from './schemas.ts';
 
 /**
@@ -33,11 +33,11 @@ export function definitionOf(name: string, body: DefinitionBody, webhookAllowPri
     if (urlFault !== undefined) errors.push({ index: null, field: 'push.url', message: urlFault });
     errors.push(...secretErrors(push));
     if (leaseMs < LIMITS.pushLeaseMsMin) {
-      const message = `must be >= ${LIMITS.pushLeaseMsMin} with push: a target has 15 s to answer`;
+      const message = `expected at least ${LIMITS.pushLeaseMsMin} with push: a target has 15 s to answer`;
       errors.push({ index: null, field: 'lease_ms', message });
     }
   }
-  if (errors.length > 0) throw invalid(errors);
+  if (errors.length > 0) throw invalidFields(errors);
   return {
     name,
     topics: [...new Set(topics)],
@@ -50,8 +50,8 @@ export function definitionOf(name: string, body: DefinitionBody, webhookAllowPri
 
 type PushBody = NonNullable<DefinitionBody['push']>;
 
-function pushOf({ url, secret, secrets = secret === undefined ? [] : [secret] }: PushBody): Push {
-  return { url, secrets };
+function pushOf({ url, secret, format, secrets = secret === undefined ? [] : [secret] }: PushBody): Push {
+  return { url, secrets, ...(format !== undefined && { format }) };
 }
 
 /** What is wrong with the secrets. The messages never repeat one. */
@@ -80,7 +80,7 @@ export function placeOf(field: string, place: string | number): Start {
   if (typeof place === 'number') return { offset: place };
   if (isEnd(place)) return place;
   const message = `takes an offset, earliest or latest, not ${JSON.stringify(place)}`;
-  throw invalid([{ index: null, field, message }]);
+  throw invalidFields([{ index: null, field, message }]);
 }
 
 export function timeOf(field: string, text: string): Start {
@@ -89,18 +89,13 @@ export function timeOf(field: string, text: string): Start {
   if (instant !== undefined) return { timeMs: firstMsFrom(instant) };
   const others = field === 'start' ? 'earliest, latest, an offset or ' : '';
   const message = `takes ${others}${TIMESTAMP_EXPECTED}, not ${JSON.stringify(text)}`;
-  throw invalid([{ index: null, field, message }]);
+  throw invalidFields([{ index: null, field, message }]);
 }
 
 export function leaseIdsOf(ids: readonly string[]): readonly string[] {
   const index = ids.findIndex((id) => !isLeaseId(id));
   if (index === -1) return ids;
-  throw invalid([{ index, field: 'lease_ids', message: 'is not a lease id: send it as a pull returned it' }]);
-}
-
-function invalid(errors: FieldError[]): ProblemError {
-  const faults = errors.map(({ index, field, message }) =>
-    index === null ? `${field}: ${message}` : `${field} ${index}: ${message}`,
-  );
-  return new ProblemError('invalid_parameter', faults.join('; '), errors);
+  throw invalidFields([
+    { index, field: 'lease_ids', message: 'is not a lease id: send it as a pull returned it' },
+  ]);
 }

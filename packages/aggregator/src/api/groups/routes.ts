@@ -13,6 +13,8 @@ import { workerRoutes } from './worker-routes.ts';
 
 /** The requests of workers. A group that pushes has none. */
 const PULLED: ReadonlySet<string> = new Set(['pull', 'ack', 'nack', 'extend']);
+/** Those about sending. A group that is pulled has none: its workers pause by not pulling. */
+const PUSHED: ReadonlySet<string> = new Set(['pause', 'resume']);
 
 interface Parts {
   readonly groups: Groups;
@@ -42,7 +44,7 @@ export async function groupRoutes(api: Api, parts: Parts): Promise<void> {
     if (isPushed && PULLED.has(resource)) {
       throw new ProblemError('subscription_pushes', `the events of ${name} are sent to its webhook`);
     }
-    if (!isPushed && resource === 'resume') {
+    if (!isPushed && PUSHED.has(resource)) {
       throw new ProblemError('subscription_pulls', `${name} sends nothing: its workers pull`);
     }
     request.group = group;

@@ -64,6 +64,11 @@ export const definitionBody = Type.Object(
                 'Each signs what is sent: `whsec_` and the base64 of 24 to 64 random bytes. They are never returned.',
             }),
           ),
+          format: Type.Optional(
+            Type.Enum(['cloudevents'], {
+              description: 'Each event is sent as a CloudEvent, in structured mode.',
+            }),
+          ),
           secret: Type.Optional(Type.String({ description: 'Short for `secrets` with only this one.' })),
         },
         { ...closed, description: 'Sends events as Standard Webhooks says; without it workers pull them.' },
@@ -82,23 +87,29 @@ export const groupAnswer = Type.Object(
     lease_ms: Type.Integer(),
     max_deliveries: Type.Integer(),
     created_at: Type.String({ format: 'date-time' }),
-    cursor: count('All events of the group up to this offset are acknowledged or dead.'),
-    lag: count('Events that are neither acknowledged nor dead.'),
+    cursor: count('All events of the group up to this offset are acknowledged, dead or expired.'),
+    lag: count('Events that are yet to be acknowledged: kept ones, and those that a worker has.'),
     in_flight: count('Of these: currently leased to a worker.'),
     returned: count('Of these: given back, or with a lease that ran out; they will be delivered again.'),
     dead: count('Events that were delivered as often as allowed.'),
     deliveries: count('Total since the group was created.'),
     redeliveries: count("Of these: not their event's first."),
     acknowledged: count('Events acknowledged since the group was created.'),
+    expired: count('Events whose text was gone before the group had finished them, since it was created.'),
     push: Type.Optional(
       Type.Object(
         {
           url: Type.String(),
           secrets: Type.Integer({ minimum: 1, description: 'How many secrets sign each message.' }),
+          format: Type.Optional(Type.Enum(['cloudevents'])),
           state: Type.Enum(['active', 'failing', 'paused'], {
-            description:
-              'Failing: the last attempt failed. Paused: all have for a day, or the target is gone.',
+            description: 'Failing: the last attempt failed. Paused: nothing is sent before it is resumed.',
           }),
+          paused_by: nullable(
+            Type.Enum(['failures', 'request'], {
+              description: 'Failures: all attempts of a day have failed, or the target is gone.',
+            }),
+          ),
           failing_since: nullable(Type.String({ format: 'date-time' })),
           last_failure: nullable(Type.String()),
         },
@@ -202,20 +213,30 @@ export const deadQuery = Type.Object(
   closed,
 );
 
+const deadMembers = {
+  deliveries: { type: 'integer', minimum: 1 },
+  dead_at: { type: 'string', format: 'date-time' },
+  reason: { enum: ['lease_expired', 'given_back'], description: 'How its last lease ended.' },
+} as const;
+const deadExample = { deliveries: 5, dead_at: '2025-10-28T10:15:00.000Z', reason: 'lease_expired' };
+
+const expiredDeadEvent = Type.Unsafe({
+  title: 'ExpiredDeadEvent',
+  description: 'A dead event whose text is gone.',
+  type: 'object',
+  additionalProperties: false,
+  required: ['offset', 'expired', ...Object.keys(deadMembers)],
+  properties: { offset, expired: { const: true }, ...deadMembers },
+  examples: [{ offset: 1, expired: true, ...deadExample }],
+});
+
 export const deadAnswer = Type.Object(
   {
     count: count('Events in this answer.'),
     events: Type.Array(
-      storedEventWith(
-        'DeadEvent',
-        {
-          deliveries: { type: 'integer', minimum: 1 },
-          dead_at: { type: 'string', format: 'date-time' },
-          reason: { enum: ['lease_expired', 'given_back'], description: 'How its last lease ended.' },
-        },
-        { deliveries: 5, dead_at: '2025-10-28T10:15:00.000Z', reason: 'lease_expired' },
-      ),
+      Type.Union([storedEventWith('DeadEvent', deadMembers, deadExample), expiredDeadEvent]),
     ),
+    cursor: count("The group's cursor at the time of this list."),
     next: Type.Union([offset, Type.Null()], {
       description: 'The `after` of the next page, null on the last.',
     }),

@@ -1,7 +1,8 @@
 import { Type } from '../../json-schema.ts';
 import { DONE, SETTLED } from '../../store/group-store.ts';
 import type { Groups } from '../../groups/groups.ts';
-import { joinedEvents } from '../read/joined-events.ts';
+import { asksForLines, LINES_TYPE } from '../read/forms.ts';
+import { eventLines, joinedEvents } from '../read/joined-events.ts';
 import type { Api } from '../api.ts';
 import { deliveryMembers, doneJson } from './answers.ts';
 import { leaseIdsOf } from './requests.ts';
@@ -33,7 +34,7 @@ function registerPull(api: Api, groups: Groups): void {
         summary: 'Lease events',
         description:
           'Answers as soon as there is an event, or with none after `wait_ms`. An event that is not acknowledged ' +
-          'before its lease runs out is delivered again.',
+          'before its lease runs out is delivered again. With `Accept: application/x-ndjson` one event per line.',
         tags: TAGS,
         params: groupParams,
         body: pullBody,
@@ -54,6 +55,7 @@ function registerPull(api: Api, groups: Groups): void {
       else reply.raw.once('close', () => left.abort());
       const { max, wait_ms: waitMs } = request.body;
       const events = await groups.pull(request.group, max, waitMs, left.signal);
+      if (asksForLines(request)) return reply.type(LINES_TYPE).send(eventLines(events, deliveryMembers));
       return reply.type(JSON_TYPE).send(joinedEvents(events, deliveryMembers, ''));
     },
   );

@@ -1,68 +1,79 @@
 import { Readable } from 'node:stream';
 import { parseTimestamp } from '@chronicleweaver/protocol';
-import type { FastifyBaseLogger, FastifyReply } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import { Type } from '../../json-schema.ts';
-import { type EventPage, type EventStore, type PageQuery, START } from '../../store/event-store.ts';
-import { releasedYoung } from '../../released-memory.ts';
+import { type EventStore, type PageQuery, START } from '../../store/event-store.ts';
 import { requireTopic, visiblePatterns } from '../request/access.ts';
 import { EPOCH_HEADER, currentEpoch, requireCursorOf } from '../epochs.ts';
 import { ProblemError } from '../request/problems.ts';
+import type { AnswersUnderWay } from './answers-under-way.ts';
+import { EXPIRED_HEADER } from './cursor-expired.ts';
+import { type Form, formFor } from './forms.ts';
+import { type Page, readPage } from './page.ts';
 import type { ReadRoom, Reading } from './read-room.ts';
+import { WHOLE_ANSWER_BYTES, neededFrom, snapshotOf, wholeAnswer } from './whole-answer.ts';
 import {
   type EventsQuery,
   eventParams,
+  eventQuery,
   eventsAnswer,
   eventsQuery,
   problems,
   storedEvent,
 } from '../schemas.ts';
 import type { Api } from '../api.ts';
+import { cloudEventOf } from '../../cloudevents/out.ts';
+import { cloudEvent, cloudEventBatch } from '../cloudevents/schemas.ts';
+import { CLOUDEVENT_TYPE, asksForCloudEvents } from '../cloudevents/ask.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
-const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';
-
-/** The most bytes of events on a page, and so the most that one answer holds in memory. */
-const PAGE_BYTES_MAX = 4 * 1024 * 1024;
-
-/** The most that a whole answer holds: the page being sent, the next one, and what the connection buffers. */
-const WHOLE_ANSWER_BYTES = 768 * 1024;
 
 interface Parts {
   readonly store: EventStore;
   readonly room: ReadRoom;
+  readonly underWay: AnswersUnderWay;
 }
 
 const EVENTS_SCHEMA = {
   summary: 'Read events in order',
   description:
     'All matching events, streamed from one snapshot; with `limit` one page of them. ' +
-    'With `Accept: application/x-ndjson` one event per line.',
+    'With `Accept: application/x-ndjson` one event per line; with `application/cloudevents-batch+json` CloudEvents. ' +
+    'Events that have expired are passed over; `expired` and the header `Chronicle-Expired` say how many.',
   tags: ['events'],
   querystring: eventsQuery,
   response: {
     200: {
       description: 'Events',
-      content: { 'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) } },
+      content: {
+        'application/json': { schema: Type.Unsafe<Readable | Uint8Array>(eventsAnswer) },
+        'application/cloudevents-batch+json': { schema: Type.Unsafe<Readable | Uint8Array>(cloudEventBatch) },
+      },
     },
-    ...problems(400, 409, 422, 500, 503),
+    ...problems(400, 409, 410, 422, 500, 503),
   },
 };
 
 const EVENT_SCHEMA = {
   summary: 'Was this event processed?',
+  description: 'With `Accept: application/cloudevents+json` the event is given as a CloudEvent.',
   tags: ['events'],
   params: eventParams,
+  querystring: eventQuery,
   response: {
     200: {
       description: 'The stored event',
-      content: { 'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) } },
+      content: {
+        'application/json': { schema: Type.Unsafe<Uint8Array>(storedEvent) },
+        'application/cloudevents+json': { schema: Type.Unsafe<Uint8Array>(cloudEvent) },
+      },
     },
-    ...problems(400, 404, 422, 500),
+    ...problems(400, 404, 410, 422, 500),
   },
 };
 
 /** `GET /events` and `GET /events/{topic}/{event_id}`. Stored text is passed on unchanged, never parsed. */
-export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<void> {
+export async function eventsRoutes(api: Api, { store, room, underWay }: Parts): Promise<void> {
   api.get(
     '/events',
     {
@@ -70,25 +81,32 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
       schema: EVENTS_SCHEMA,
     },
     async (request, reply) => {
-      const ndjson = request.accepts().type(['json', 'application/x-ndjson']) === 'application/x-ndjson';
+      const form = formFor(request);
       if (request.query.topic !== undefined) requireTopic(request, request.query.topic);
-      const query = { ...pageQueryOf(request.query, ndjson), topicPatterns: visiblePatterns(request) };
+      const query = { ...pageQueryOf(request.query, form), topicPatterns: visiblePatterns(request) };
       const { limit, epoch, after } = request.query;
       requireCursorOf(store.epochs, epoch, after);
       reply.header(EPOCH_HEADER, currentEpoch(store.epochs));
-      reply.type(ndjson ? NDJSON_TYPE : JSON_TYPE);
+      reply.type(form.type);
       const isHead = request.method === 'HEAD';
       const reading = room.open(reply.raw);
       if (limit === undefined) {
-        // An answer to HEAD has no body, so read nothing from the store.
-        if (isHead) return reply.send(Readable.from([]));
-        reading.need(WHOLE_ANSWER_BYTES);
-        const pieces = await allEvents(store, query, ndjson, request.log);
+        if (isHead) {
+          // Its answer has no body, so no events need to be read.
+          tellExpired(reply, (await snapshotOf(store, query)).expired);
+          return reply.send(Readable.from([]));
+        }
+        reading.need(form.rooms * WHOLE_ANSWER_BYTES);
+        const holding = underWay.begin(neededFrom(query));
+        reply.raw.once('close', () => holding.end());
+        await underWay.earlierSteps();
+        const { expired, pieces } = await wholeAnswer(store, query, form, holding, request.log);
+        tellExpired(reply, expired);
         return reply.send(Readable.from(noting(reading, pieces), { objectMode: false }));
       }
 
-      const page = await readPage(store, { ...query, eventsMax: limit }, reading);
-      return sendPage(reply, request.query, page, { reading, ndjson, isHead });
+      const page = await readPage(store, { ...query, eventsMax: limit }, form, reading);
+      return sendPage(reply, request.query, page, { reading, form, isHead });
     },
   );
 
@@ -102,36 +120,54 @@ export async function eventsRoutes(api: Api, { store, room }: Parts): Promise<vo
       const { topic, event_id: eventId } = request.params;
       requireTopic(request, topic);
       const json = await store.find(topic, eventId);
+      if (typeof json === 'object') {
+        const { offset, receivedMs } = json;
+        const receivedAt = new Date(receivedMs).toISOString();
+        throw new ProblemError(
+          'event_expired',
+          `event ${JSON.stringify(eventId)} of topic ${JSON.stringify(topic)} was processed at offset ${offset} at ` +
+            `${receivedAt}, and is not kept`,
+          undefined,
+          { offset, received_at: receivedAt },
+        );
+      }
       if (json === undefined) {
         throw new ProblemError(
           'event_not_found',
           `topic ${JSON.stringify(topic)} has no event ${JSON.stringify(eventId)}`,
         );
       }
+      if (asksForCloudEvents(request)) {
+        return reply.type(CLOUDEVENT_TYPE).send(cloudEventOf(Buffer.from(json)));
+      }
       return reply.type(JSON_TYPE).send(Buffer.from(json));
     },
   );
+}
+
+function tellExpired(reply: FastifyReply, expired: number): void {
+  if (expired > 0) reply.header(EXPIRED_HEADER, expired);
 }
 
 /** Sends a small page at once, and a large one at the pace of its reader. */
 function sendPage(
   reply: FastifyReply,
   query: EventsQuery,
-  { pieces, count, next }: Page,
-  { reading, ndjson, isHead }: { reading: Reading; ndjson: boolean; isHead: boolean },
+  { pieces, count, expired, next }: Page,
+  { reading, form, isHead }: { reading: Reading; form: Form; isHead: boolean },
 ) {
+  tellExpired(reply, expired);
   if (next !== null) reply.header('link', nextLink(query, next));
-  if (!ndjson) {
-    pieces.unshift(Buffer.from(`{"count":${count},"events":[`));
-    pieces.push(Buffer.from(`],"next":${next}}`));
-  }
-  const length = pieces.reduce((bytes, piece) => bytes + piece.length, 0);
-  if (isHead || length <= ONE_PIECE_BYTES) return reply.send(Buffer.concat(pieces));
+  const head = form.head(count, expired);
+  const tail = form.tail(next);
+  const whole = [...(head === null ? [] : [head]), ...pieces, ...(tail === null ? [] : [tail])];
+  const length = whole.reduce((bytes, piece) => bytes + piece.length, 0);
+  if (isHead || length <= ONE_PIECE_BYTES) return reply.send(Buffer.concat(whole));
   reply.header('content-length', length);
-  return reply.send(Readable.from(noting(reading, pieces), { objectMode: false }));
+  return reply.send(Readable.from(noting(reading, whole), { objectMode: false }));
 }
 
-function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
+function pageQueryOf(query: EventsQuery, { framing }: Form): PageQuery {
   const order = query.order ?? 'asc';
   return {
     topic: query.topic,
@@ -142,53 +178,9 @@ function pageQueryOf(query: EventsQuery, ndjson: boolean): PageQuery {
     after: query.after ?? START[order],
     upTo: Number.MAX_SAFE_INTEGER,
     eventsMax: Number.MAX_SAFE_INTEGER,
-    framing: ndjson ? 'lines' : 'array',
+    framing,
+    gaps: query.expired === 'refuse' ? 'apart' : undefined,
   };
-}
-
-/**
- * The whole answer, one piece at a time. The snapshot is an offset, not an open transaction: what is stored below it
- * never changes, so a reader that takes hours holds up nobody.
- */
-async function allEvents(
-  store: EventStore,
-  query: PageQuery,
-  ndjson: boolean,
-  log: FastifyBaseLogger,
-): Promise<AsyncGenerator<Uint8Array>> {
-  const { lastOffset, count } = await store.snapshot(query);
-  const ask = (after: number) => store.read({ ...query, after, upTo: lastOffset });
-  // Read the first page before answering: a failure here still gets an error status, a later one only a cut.
-  const first = count > 0 ? await ask(query.after) : null;
-  return pieces();
-
-  async function* pieces(): AsyncGenerator<Uint8Array> {
-    if (!ndjson) yield Buffer.from(`{"count":${count},"events":[`);
-    let left = count;
-    let asked: Promise<EventPage> | null = first === null ? null : Promise.resolve(first);
-    try {
-      while (asked !== null) {
-        const page: EventPage = await asked;
-        releasedYoung(page.bytes.length);
-        left -= page.count;
-        // Read the next page while this one is being sent.
-        asked = page.resumeAfter !== null && left > 0 ? ask(page.resumeAfter) : null;
-        // It is awaited only when the reader has taken this page. If it fails before, that is not an unhandled rejection.
-        asked?.catch(() => undefined);
-        // An array has no comma after its last event.
-        if (page.count > 0) yield left > 0 || ndjson ? page.bytes : page.bytes.subarray(0, -1);
-      }
-      // The count was sent first; an answer with fewer events must not look complete.
-      if (left !== 0) throw new Error(`${count} events were announced, but ${count - left} were read`);
-    } catch (error) {
-      log.error({ err: error }, 'an answer was cut short: its events could not be read');
-      throw error;
-    } finally {
-      // If the reader leaves, a page may still be on its way.
-      await asked?.catch(() => undefined);
-    }
-    if (!ndjson) yield Buffer.from(']}');
-  }
 }
 
 /** Pages up to this size are sent at once: the kernel takes them even if the reader does not. */
@@ -203,44 +195,6 @@ async function* noting(
     reading.moved();
     yield piece;
   }
-}
-
-interface Page {
-  readonly pieces: Uint8Array[];
-  readonly count: number;
-  readonly next: number | null;
-}
-
-/**
- * One page of at most `eventsMax` events, complete in memory, without a comma after the last one. It has fewer events if
- * there is not enough room.
- */
-async function readPage(store: EventStore, query: PageQuery, reading: Reading): Promise<Page> {
-  const pieces: Uint8Array[] = [];
-  let count = 0;
-  let length = 0;
-  let lastOffset = 0;
-  let after: number | null = query.after;
-  while (after !== null && count < query.eventsMax) {
-    const page = await store.read({ ...query, after, eventsMax: query.eventsMax - count });
-    if (count === 0) reading.need(page.bytes.length);
-    else if (length + page.bytes.length > PAGE_BYTES_MAX || !reading.grow(page.bytes.length)) break;
-    after = page.resumeAfter;
-    if (page.count === 0) continue;
-    pieces.push(page.bytes);
-    count += page.count;
-    length += page.bytes.length;
-    lastOffset = page.lastOffset;
-  }
-  // Announce a next page only if it has at least one event.
-  while (after !== null) {
-    const page = await store.read({ ...query, after, eventsMax: 1 });
-    if (page.count > 0) break;
-    after = page.resumeAfter;
-  }
-  const last = pieces.at(-1);
-  if (query.framing === 'array' && last !== undefined) pieces.splice(-1, 1, last.subarray(0, -1));
-  return { pieces, count, next: after === null ? null : lastOffset };
 }
 
 /** RFC 8288: the address of the next page, for readers that do not parse the body. */

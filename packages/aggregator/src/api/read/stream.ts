@@ -1,12 +1,14 @@
 import type { Writable } from 'node:stream';
-import { hasWildcard, topicPatternFault } from '@chronicleweaver/protocol';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { type EventStore, START, type TopicFilter } from '../../store/event-store.ts';
+import type { FastifyReply } from 'fastify';
+import { type EventStore, START } from '../../store/event-store.ts';
 import type { Commits } from '../../commits/commits.ts';
 import type { Followers } from '../../followers/followers.ts';
-import { requireTopic, visiblePatterns } from '../request/access.ts';
+import { cloudEventsOfFrames } from '../../cloudevents/framed.ts';
+import { asksForCloudEvents } from '../cloudevents/ask.ts';
 import { EPOCH_HEADER, currentEpoch, requireCursorOf } from '../epochs.ts';
 import { ProblemError } from '../request/problems.ts';
+import { topicFilterIn } from '../request/topic-patterns.ts';
+import { requireKept } from './cursor-expired.ts';
 import { type StreamQuery, problems, streamHeaders, streamQuery } from '../schemas.ts';
 import type { Api } from '../api.ts';
 
@@ -34,7 +36,6 @@ interface Parts {
 
 /** `GET /events/stream`: the log as Server-Sent Events (WHATWG HTML, 9.2), from a cursor on, without end. */
 export async function streamRoutes(api: Api, { store, commits, followers }: Parts): Promise<void> {
-  const epochNow = currentEpoch(store.epochs);
   api.get(
     '/events/stream',
     {
@@ -43,7 +44,9 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
         summary: 'Follow events live',
         description:
           'Server-Sent Events without a name, for `onmessage`: `id` is the offset, `data` the event as in `GET /events`. ' +
-          'First all events after the cursor, then each new one as it is committed: none missing, none twice.',
+          'First all events after the cursor, then each new one as it is committed: none missing, none twice. ' +
+          'With `format=cloudevents` the data are CloudEvents. ' +
+          'Where events have expired comes one named `gap`, whose `data` says how many and between which offsets.',
         tags: ['events'],
         querystring: streamQuery,
         headers: streamHeaders,
@@ -52,19 +55,29 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
             description: 'Events, without end',
             content: { 'text/event-stream': { schema: { type: 'string' } } },
           },
-          ...problems(409, 422, 500, 503),
+          ...problems(409, 410, 422, 500, 503),
         },
       },
     },
     async (request, reply) => {
-      const { topic, epoch } = request.query;
-      const filter = filterOf(request, topic);
+      const { topic, epoch, expired } = request.query;
+      const isStrict = expired === 'refuse';
+      const filter = topicFilterIn(request, topic);
       const cursor = cursorOf(request.query, request.headers['last-event-id']);
-      if (cursor !== 'latest') requireCursorOf(store.epochs, epoch, cursor);
-      const start = await startOf(cursor);
-      await followers.probe(filter, start);
+      let epochs;
+      let start;
+      do {
+        epochs = store.epochs;
+        if (cursor !== 'latest') requireCursorOf(epochs, epoch, cursor);
+        start = await startOf(cursor);
+        if (isStrict && start > 0) await requireKept(store, { ...filter, order: 'asc', after: start });
+        await followers.probe(filter, start);
+        // Where an epoch has begun meanwhile, the cursor may mean other events.
+      } while (epochs !== store.epochs);
+      const epochNow = currentEpoch(epochs);
       if (request.method === 'HEAD') return reply.headers({ ...HEADERS, [EPOCH_HEADER]: epochNow }).send('');
-      followers.follow(filter, start, () => open(reply, start, epochNow));
+      const options = { isStrict, ...(asksForCloudEvents(request) && { written: cloudEventsOnce }) };
+      followers.follow(filter, start, () => open(reply, start, epochNow), options);
     },
   );
 
@@ -81,29 +94,6 @@ export async function streamRoutes(api: Api, { store, commits, followers }: Part
         'from a copy; read again from an offset that exists, or with after=earliest',
     );
   }
-}
-
-/** Sorts the topics, so that followers of the same topics share a channel whatever their order. */
-function filterOf(request: FastifyRequest, topics: readonly string[] | undefined): TopicFilter {
-  const visible = visiblePatterns(request) ?? [];
-  if (topics === undefined) return { topicPatterns: visible };
-  const errors = topics.flatMap((topic) => {
-    const fault = topicPatternFault(topic);
-    return fault === undefined
-      ? []
-      : [{ index: null, field: 'topic', message: `${JSON.stringify(topic)}: ${fault}` }];
-  });
-  if (errors.length > 0) {
-    throw new ProblemError(
-      'invalid_parameter',
-      errors.map(({ message }) => `topic ${message}`).join('; '),
-      errors,
-    );
-  }
-  // A pattern is narrowed to the topics that the key may see. A single topic that it may not see would never deliver
-  // anything, so it is refused.
-  for (const topic of topics) if (!hasWildcard(topic)) requireTopic(request, topic);
-  return { topicPatterns: [[...new Set(topics)].toSorted(), ...visible] };
 }
 
 /**
@@ -129,6 +119,15 @@ function offsetOf(field: string, text: string, expected: string): number {
   const message = `${expected}, not ${JSON.stringify(text)}`;
   throw new ProblemError('invalid_parameter', `${field}: ${message}`, [{ index: null, field, message }]);
 }
+
+/** The CloudEvents of framed events, made once for all followers of the same ones. */
+function cloudEventsOnce(frames: Uint8Array): Uint8Array {
+  let made = madeOf.get(frames);
+  if (made === undefined) madeOf.set(frames, (made = cloudEventsOfFrames(frames)));
+  return made;
+}
+
+const madeOf = new WeakMap<Uint8Array, Uint8Array>();
 
 /** Sends the head, the time to reconnect, and the cursor, so that a reader cut off before the first event misses none. */
 function open(reply: FastifyReply, start: number, epoch: string): Writable {

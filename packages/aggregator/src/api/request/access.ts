@@ -8,8 +8,11 @@ import { ProblemError } from './problems.ts';
 import { problems } from '../schemas.ts';
 import type { Api } from '../api.ts';
 
-/** What a route requires: nothing, any key, a key with this scope, or a key with one of these scopes. */
-type RouteScope = 'open' | 'any' | Scope | readonly Scope[];
+/**
+ * What a route requires: nothing, any key, a key with this scope, or a key with one of these scopes; or that the route itself finds
+ * out who sends.
+ */
+type RouteScope = 'open' | 'any' | 'sender' | Scope | readonly Scope[];
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -68,10 +71,9 @@ export function admitted(
   response: ServerResponse,
 ): Principal {
   if (keys === undefined) return ANYONE;
-  if (scope === 'open') return STRANGER;
+  if (scope === 'open' || scope === 'sender') return STRANGER;
   const { authorization } = request.headers;
-  const secret = BEARER.exec(authorization ?? '')?.[1];
-  const key = secret === undefined ? undefined : keys.find(secret);
+  const key = keyIn(keys, request, scope === 'publish');
   if (key === undefined) {
     const isGiven = authorization !== undefined;
     response.setHeader('www-authenticate', isGiven ? `${CHALLENGE}, error="invalid_token"` : CHALLENGE);
@@ -104,9 +106,31 @@ export function admitted(
   return key;
 }
 
+/** The key that the request sent, if it is in force; in Basic, too, if it is a publish. */
+export function keyIn(keys: KeyRing, { headers }: IncomingMessage, isPublish: boolean): Key | undefined {
+  const { authorization } = headers;
+  const secret =
+    BEARER.exec(authorization ?? '')?.[1] ?? (isPublish ? basicSecret(authorization) : undefined);
+  return secret === undefined ? undefined : keys.find(secret);
+}
+
 /** RFC 6750: the scheme in any case, then a token. */
 const BEARER = /^Bearer +([\w~+/.-]+=*) *$/i;
-const CHALLENGE = 'Bearer realm="ChronicleWeaver"';
+export const CHALLENGE = 'Bearer realm="ChronicleWeaver"';
+
+/**
+ * The key of somebody who can only send a user name and a password, as some senders of logs and Segment's libraries: it is the
+ * password, or without one the name. Only publishes take it: a browser that was once given a password adds it by itself.
+ */
+function basicSecret(authorization = ''): string | undefined {
+  const encoded = BASIC.exec(authorization)?.[1];
+  if (encoded === undefined) return undefined;
+  const [, name, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(encoded, 'base64').toString()) ?? [];
+  return password === '' ? name : password;
+}
+
+/** RFC 7617. */
+const BASIC = /^Basic +([A-Za-z0-9+/]+=*) *$/i;
 
 function endWithKey(key: Key, response: ServerResponse): void {
   key.begun(response);
@@ -140,8 +164,23 @@ export function foreignPatterns({ principal }: FastifyRequest, patterns: readonl
 /** Throws a ProblemError if the principal may not use the topic of every event. */
 export function requireTopics(principal: Principal, batch: EventBatch): void {
   if (principal.topicPatterns === undefined) return;
+  const { errors, errorsFound, topic } = forbiddenTopics(principal, batch);
+  const first = errors[0];
+  if (first === undefined) return;
+  const more = errorsFound > 1 ? ` (the first of ${errorsFound} errors)` : '';
+  const detail = `event ${first.index}, topic: ${first.message}${more}; nothing was stored`;
+  throw new ProblemError('forbidden_topic', detail, errors).about(topic!);
+}
+
+/** The events whose topic the principal may not use, in order: the first ones as errors, how many there are, and the first topic. */
+export function forbiddenTopics(
+  principal: Principal,
+  batch: EventBatch,
+): { errors: FieldError[]; errorsFound: number; topic: string | undefined } {
   const errors: FieldError[] = [];
   let errorsFound = 0;
+  let first: string | undefined;
+  if (principal.topicPatterns === undefined) return { errors, errorsFound, topic: first };
   // A batch has many events and few topics. Reading the bytes as Latin-1 is the fastest way to tell topics apart.
   const isAllowed = new Map<string, boolean>();
   const bytes = Buffer.from(batch.bytes.buffer, batch.bytes.byteOffset, batch.bytes.byteLength);
@@ -158,25 +197,19 @@ export function requireTopics(principal: Principal, batch: EventBatch): void {
     if (errors.length < LIMITS.problemErrorsMax) {
       const topic = partText(batch, index, TOPIC);
       const message = `the key ${principal.name} may not use the topic ${JSON.stringify(topic)}`;
+      first ??= topic;
       errors.push({ index, field: 'topic', message });
     }
   }
-  const first = errors[0];
-  if (first === undefined) return;
-  const more = errorsFound > 1 ? ` (the first of ${errorsFound} errors)` : '';
-  throw new ProblemError(
-    'forbidden_topic',
-    `event ${first.index}, topic: ${first.message}${more}; nothing was stored`,
-    errors,
-  );
+  return { errors, errorsFound, topic: first };
 }
 
 /** Documents in the OpenAPI document which key the route requires and how it refuses. */
 function documentScope({ schema, config }: RouteOptions): void {
   if (schema === undefined || schema.hide === true || config?.scope === undefined) return;
   const wanted = [config.scope].flat().filter((one) => one !== 'open' && one !== 'any');
-  // The entries are alternatives: one of the scopes is enough.
-  schema.security = config.scope === 'open' ? [] : wanted.map((one) => ({ key: [one] }));
+  // The entries are alternatives: one of the scopes is enough, and a sender may need a key or none.
+  schema.security = wanted.flatMap((one) => (one === 'sender' ? [{}, { key: ['publish'] }] : { key: [one] }));
   if (config.scope !== 'open')
-    schema.response = { ...(schema.response as object), ...problems(401, 403, 429) };
+    schema.response = { ...problems(401, 403, 429), ...(schema.response as object) };
 }

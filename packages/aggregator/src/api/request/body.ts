@@ -27,6 +27,11 @@ export function admit(
   const announced = announcedBytes(request);
   if (announced > bytesMax) throw tooLarge();
   if (announced > 0 && !budget.fits(announced)) throw full();
+  askForBody(request, response);
+}
+
+/** Asks for the body if its client waits to be asked. */
+export function askForBody(request: IncomingMessage, response: ServerResponse): void {
   if (EXPECTS_CONTINUE.test(request.headers.expect ?? '')) response.writeContinue();
 }
 
@@ -39,7 +44,7 @@ function announcedBytes({ headers }: IncomingMessage): number {
 
 /**
  * In: a request whose body has not been read. Out: what `use` returns for the received and unpacked body. From its first
- * byte until `use` has returned, the body counts against the budget with its actual size, and is refused as soon as it
+ * byte until `use` is done, the body counts against the budget with its actual size, and is refused as soon as it
  * does not fit: an incomplete body takes memory, too. A body is unpacked only when it is complete.
  *
  * Throws a ProblemError or QueueFull; the rest of a refused body is then read and dropped.
@@ -48,7 +53,7 @@ export async function withBody<T>(
   request: IncomingMessage,
   budget: ByteBudget,
   limits: BodyLimits,
-  use: (body: Buffer) => T,
+  use: (body: Buffer) => T | Promise<T>,
 ): Promise<T> {
   const coding = codingOf(request);
   const hold = budget.open();
@@ -59,7 +64,7 @@ export async function withBody<T>(
     if (body.length > SMALL_BYTES && !using.take(body.length)) {
       await new Promise<void>((resolve) => using.later(body.length, resolve));
     }
-    return use(body);
+    return await use(body);
   } finally {
     hold.release();
   }
@@ -126,7 +131,9 @@ function receive(request: IncomingMessage, hold: Hold, { bytesMax, pauseMs }: Bo
       stop();
       resolve(body?.whole() ?? Buffer.alloc(0));
     };
-    request.on('data', take).on('end', finish).on('error', cut).on('close', cut);
+    // Its client may have left while something else was waited for, and then no event says so any more.
+    if (request.destroyed) cut();
+    else request.on('data', take).on('end', finish).on('error', cut).on('close', cut);
   });
 }
 

@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Server as TlsServer } from 'node:tls';
 import type { Logger } from 'pino';
+import type { AnswerListener } from './answers.ts';
 import { noteConnection } from './loop-turns.ts';
 import { ProblemError, problemOf } from './problems.ts';
 
@@ -11,7 +12,12 @@ import { ProblemError, problemOf } from './problems.ts';
  * Handles what arrives before a request or instead of one: too many connections, bytes that are not HTTP, requests
  * that do not arrive in time, CONNECT, and expectations.
  */
-export function guardConnections(server: Server, connectionsMax: number, log: Logger): void {
+export function guardConnections(
+  server: Server,
+  connectionsMax: number,
+  log: Logger,
+  answers: AnswerListener,
+): void {
   server.maxConnections = connectionsMax;
   server.on('connection', noteConnection);
   server.on(server instanceof TlsServer ? 'secureConnection' : 'connection', letAnswersArrive);
@@ -20,7 +26,10 @@ export function guardConnections(server: Server, connectionsMax: number, log: Lo
   server.on('connect', ({ socket }: IncomingMessage) => {
     socket.on('error', () => socket.destroy());
     afterAnswers(socket, () =>
-      endWith(socket, problemText(new ProblemError('method_not_allowed', 'this server is not a proxy'))),
+      endWith(
+        socket,
+        problemText(new ProblemError('method_not_allowed', 'this server is not a proxy'), answers),
+      ),
     );
   });
   // The body is requested where it is read, so that the body of a refused request is never sent.
@@ -86,14 +95,18 @@ const broken = new WeakSet<Duplex>();
  * Answers what is not HTTP or did not arrive in time. Earlier requests on the same connection get their answers first,
  * and completely: a stored publish must not be reported as refused.
  */
-export function answerClientError({ code }: NodeJS.ErrnoException, socket: Duplex): void {
+export function answerClientError(
+  { code }: NodeJS.ErrnoException,
+  socket: Duplex,
+  answers: AnswerListener,
+): void {
   // Further bytes of the garbage arrive here again, and are ignored.
   if (broken.has(socket)) return;
   broken.add(socket);
   afterAnswers(socket, (isAnswered) => {
     if (code === 'ECONNRESET' || !socket.writable) socket.destroy();
     else if (isAnswered) endWith(socket, '');
-    else endWith(socket, problemText(clientProblem(code)));
+    else endWith(socket, problemText(clientProblem(code), answers));
   });
 }
 
@@ -141,7 +154,8 @@ function endWith(socket: Duplex, text: string): void {
   socket.resume();
 }
 
-function problemText(error: ProblemError): string {
+function problemText(error: ProblemError, answers: AnswerListener): string {
+  answers.refused(error.code);
   const problem = problemOf(error);
   const body = JSON.stringify(problem);
   const head = [

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Transform } from 'node:stream';
 import {
   type BrotliOptions,
   type ZlibOptions,
@@ -121,7 +122,16 @@ function unpackLarge(packed: Buffer, coding: Coding, hold: Hold, bytesMax: numbe
   });
 }
 
-function notPacked(coding: Coding): ProblemError {
+/** The body, unpacked as it comes. The caller reads it to its end or destroys it; the request itself is never destroyed. */
+export function unpackedStream(request: IncomingMessage, coding: Coding): Transform {
+  const stream = CODINGS[coding].stream({ chunkSize: STREAM_CHUNK_BYTES });
+  request.on('error', (error) => stream.destroy(error)).pipe(stream);
+  return stream;
+}
+
+const STREAM_CHUNK_BYTES = 64 * 1024;
+
+export function notPacked(coding: Coding): ProblemError {
   const window = coding === 'zstd' ? ' with a window of at most 8 MiB' : '';
   return new ProblemError('invalid_encoding', `the body is not ${coding}${window}`);
 }

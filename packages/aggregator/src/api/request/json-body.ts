@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { byteOrderMarkLength, encodingFault } from '@chronicleweaver/protocol';
+import { encodingFault } from '@chronicleweaver/protocol';
 import type { FastifyRequest } from 'fastify';
 import type { ByteBudget } from '../../queue/byte-budget.ts';
 import { type BodyLimits, withBody } from './body.ts';
+import { readJson } from './json-text.ts';
 import { JSON_TYPE, notJson, refusalOf } from './json-type.ts';
 import { compileBody, compileParameters } from './parameters.ts';
 import { ProblemError } from './problems.ts';
@@ -42,9 +43,5 @@ function parse(body: Buffer): unknown {
   if (!isUtf8(body)) {
     throw new ProblemError('invalid_encoding', `the body ${encodingFault(body)}: send it as UTF-8`);
   }
-  try {
-    return JSON.parse(body.toString('utf8', byteOrderMarkLength(body))) as unknown;
-  } catch (error) {
-    throw new ProblemError('invalid_json', error instanceof Error ? error.message : String(error));
-  }
+  return readJson(body);
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { ByteBudget } from '../../queue/byte-budget.ts';
+import { shortened } from '../../event/json-scanner.ts';
 import { admit, readPast } from './body.ts';
 import { ProblemError } from './problems.ts';
 
@@ -31,16 +32,28 @@ export function refusalOf(
   }
 }
 
-export const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\s*(?:;|$)/i;
+/** JSON of our own. CloudEvents are JSON, too, but mean something else. */
+export const JSON_TYPE = /^application\/(?!cloudevents(?:-batch)?\+)(?:[\w.-]+\+)?json\s*(?:;|$)/i;
 const CHARSET = /;\s*charset\s*=\s*([^;]*)/gi;
 const UTF8 = /^(?:utf-?8|"utf-?8")\s*$/i;
 
 function typeFault({ 'content-type': type = '' }: IncomingHttpHeaders): ProblemError | undefined {
   // Most requests say just this, and matching takes longer than all the rest here.
   if (type === 'application/json') return undefined;
-  if (!JSON_TYPE.test(type)) return notJson();
-  if (type.matchAll(CHARSET).every(([, charset]) => UTF8.test(charset!))) return undefined;
-  return new ProblemError('unsupported_media_type', 'send the body in UTF-8');
+  return JSON_TYPE.test(type) ? charsetFault(type) : notJson();
+}
+
+/** What is wrong with the charset that the type of a body names, whatever the type. */
+export function charsetFault(type: string): ProblemError | undefined {
+  for (const [, charset] of type.matchAll(CHARSET)) {
+    if (UTF8.test(charset!)) continue;
+    const got = JSON.stringify(shortened(charset!.trim()));
+    return new ProblemError(
+      'unsupported_media_type',
+      `charset: expected utf-8, got ${got}: send the body in UTF-8`,
+    );
+  }
+  return undefined;
 }
 
 export function notJson(): ProblemError {

@@ -2,19 +2,23 @@ import { parseTimestamp } from '@chronicleweaver/protocol';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { OWN_SCHEMAS } from '../../json-schema.ts';
 
+/** A fault comes with the schema and the value, from which field-faults.ts says what was expected and what came. */
+const TELLS_WHAT = { verbose: true } as const;
+
 /**
  * Checks the parameters of path and query by their schemas. Unlike Fastify's own validator it refuses an unknown
  * parameter instead of dropping it (`?limt=10` must not return everything), and names every fault.
  */
 const ajv = new Ajv({
   ...OWN_SCHEMAS,
+  ...TELLS_WHAT,
   allErrors: true,
   useDefaults: true,
   formats: { 'iso-date-time': (text: string) => parseTimestamp(text) !== undefined },
 });
 
 /** For bodies, which may be long: the first fault is enough. */
-const bodyAjv = new Ajv({ ...OWN_SCHEMAS, useDefaults: true, allowUnionTypes: true });
+const bodyAjv = new Ajv({ ...OWN_SCHEMAS, ...TELLS_WHAT, useDefaults: true, allowUnionTypes: true });
 
 /** Checks a JSON body by its schema. Unlike parameters its values have types, so none is converted. */
 export function compileBody(schema: object) {
@@ -56,6 +60,11 @@ export function compileParameters({ schema }: { schema: unknown }) {
     const error = validate(parameters);
     return error === null ? { value: parameters } : { error };
   };
+}
+
+/** Of a route that checks its body while it is read. */
+export function compileParametersAlone({ httpPart, schema }: { httpPart?: string; schema: unknown }) {
+  return httpPart === 'body' ? () => true : compileParameters({ schema });
 }
 
 /** Values that are not written like their type are left unchanged, so the schema refuses them. Ajv would accept 0x10. */

@@ -27,6 +27,8 @@ export function guardUpgrades(server: Server): void {
 
 function endAfter(response: ServerResponse, socket: Socket): void {
   socket.pause();
+  // The server itself reads on once it has all of a body, however long the answer takes.
+  socket.resume = () => socket;
   if (response.headersSent) socket.destroySoon();
   else response.shouldKeepAlive = false;
 }

@@ -16,6 +16,9 @@ import {
   type Taken,
   UNKNOWN,
 } from '../group-store.ts';
+import { expiredUpTo } from '../fresh-events.ts';
+import type { GroupAction } from '../audit-store.ts';
+import type { MemoryAudit } from './audit.ts';
 
 /** An event that is leased (`take` is set and `dueMs` lies ahead) or returned. */
 interface Outstanding {
@@ -44,13 +47,16 @@ export class MemoryGroup {
   #deliveries = 0;
   #redeliveries = 0;
   #acknowledged = 0;
-  push: PushState = { isPaused: false, failingSinceMs: null, lastFailure: null };
+  #expired = 0;
+  push: PushState = { pausedBy: null, failingSinceMs: null, lastFailure: null };
   /** Who may send its events, and until when. */
   sender: string | null = null;
   senderUntilMs = 0;
+  readonly #audit: MemoryAudit;
 
-  constructor(id: number, definition: Definition, position: number, createdMs: number) {
+  constructor(id: number, definition: Definition, position: number, createdMs: number, audit: MemoryAudit) {
     this.id = id;
+    this.#audit = audit;
     this.definition = definition;
     this.#position = position;
     this.#createdMs = createdMs;
@@ -63,6 +69,17 @@ export class MemoryGroup {
 
   take(nowMs: number, request: TakeRequest, next: FindNext): Taken {
     const { demands, outstandingMax, readAhead } = request;
+    if (this.push.pausedBy !== null) {
+      const none = { take: this.#takes, offsets: new Float64Array(0), deliveries: new Int32Array(0) };
+      const hands = demands.map(() => none);
+      return {
+        hands,
+        position: this.#position,
+        outstanding: this.#outstanding.size,
+        nextDueInMs: null,
+        isPaused: true,
+      };
+    }
     const room = Math.max(0, outstandingMax - this.#outstanding.size);
     const asked = demands.reduce((sum, eventsMax) => sum + eventsMax, 0);
     const fresh =
@@ -76,12 +93,14 @@ export class MemoryGroup {
     const taken = fresh.offsets.length - left.length;
     if (left.length === 0) this.#position = fresh.upTo;
     else if (taken > 0) this.#position = fresh.offsets[taken - 1]!;
+    this.#expired += expiredUpTo(fresh, taken);
     const nextDueMs = this.#inOrderOfDue()[0]?.dueMs;
     return {
       hands,
       position: this.#position,
       outstanding: this.#outstanding.size,
       nextDueInMs: nextDueMs === undefined ? null : Math.max(0, nextDueMs - nowMs),
+      isPaused: false,
     };
   }
 
@@ -89,6 +108,7 @@ export class MemoryGroup {
   untake(nowMs: number, take: number | null): void {
     for (const event of this.#outstanding.values()) {
       if (event.take === null || event.take !== (take ?? event.take) || event.dueMs <= nowMs) continue;
+      this.#note('withdrawn', event);
       event.deliveries -= 1;
       this.#deliveries -= 1;
       this.#redeliveries -= event.deliveries > 0 ? 1 : 0;
@@ -101,6 +121,16 @@ export class MemoryGroup {
     return this.#eachLease(nowMs, leases, (event) => {
       this.#outstanding.delete(event.offset);
       this.#acknowledged += 1;
+      this.#note('acknowledged', event);
+    });
+  }
+
+  expire(nowMs: number, leases: Leases): LeaseStates {
+    return this.#eachLease(nowMs, leases, (event) => {
+      this.#outstanding.delete(event.offset);
+      this.#expired += 1;
+      this.#deliveries -= 1;
+      this.#redeliveries -= event.deliveries > 1 ? 1 : 0;
     });
   }
 
@@ -149,6 +179,19 @@ export class MemoryGroup {
     }
   }
 
+  outstandingBehind(after: number, eventsMax: number): number[] {
+    return ascending(this.#outstanding.keys())
+      .filter((offset) => offset > after)
+      .slice(0, eventsMax);
+  }
+
+  returnedBehind(nowMs: number, after: number, eventsMax: number): number[] {
+    const returned = [...this.#outstanding.values()].filter(
+      (event) => event.offset > after && !isLeased(event, nowMs),
+    );
+    return ascending(returned.map(({ offset }) => offset)).slice(0, eventsMax);
+  }
+
   deadBehind(after: number, eventsMax: number): DeadLetter[] {
     const behind = ascending(this.#dead.keys()).filter((offset) => offset > after);
     return behind.slice(0, eventsMax).map((offset) => this.#dead.get(offset)!);
@@ -156,7 +199,7 @@ export class MemoryGroup {
 
   state(nowMs: number): GroupState {
     const events = [...this.#outstanding.values()];
-    const leased = events.filter((event) => event.take !== null && event.dueMs > nowMs).length;
+    const leased = events.filter((event) => isLeased(event, nowMs)).length;
     return {
       id: this.id,
       definition: this.definition,
@@ -170,6 +213,7 @@ export class MemoryGroup {
       deliveries: this.#deliveries,
       redeliveries: this.#redeliveries,
       acknowledged: this.#acknowledged,
+      expired: this.#expired,
       push: this.definition.push === null ? null : this.push,
     };
   }
@@ -205,6 +249,7 @@ export class MemoryGroup {
       event.deliveries += 1;
       event.take = this.#takes;
       event.dueMs = nowMs + this.definition.leaseMs;
+      this.#note('delivered', event);
     }
     return {
       take: this.#takes,
@@ -231,7 +276,13 @@ export class MemoryGroup {
     });
   }
 
-  #bury({ offset, deliveries, bytes }: Outstanding, deadMs: number, reason: DeadReason): void {
+  #note(action: GroupAction, { offset, deliveries }: Outstanding): void {
+    this.#audit.stepped(action, this.definition.name, offset, deliveries);
+  }
+
+  #bury(event: Outstanding, deadMs: number, reason: DeadReason): void {
+    const { offset, deliveries, bytes } = event;
+    this.#note('dead', event);
     this.#outstanding.delete(offset);
     this.#dead.set(offset, { offset, deliveries, bytes, deadMs, reason });
   }
@@ -241,6 +292,10 @@ export class MemoryGroup {
       (a, b) => a.dueMs - b.dueMs || (a.take ?? 0) - (b.take ?? 0) || a.offset - b.offset,
     );
   }
+}
+
+function isLeased({ take, dueMs }: Outstanding, nowMs: number): boolean {
+  return take !== null && dueMs > nowMs;
 }
 
 function ascending(offsets: Iterable<number>): number[] {

@@ -24,6 +24,7 @@ import {
 import { differingField, isSamePush } from '../group-definition.ts';
 import { newsOfSteps } from '../news-of-steps.ts';
 import { Watchers } from '../watchers.ts';
+import type { MemoryAudit } from './audit.ts';
 import { MemoryGroup } from './group.ts';
 
 /** What groups need to know of the log. */
@@ -31,6 +32,8 @@ export interface Log {
   readonly lastOffset: number;
   /** The offset of the last event committed before the time, 0 if there is none. */
   lastOffsetBefore(timeMs: number): number;
+  /** See earliestOf; of matching topics. */
+  earliest(topics: readonly string[]): number;
   /** The next events above the offset on matching topics, at most `eventsMax`. */
   next(topics: readonly string[], after: number, eventsMax: number): FreshEvents;
 }
@@ -39,13 +42,15 @@ export interface Log {
 export class MemoryGroups implements GroupStore, GroupSteps {
   readonly #log: Log;
   readonly #now: () => number;
+  readonly #audit: MemoryAudit;
   readonly #byId = new Map<number, MemoryGroup>();
   readonly #watchers = new Watchers<GroupNews>();
   #lastId = 0;
 
-  constructor(log: Log, now: () => number) {
+  constructor(log: Log, now: () => number, audit: MemoryAudit) {
     this.#log = log;
     this.#now = now;
+    this.#audit = audit;
   }
 
   async apply<const S extends readonly Step[]>(steps: S): Promise<OutcomesOf<S>> {
@@ -63,9 +68,9 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     const known = this.#named(definition.name);
     if (known !== undefined) return this.#change(nowMs, known, definition);
     if (this.#byId.size >= LIMITS.groupsMax) return { kind: 'full', groups: this.#byId.size };
-    const position = this.#positionOf(definition.start, nowMs);
+    const position = this.#positionOf(definition.start, definition.topics, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#log.lastOffset };
-    const group = new MemoryGroup(++this.#lastId, definition, position, nowMs);
+    const group = new MemoryGroup(++this.#lastId, definition, position, nowMs, this.#audit);
     this.#byId.set(group.id, group);
     return { kind: 'created', state: group.state(nowMs) };
   }
@@ -93,6 +98,10 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     return this.#at(nowMs, id)?.acknowledge(nowMs, leases) ?? null;
   }
 
+  expire(nowMs: number, id: number, leases: Leases): LeaseStates | null {
+    return this.#at(nowMs, id)?.expire(nowMs, leases) ?? null;
+  }
+
   giveBack(nowMs: number, id: number, leases: Leases, delayMs: number): LeaseStates | null {
     return this.#at(nowMs, id)?.giveBack(nowMs, leases, delayMs) ?? null;
   }
@@ -104,7 +113,7 @@ export class MemoryGroups implements GroupStore, GroupSteps {
   seek(nowMs: number, id: number, to: Start): Sought | null {
     const group = this.#at(nowMs, id);
     if (group === undefined) return null;
-    const position = this.#positionOf(to, nowMs);
+    const position = this.#positionOf(to, group.definition.topics, nowMs);
     if (position === null) return { kind: 'beyond_end', lastOffset: this.#log.lastOffset };
     group.seek(position);
     return { kind: 'sought', position };
@@ -151,15 +160,22 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     if (group === undefined) return null;
     const failingSinceMs = failure === null ? null : (group.push.failingSinceMs ?? nowMs);
     const hasFailedForLong = failingSinceMs !== null && nowMs - failingSinceMs >= pauseAfterMs;
-    const isPaused = group.push.isPaused || hasFailedForLong;
-    group.push = { isPaused, failingSinceMs, lastFailure: failure };
+    const pausedBy = group.push.pausedBy ?? (hasFailedForLong ? 'failures' : null);
+    group.push = { pausedBy, failingSinceMs, lastFailure: failure };
+    return group.push;
+  }
+
+  pause(nowMs: number, id: number): PushState | null {
+    const group = this.#at(nowMs, id);
+    if (group === undefined) return null;
+    group.push = { ...group.push, pausedBy: 'request' };
     return group.push;
   }
 
   resume(nowMs: number, id: number): PushState | null {
     const group = this.#at(nowMs, id);
     if (group === undefined) return null;
-    group.push = { isPaused: false, failingSinceMs: null, lastFailure: null };
+    group.push = { pausedBy: null, failingSinceMs: null, lastFailure: null };
     group.hurry(nowMs);
     return group.push;
   }
@@ -173,6 +189,14 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     return states.toSorted((a, b) =>
       Buffer.compare(Buffer.from(a.definition.name), Buffer.from(b.definition.name)),
     );
+  }
+
+  outstanding(nowMs: number, id: number, after: number, eventsMax: number): number[] | null {
+    return this.#at(nowMs, id)?.outstandingBehind(after, eventsMax) ?? null;
+  }
+
+  returned(nowMs: number, id: number, after: number, eventsMax: number): number[] | null {
+    return this.#at(nowMs, id)?.returnedBehind(nowMs, after, eventsMax) ?? null;
   }
 
   dead(nowMs: number, id: number, after: number, eventsMax: number): DeadLetter[] | null {
@@ -196,14 +220,16 @@ export class MemoryGroups implements GroupStore, GroupSteps {
     if (field !== undefined) return { kind: 'differs', field };
     if (isSamePush(known.push, definition.push)) return { kind: 'same', state: this.state(nowMs, id)! };
     group.definition = { ...known, push: definition.push };
+    const isPauseAsked = group.push.pausedBy === 'request';
     this.resume(nowMs, id);
+    if (isPauseAsked) this.pause(nowMs, id);
     return { kind: 'changed', state: this.state(nowMs, id)! };
   }
 
-  /** The position from which everything above is ahead; null if there is no such place. */
-  #positionOf(start: Start, nowMs: number): number | null {
+  /** The position from which everything above is ahead for a group on these topics; null if there is no such place. */
+  #positionOf(start: Start, topics: readonly string[], nowMs: number): number | null {
     const { lastOffset } = this.#log;
-    if (start === 'earliest') return 0;
+    if (start === 'earliest') return this.#log.earliest(topics);
     if (start === 'latest') return lastOffset;
     if ('timeMs' in start) return start.timeMs > nowMs ? null : this.#log.lastOffsetBefore(start.timeMs);
     return start.offset > lastOffset + 1 ? null : Math.max(0, start.offset - 1);

@@ -4,17 +4,23 @@ import type {
   Epoch,
   EventPage,
   EventStore,
+  ExpiredEvent,
   PageQuery,
   PlacedPage,
   Snapshot,
   SnapshotQuery,
+  StoreAbout,
   StoreStats,
   TopicFilter,
   TopicSummary,
 } from '../event-store.ts';
+import type { AuditStore } from '../audit-store.ts';
 import type { GroupNews } from '../group-news.ts';
 import type { GroupStore, OutcomesOf, Step } from '../group-store.ts';
 import type { News, NewsListener } from '../news.ts';
+import type { RepeatStore } from '../repeat-store.ts';
+import type { RetentionStore } from '../retention-store.ts';
+import type { SourceStore } from '../source-store.ts';
 import { Watchers } from '../watchers.ts';
 import { MemoryStore, closed } from './store.ts';
 
@@ -52,6 +58,7 @@ class Instance implements EventStore {
   readonly #watchers = new Watchers<News>();
   readonly #groupWatchers = new Watchers<GroupNews>();
   readonly #stopWatching: readonly (() => void)[];
+  readonly groupsAtOnce: number = 1;
   readonly groups: GroupStore;
   /** This instance is at work: news that arrives meanwhile is of its own doing. */
   #own = false;
@@ -76,12 +83,28 @@ class Instance implements EventStore {
     ];
   }
 
-  get about(): Readonly<Record<string, string>> {
+  get about(): StoreAbout {
     return this.#truth.about;
   }
 
   get epochs(): readonly Epoch[] {
     return this.#truth.epochs;
+  }
+
+  get audit(): AuditStore {
+    return this.#truth.audit;
+  }
+
+  get repeats(): RepeatStore {
+    return this.#truth.repeats;
+  }
+
+  get retention(): RetentionStore {
+    return this.#truth.retention;
+  }
+
+  get sources(): SourceStore {
+    return this.#truth.sources;
   }
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
@@ -106,7 +129,11 @@ class Instance implements EventStore {
     return this.#truth.readAt(offsets);
   }
 
-  find(topic: string, eventId: string): Promise<string | undefined> {
+  countAt(offsets: Float64Array, filter: TopicFilter): Promise<number> {
+    return this.#truth.countAt(offsets, filter);
+  }
+
+  find(topic: string, eventId: string): Promise<string | ExpiredEvent | undefined> {
     return this.#truth.find(topic, eventId);
   }
 
@@ -125,6 +152,10 @@ class Instance implements EventStore {
   }
 
   /** The other instances continue; only this one hears and accepts nothing more. */
+  watchEpochs(): () => void {
+    return this.#truth.watchEpochs();
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const stop of this.#stopWatching) stop();

@@ -1,19 +1,17 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { type EventBatch, SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event-batch.ts';
+import { SPANS_PER_EVENT, TEXT, TOPIC } from '../../event/event-batch.ts';
 import { releasedYoung } from '../../released-memory.ts';
+import type { GroupResult } from '../commit-group.ts';
 import { ACCEPTED, CONFLICT, DUPLICATE, StoreError } from '../event-store.ts';
+import { Trail } from './audit/trail.ts';
 import { Books } from './books.ts';
 import type { BlockLog } from './blocks/block-log.ts';
 import { freeBytes, noSpaceLeft, writeErrorOf } from './file/errors.ts';
-import type { KeyHasher } from './keys/key-hash.ts';
+import { BARE } from '../blocks/block-format.ts';
+import type { KeyHasher } from '../key-hash.ts';
+import { EntryList } from './keys/bare-keys.ts';
 import type { KeyIndex } from './keys/key-index.ts';
-
-/** The verdict and offset of each event of a group, in order, and the time of the commit. */
-export interface GroupResult {
-  readonly receivedMs: number;
-  readonly verdicts: Uint8Array<ArrayBuffer>;
-  readonly offsets: Float64Array<ArrayBuffer>;
-}
+import { type AppendedGroup, Repeats } from './repeats/repeats.ts';
 
 /** What a transaction writes beside its events, such as a merge or part of a seal, with room to spare. */
 const LACKING_BYTES_MIN = 1024 * 1024;
@@ -33,7 +31,11 @@ export class Appender {
   readonly #log: BlockLog;
   readonly #now: () => number;
   readonly #books: Books;
+  readonly #repeats: Repeats;
+  readonly #trail: Trail;
   #failure: StoreError | null = null;
+  /** How long the last COMMIT took, which writes the log and syncs it, milliseconds. */
+  #syncMs = 0;
   #committed: () => void = () => {};
   /** Bytes that must be free before the disk counts as having space again; 0 if space never ran out. */
   #lackingBytes = 0;
@@ -60,6 +62,8 @@ export class Appender {
     this.#now = now;
     this.#stopped = stopped;
     this.#books = new Books(db);
+    this.#repeats = new Repeats(db, this.#books);
+    this.#trail = new Trail(db);
     this.#begin = db.prepare('BEGIN IMMEDIATE');
     this.#commit = db.prepare('COMMIT');
   }
@@ -69,13 +73,15 @@ export class Appender {
     return this.#books.ledger.lastOffset;
   }
 
-  append(group: EventBatch): GroupResult {
+  append(group: AppendedGroup): GroupResult {
     // Counts the memory of the compressed group; its own and zstd's are freed without a garbage collection.
     releasedYoung(group.bytes.length / 2);
     try {
+      const before = this.lastOffset;
       const result = this.transaction(() => this.#appendAll(group));
+      if (this.lastOffset > before) this.#repeats.committed(before + 1, this.lastOffset, result.receivedMs);
       this.#lackingBytes = 0;
-      return result;
+      return { ...result, syncMs: this.#syncMs };
     } catch (error) {
       this.#lackingBytes = 2 * group.bytes.length + LACKING_BYTES_MIN;
       throw error;
@@ -121,6 +127,21 @@ export class Appender {
     this.#stopped(why);
   }
 
+  /** The counts, for transactions that change them. */
+  get books(): Books {
+    return this.#books;
+  }
+
+  /** The repeats, for transactions that settle them, or let go of what is known of them. */
+  get repeats(): Repeats {
+    return this.#repeats;
+  }
+
+  /** The audit trail, for transactions that write to it. */
+  get trail(): Trail {
+    return this.#trail;
+  }
+
   /** Whether the rows of the books tell everything, as far as is known (books.ts). */
   get isSettled(): boolean {
     return this.#books.isSettled;
@@ -133,6 +154,30 @@ export class Appender {
     });
   }
 
+  /** Runs the work in one transaction that makes all unsynced ones before it durable, too, whether or not it changes anything. */
+  synced<T>(work: () => T): T {
+    return this.transaction(() => {
+      const result = work();
+      // SQLite neither writes nor syncs a transaction that has changed no page.
+      this.#books.touch(this.#now());
+      return result;
+    });
+  }
+
+  /**
+   * Runs the work in one transaction without waiting for the disk: a power loss may undo it, unless something is committed after it, which makes it durable
+   * as well. For work that is done again then.
+   */
+  unsynced<T>(work: () => T): T {
+    // In a log, this never leaves the file between two transactions: https://sqlite.org/pragma.html#pragma_synchronous
+    this.#db.exec('PRAGMA synchronous = NORMAL');
+    try {
+      return this.transaction(work);
+    } finally {
+      this.#db.exec('PRAGMA synchronous = FULL');
+    }
+  }
+
   /** Runs the work in one transaction. If it throws, file and memory are as before, and a StoreError says why. */
   transaction<T>(work: () => T): T {
     if (this.#failure !== null) throw this.#failure;
@@ -142,10 +187,14 @@ export class Appender {
       this.#index.begin();
       this.#begin.run();
       this.#books.begin();
+      this.#repeats.begin();
+      this.#trail.begin();
       result = work();
       // The deleted blocks may have held the only copy of the books.
       if (this.#log.isExchanged && !this.#books.isSettled) this.#books.settle();
+      const startMs = performance.now();
       this.#commit.run();
+      this.#syncMs = performance.now() - startMs;
       this.#index.committed();
       this.#log.committed();
       this.#books.committed();
@@ -153,6 +202,8 @@ export class Appender {
       this.#index.rolledBack();
       this.#log.rolledBack();
       this.#books.rolledBack();
+      this.#repeats.rolledBack();
+      this.#trail.rolledBack();
       const error = writeErrorOf(cause);
       const isAsBefore = this.#rolledBack();
       if (error.code === 'failed' || !isAsBefore) this.stop(error);
@@ -162,7 +213,7 @@ export class Appender {
     return result;
   }
 
-  #appendAll(group: EventBatch): GroupResult {
+  #appendAll(group: AppendedGroup): GroupResult {
     const { count, spans, bytes } = group;
     const hasher = this.#hasher;
     const index = this.#index;
@@ -176,6 +227,7 @@ export class Appender {
     const firstOffset = books.ledger.lastOffset + 1;
     let accepted = 0;
     let conflicts = 0;
+    let bare: { readonly places: Uint8Array<ArrayBuffer>; readonly entries: EntryList } | null = null;
     for (let i = 0; i < count; i++) {
       hasher.hashKey(group, i);
       const { k0, k1, k2, k3 } = hasher;
@@ -194,13 +246,21 @@ export class Appender {
 
       const at = i * SPANS_PER_EVENT;
       const topic = books.topicNamed(bytes, spans[at + TOPIC]!, spans[at + TOPIC + 1]!);
-      books.count(topic, offset);
       topicIds[accepted] = topic.id;
       starts[accepted] = spans[at + TEXT]!;
-      lengths[accepted] = spans[at + TEXT + 1]! - spans[at + TEXT]!;
+      lengths[accepted] = topic.isBare ? BARE : spans[at + TEXT + 1]! - spans[at + TEXT]!;
+      if (topic.isBare) {
+        bare ??= { places: new Uint8Array(count), entries: new EntryList() };
+        bare.places[i] = 1;
+        bare.entries.push(k0, k1, k2, k3, offset, digest);
+      }
+      books.count(topic, offset, lengths[accepted]!);
       accepted += 1;
     }
     books.keep(count, accepted, conflicts, this.#now());
+    const judged = { group, verdicts, offsets, firstOffset };
+    const repeats = accepted === count ? [] : this.#repeats.pack(judged);
+    this.#trail.judged(judged, books.ledger.lastMs);
     let hasBooksInBlock = false;
     if (accepted > 0) {
       const events = {
@@ -210,13 +270,21 @@ export class Appender {
         texts: bytes,
         commits: [],
       };
-      hasBooksInBlock = this.#log.append(firstOffset, events, books.ledger);
+      hasBooksInBlock = this.#log.append(
+        firstOffset,
+        events,
+        books.ledger,
+        repeats.length === 1 ? repeats[0]! : null,
+      );
     }
     if (hasBooksInBlock) books.leaveUnsettled(accepted);
     else books.settle();
+    if (repeats.length > (hasBooksInBlock ? 1 : 0)) this.#repeats.leave(repeats);
+    if (bare !== null) index.keepBare(bare.entries);
+    if (repeats.length > 0) this.#repeats.step();
     index.step(accepted);
     this.#log.step();
-    return { receivedMs: books.ledger.lastMs, verdicts, offsets };
+    return { receivedMs: books.ledger.lastMs, verdicts, offsets, bare: bare?.places ?? null };
   }
 
   #rolledBack(): boolean {

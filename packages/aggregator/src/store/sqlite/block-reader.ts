@@ -1,6 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { damaged } from '../errors.ts';
 import type { PageQuery, SnapshotQuery } from '../event-store.ts';
-import { Block, type BlockRow } from './blocks/block-format.ts';
+import { Block, type BlockRow } from '../blocks/block-format.ts';
 
 /** Topics whose merged blocks are looked up one by one; for more topics, every block of the range is examined. */
 const TOPICS_SOUGHT_MAX = 1000;
@@ -21,6 +22,8 @@ export class BlockReader {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
   #kept: Block | null = null;
+  /** The number of rewrites (block-log.ts) as of which the kept block was read. */
+  #rewrites = -1;
 
   constructor(db: DatabaseSync) {
     this.#db = db;
@@ -35,6 +38,7 @@ export class BlockReader {
     const lowest = ascending ? query.after + 1 : 1;
     const highest = Math.min(query.upTo, ascending ? query.upTo : query.after - 1);
     if (highest < lowest) return;
+    this.#forgetRewritten();
     const cover = this.#prepared(
       'SELECT first_offset FROM block WHERE first_offset <= ? ORDER BY first_offset DESC LIMIT 1',
     ).get(lowest);
@@ -47,11 +51,44 @@ export class BlockReader {
       );
       return;
     }
-    yield* this.#with(topicIds, from, highest, query.order);
+    yield* this.#onTopics(topicIds, from, highest, query.order);
+  }
+
+  /** The block with this offset, which must exist. */
+  with(offset: number): Block {
+    const block = this.find(offset);
+    if (block === undefined) throw damaged(`there is no block with offset ${offset}`);
+    return block;
+  }
+
+  /** The block with this offset, undefined if there is none. */
+  find(offset: number): Block | undefined {
+    const range = { order: 'asc', after: offset - 1, upTo: offset } as const;
+    for (const block of this.of(range, undefined)) return block.lastOffset < offset ? undefined : block;
+    return undefined;
+  }
+
+  /** Frees the block that is kept, and reads it again when it is asked for. */
+  forget(): void {
+    this.#kept?.release();
+    this.#kept = null;
+  }
+
+  /** How many transactions have taken texts out of blocks. */
+  rewrites(): number {
+    return Number(this.#prepared('SELECT rewrites FROM log').get()!['rewrites']);
+  }
+
+  /** Some block may have lost texts since the kept one was read. */
+  #forgetRewritten(): void {
+    const rewrites = this.rewrites();
+    if (rewrites === this.#rewrites) return;
+    this.#rewrites = rewrites;
+    this.forget();
   }
 
   /** The blocks from `lowest` to `highest` that may hold any of the topics, each looked up when needed. */
-  *#with(
+  *#onTopics(
     topicIds: ReadonlySet<number>,
     lowest: number,
     highest: number,
@@ -83,9 +120,8 @@ export class BlockReader {
     const rows = this.#prepared(sql).iterate(...values) as Iterable<unknown> as Iterable<BlockPlace>;
     for (const { first_offset: firstOffset, events } of rows) {
       if (this.#kept?.firstOffset !== firstOffset || this.#kept.count !== events) {
-        this.#kept?.release();
-        // Cleared first: if the new block cannot be read, none is kept.
-        this.#kept = null;
+        // First: if the new block cannot be read, none is kept.
+        this.forget();
         const row = this.#prepared('SELECT directory, body FROM block WHERE first_offset = ?').get(
           firstOffset,
         );

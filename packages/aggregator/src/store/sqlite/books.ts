@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { BARE } from '../blocks/block-format.ts';
 import { type Ledger, readLedger } from './file/ledger.ts';
 import { type TopicRow, TopicRows } from './topic-rows.ts';
 import { UnsettledEvents, countsOf } from './unsettled-events.ts';
@@ -32,11 +33,15 @@ export class Books {
   #unsettledEvents = 0;
   readonly #update: StatementSync;
 
+  readonly #db: DatabaseSync;
+
   constructor(db: DatabaseSync) {
+    this.#db = db;
     this.#topics = new TopicRows(db);
     this.#unsettled = new UnsettledEvents(db);
     this.#update = db.prepare(`
-      UPDATE ledger SET received = ?, accepted = ?, duplicates = ?, conflicts = ?, last_offset = ?, last_ms = ?`);
+      UPDATE ledger SET received = ?, accepted = ?, duplicates = ?, conflicts = ?, last_offset = ?, last_ms = ?,
+        expired = ?, bare = ?`);
     this.#ledger = readLedger(db);
     this.#committed = { ...this.#ledger };
   }
@@ -74,9 +79,36 @@ export class Books {
     return this.#topics.named(bytes, start, end);
   }
 
-  /** Counts an accepted event on its topic. */
-  count(topic: TopicRow, offset: number): void {
-    this.#topics.count(topic, offset);
+  /** Says which topics' events are stored bare from the next transaction on; null: those of none. */
+  useBare(isBare: ((topic: string) => boolean) | null): void {
+    this.#topics.isBare = isBare;
+    this.#isStale = true;
+  }
+
+  /** Counts an accepted event on its topic. Its length is that in its block's directory. */
+  count(topic: TopicRow, offset: number, length: number): void {
+    this.#topics.count(topic, offset, length);
+    if (length === BARE) this.#ledger.bare += 1;
+  }
+
+  /**
+   * Counts kept events of a topic as expired, of which none below `firstOffset` is kept any more. Only when settled: the counts
+   * of unsettled events are in the blocks that change.
+   */
+  expire(topicId: number, gone: { events: number; bytes: number }, firstOffset: number): void {
+    if (!this.isSettled) throw new Error('events of an unsettled block cannot be counted as expired');
+    this.#topics.expire(this.#topics.withId(topicId), gone, firstOffset);
+    this.#ledger.expired += gone.events;
+  }
+
+  /** Counts texts of a topic that an older version of the file has not counted. */
+  addTexts(topicId: number, bytes: number, firstOffset: number): void {
+    this.#topics.addTexts(this.#topics.withId(topicId), bytes, firstOffset);
+  }
+
+  /** The counts of a topic as of the open transaction. */
+  topic(topicId: number): Readonly<TopicRow> {
+    return this.#topics.withId(topicId);
   }
 
   /** Adds a commit to the books. */
@@ -107,8 +139,8 @@ export class Books {
   /** Writes the rows of `ledger` and of all topics that were counted. */
   settle(): void {
     this.#topics.writeCounts();
-    const { received, accepted, duplicates, conflicts, lastOffset, lastMs } = this.#ledger;
-    this.#update.run(received, accepted, duplicates, conflicts, lastOffset, lastMs);
+    const { received, accepted, duplicates, conflicts, lastOffset, lastMs, expired, bare } = this.#ledger;
+    this.#update.run(received, accepted, duplicates, conflicts, lastOffset, lastMs, expired, bare);
     this.#unsettledBlocks = 0;
     this.#unsettledEvents = 0;
   }
@@ -122,7 +154,13 @@ export class Books {
   #readAgain(): void {
     this.#topics.forget();
     const blocks = this.#unsettled.blocks();
-    for (const [id, count] of countsOf(blocks)) this.#topics.add(this.#topics.withId(id), count);
+    const { expired, bare } = readLedger(this.#db);
+    Object.assign(this.#ledger, { expired, bare });
+    for (const [id, count] of countsOf(blocks)) {
+      this.#topics.add(this.#topics.withId(id), count);
+      this.#ledger.expired += count.expired;
+      this.#ledger.bare += count.bare;
+    }
     this.#unsettledBlocks = blocks.length;
     this.#unsettledEvents = blocks.reduce((sum, { count }) => sum + count, 0);
     this.#isStale = false;

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { readStoredEvents } from '../../event/event-reader.ts';
 import type { Appender } from './append.ts';
 import type { BlockLog } from './blocks/block-log.ts';
-import type { KeyHasher } from './keys/key-hash.ts';
+import type { KeyHasher } from '../key-hash.ts';
 import type { KeyIndex } from './keys/key-index.ts';
 
 /** Rows moved in one transaction. */
@@ -70,8 +70,8 @@ export function migratePlain(
   }
 }
 
-/** Adds the keys of consecutive stored events, each known to be unique. */
-export function addKeys(
+/** Adds the keys of consecutive stored events. */
+function addKeys(
   events: ReturnType<typeof readStoredEvents>,
   firstOffset: number,
   hasher: KeyHasher,
@@ -79,6 +79,6 @@ export function addKeys(
 ): void {
   for (let i = 0; i < events.count; i++) {
     hasher.hashKey(events, i);
-    index.addNew(hasher.k0, hasher.k1, hasher.k2, hasher.k3, firstOffset + i, hasher.digest(events, i));
+    index.addStored(hasher.k0, hasher.k1, hasher.k2, hasher.k3, firstOffset + i, hasher.digest(events, i));
   }
 }

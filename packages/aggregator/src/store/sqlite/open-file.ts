@@ -1,16 +1,20 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type Epoch, StoreError } from '../event-store.ts';
 import { Appender } from './append.ts';
-import { eventsOf } from './blocks/block-events.ts';
-import { Block, type BlockRow } from './blocks/block-format.ts';
+import { keptEventsOf } from '../blocks/block-events.ts';
+import { Block, type BlockRow } from '../blocks/block-format.ts';
 import { BlockLog, LOG_SHAPE, type LogShape } from './blocks/block-log.ts';
 import { openForWriting } from './file/database.ts';
-import { damaged, openErrorOf } from './file/errors.ts';
+import { openErrorOf } from './file/errors.ts';
+import { damaged } from '../errors.ts';
 import { beginEpoch, epochsOf } from './file/epochs.ts';
 import type { FileLock } from './file/lock.ts';
-import { KeyHasher } from './keys/key-hash.ts';
-import { INDEX_SHAPE, type IndexShape, KeyIndex } from './keys/key-index.ts';
-import { type Progress, addKeys, migratePlain } from './migrate-plain.ts';
+import { KeyHasher } from '../key-hash.ts';
+import { countTexts } from './count-texts.ts';
+import { INDEX_SHAPE, type IndexShape } from './keys/index-shape.ts';
+import { KeyIndex } from './keys/key-index.ts';
+import { countRepeatsSince } from './repeats/repeats.ts';
+import { type Progress, migratePlain } from './migrate-plain.ts';
 
 /** The writer's side of an open file: everything that changes it. */
 export interface OpenFile {
@@ -35,6 +39,8 @@ export const FILE_SHAPE: FileShape = { index: INDEX_SHAPE, log: LOG_SHAPE, keyBi
 export interface OpenOptions {
   /** Called while the events of an older file are migrated. */
   readonly progress?: Progress;
+  /** Called while the texts of an older file are counted. */
+  readonly counting?: Progress;
   readonly shape?: FileShape | undefined;
   /** The clock of `received_at`, milliseconds since 1970. */
   readonly now?: () => number;
@@ -53,7 +59,7 @@ export interface OpenOptions {
  * StoreError `unusable` that says what to do.
  */
 export function openFile(path: string, options: OpenOptions = {}): OpenFile {
-  const { progress = () => {}, shape = FILE_SHAPE, now = Date.now } = options;
+  const { progress = () => {}, counting = () => {}, shape = FILE_SHAPE, now = Date.now } = options;
   const { begun, before, revived = () => {}, stopped } = options;
   const { db, lock } = openForWriting(path);
   const close = (): void => {
@@ -73,6 +79,8 @@ export function openFile(path: string, options: OpenOptions = {}): OpenFile {
     });
     reviveKeys({ db, appender, hasher, index }, revived);
     migratePlain(db, { appender, hasher, index, log }, progress);
+    countTexts(db, appender, counting);
+    countRepeatsSince(db, now());
     if (begun !== undefined && beginEpoch(db)) begun(epochsOf(db).at(-1)!);
     isOpen = true;
     return { db, lock, appender, hasher, index, log, close: () => closeSettled(appender, close) };
@@ -94,7 +102,8 @@ function closeSettled(appender: Appender, close: () => void): void {
 }
 
 /**
- * Keys above the last run were only in memory, so they are read from the blocks again. If they exceed a run (after a
+ * Keys above the last run were only in memory, so they are computed again from the texts in the blocks. Where a text is
+ * gone, or never was, the index itself has kept the key; it knows no key of an event that is forgotten. If they exceed a run (after a
  * kill during a seal, or when the index was emptied), runs are sealed on the way.
  */
 function reviveKeys(
@@ -102,6 +111,7 @@ function reviveKeys(
   revived: (lastOffset: number) => void,
 ): void {
   const { sealedTo } = index;
+  const addBare = index.bareKeysToAdd();
   let next: number | null = null;
   const rows = db.prepare(`
     SELECT first_offset, directory, body FROM block
@@ -118,7 +128,13 @@ function reviveKeys(
     }
     next = block.lastOffset + 1;
     const first = Math.max(0, sealedTo + 1 - block.firstOffset);
-    addKeys(eventsOf(block, first), block.firstOffset + first, hasher, index);
+    addBare(block.lastOffset);
+    const { events, places } = keptEventsOf(block, first);
+    for (const [i, place] of places.entries()) {
+      hasher.hashKey(events, i);
+      const { k0, k1, k2, k3 } = hasher;
+      index.addStored(k0, k1, k2, k3, block.firstOffset + place, hasher.digest(events, i));
+    }
     if (index.mustSeal) appender.transaction(() => index.step(block.count + index.hotKeysMax));
     revived(block.lastOffset);
   }

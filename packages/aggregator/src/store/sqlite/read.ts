@@ -1,10 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { type Instant, compareInstants, parseTimestamp } from '@chronicleweaver/protocol';
-import { type EventBatch, SOURCE, TIMESTAMP, partText } from '../../event/event-batch.ts';
-import { readStoredEvents } from '../../event/event-reader.ts';
 import type {
-  EventFilter,
   EventPage,
+  ExpiredEvent,
   PageQuery,
   PlacedPage,
   Snapshot,
@@ -12,30 +9,28 @@ import type {
   TopicFilter,
   TopicSummary,
 } from '../event-store.ts';
-import { StoredEventWriter } from '../stored-event.ts';
+import { FreshEventsFound } from '../fresh-events.ts';
+import type { FreshEvents } from '../group-store.ts';
+import type { DueQuery } from '../retention-store.ts';
+import { Places } from '../page-places.ts';
+import { StoredEventWriter, storedEventBytes } from '../stored-event.ts';
 import { compileTopicFilter } from '../topic-filter.ts';
-import { damaged } from './file/errors.ts';
+import { damaged } from '../errors.ts';
+import type { Block } from '../blocks/block-format.ts';
 import { BlockReader, type RangeQuery } from './block-reader.ts';
-import type { Block } from './blocks/block-format.ts';
-import { readLedger } from './file/ledger.ts';
+import { BlockScan, PageInProgress, type Pass, type Scanned, type Visit } from '../blocks/block-scan.ts';
+import { DueEvents, type DueSoFar, type DueSome, keptOn } from './due.ts';
+import { type Ledger, readLedger } from './file/ledger.ts';
+import { FirstKept } from './first-kept.ts';
+import { reading } from './reading.ts';
+import { countIn, sumOf } from './topic-rows.ts';
 import { TopicIds } from './topic-ids.ts';
 import { UnsettledEvents } from './unsettled-events.ts';
-
-/** Bytes of a page: large enough for a cheap hand-over, small enough that a slow reader ties up little memory. */
-const PAGE_BYTES_MAX = 256 * 1024;
-
-/** Events examined in one call, matching or not, so that calls are short and others get their turn. */
-const SCAN_EVENTS_MAX = 20_000;
 
 /** The number of matches among some events; `resumeAfter` as in a page. */
 export interface CountedSome {
   readonly count: number;
-  readonly resumeAfter: number | null;
-}
-
-interface FoundPlaces {
-  readonly offsets: readonly number[];
-  readonly textLengths: readonly number[];
+  readonly expired: number;
   readonly resumeAfter: number | null;
 }
 
@@ -48,171 +43,193 @@ export class Reader {
   readonly #blocks: BlockReader;
   readonly #unsettled: UnsettledEvents;
 
+  readonly #firstKept: FirstKept;
+  readonly #due: DueEvents;
+
   constructor(db: DatabaseSync) {
     this.#db = db;
     this.#topicIds = new TopicIds(db);
     this.#blocks = new BlockReader(db);
     this.#unsettled = new UnsettledEvents(db);
+    this.#firstKept = new FirstKept(this.#blocks);
+    this.#due = new DueEvents(db, this.#topicIds, this.#blocks, this.#unsettled);
   }
 
   /** The end of the log and the number of events on the filter's topics, from one state of the file. */
   snapshot(filter: TopicFilter): Snapshot {
-    return this.#transaction(() => {
-      const { lastOffset, accepted } = readLedger(this.#db);
+    return reading(this.#db, () => {
       const topicIds = this.#topicIds.of(filter);
-      if (topicIds === undefined) return { lastOffset, count: accepted };
-      const { count } = this.#prepared(
-        'SELECT ifnull(sum(events), 0) AS count FROM topic WHERE topic_id IN (SELECT value FROM json_each(?))',
+      if (topicIds === undefined) {
+        const { lastOffset, accepted, expired, bare } = this.#ledger();
+        return { lastOffset, count: accepted - expired - bare, expired };
+      }
+      const { lastOffset } = readLedger(this.#db);
+      const row = this.#prepared(
+        `SELECT sum(events) AS events, sum(expired) AS expired
+         FROM topic WHERE topic_id IN (SELECT value FROM json_each(?))`,
       ).get(JSON.stringify([...topicIds]))!;
-      let unsettled = 0;
-      for (const [id, { events }] of this.#unsettled.counts()) if (topicIds.has(id)) unsettled += events;
-      return { lastOffset, count: Number(count) + unsettled };
+      const sum = countIn(row);
+      for (const [id, { events, expired }] of this.#unsettled.counts()) {
+        if (!topicIds.has(id)) continue;
+        sum.events += events;
+        sum.expired += expired;
+      }
+      return { lastOffset, count: sum.events, expired: sum.expired };
     });
   }
 
   /** Counts the matches among the next events. */
   countSome(query: RangeQuery): CountedSome {
     let count = 0;
-    const resumeAfter = this.#scan(query, () => {
+    const scanned = this.#scan(query, () => {
       count += 1;
       return true;
     });
-    return { count, resumeAfter };
+    return { count, ...scanned };
   }
 
   page(query: PageQuery): EventPage {
-    const writer = this.#writer;
-    writer.begin(query.framing);
-    const bytesMax = Math.min(query.bytesMax ?? PAGE_BYTES_MAX, PAGE_BYTES_MAX);
-    let count = 0;
-    let lastOffset = 0;
-    const places = query.placed === true ? new Places() : null;
-    const resumeAfter = this.#scan(query, (block, index) => {
-      if (count === query.eventsMax || writer.length >= bytesMax) return false;
-      lastOffset = block.firstOffset + index;
-      writer.write(block.text(index), lastOffset, block.receivedMs(index));
-      places?.push(writer.length, lastOffset);
-      count += 1;
-      return true;
-    });
-    return { bytes: writer.take(), count, lastOffset, resumeAfter, ...places?.take() };
+    const page = new PageInProgress(query, this.#writer);
+    return page.end(this.#scan(query, page.visit, page.pass));
   }
 
-  /** The offsets and text lengths of the next matches, at most `eventsMax`; `resumeAfter` as in a page. */
-  places(query: RangeQuery, eventsMax: number): FoundPlaces {
-    const offsets: number[] = [];
-    const textLengths: number[] = [];
-    const resumeAfter = this.#scan(query, (block, index) => {
-      if (offsets.length === eventsMax) return false;
-      offsets.push(block.firstOffset + index);
-      textLengths.push(block.textLength(index));
+  /** The next matches, at most `eventsMax`, from the directories of the blocks alone: no text is unpacked. */
+  fresh(query: RangeQuery, eventsMax: number): FreshEvents {
+    const found = new FreshEventsFound();
+    const { resumeAfter, expired } = this.#scan(query, (block, index, passed) => {
+      if (found.count === eventsMax) return false;
+      const offset = block.firstOffset + index;
+      found.push(offset, storedEventBytes(block.textLength(index), offset), passed);
       return true;
     });
-    return { offsets, textLengths, resumeAfter };
+    return found.end(query.after, resumeAfter ?? Math.max(query.after, query.upTo), expired);
   }
 
-  /** The events at these offsets, which must exist and ascend. */
+  /** Those of the events at these offsets that are kept. The offsets must exist and ascend. */
   pageAt(offsets: Float64Array): PlacedPage {
-    return this.#transaction(() => {
+    return reading(this.#db, () => {
       const writer = this.#writer;
       writer.begin('array');
       const places = new Places();
-      for (const offset of offsets) {
-        this.#writeAt(offset);
-        places.push(writer.length, offset);
-      }
-      const lastOffset = offsets.at(-1) ?? 0;
-      return { bytes: writer.take(), count: offsets.length, lastOffset, resumeAfter: null, ...places.take() };
+      for (const offset of offsets) if (this.#writeAt(offset) === null) places.push(writer.length, offset);
+      const taken = places.take();
+      return {
+        bytes: writer.take(),
+        count: taken.offsets.length,
+        expired: 0,
+        lastOffset: taken.offsets.at(-1) ?? 0,
+        resumeAfter: null,
+        ...taken,
+      };
     });
   }
 
-  /** The JSON of the event at this offset, which must exist. */
-  at(offset: number): string {
-    return this.#transaction(() => {
+  /** How many of the events at these offsets are kept and pass the filter. The offsets must exist and ascend. */
+  countAt(offsets: Float64Array, filter: TopicFilter): number {
+    return reading(this.#db, () => {
+      const topicIds = this.#topicIds.of(filter);
+      let count = 0;
+      let block: Block | undefined;
+      for (const offset of offsets) {
+        if (block === undefined || offset > block.lastOffset) block = this.#blocks.with(offset);
+        const index = offset - block.firstOffset;
+        if (block.isKept(index) && topicIds?.has(block.topicId(index)) !== false) count += 1;
+      }
+      return count;
+    });
+  }
+
+  /** The JSON of the event at this offset, which must exist, or what is known of it where its text is gone. */
+  at(offset: number): string | ExpiredEvent {
+    return reading(this.#db, () => {
       const writer = this.#writer;
       writer.begin('lines');
-      this.#writeAt(offset);
+      const expired = this.#writeAt(offset);
+      if (expired !== null) return expired;
       return Buffer.from(writer.take()).toString('utf8', 0, writer.length - 1);
     });
   }
 
-  #writeAt(offset: number): void {
-    for (const block of this.#blocks.of({ order: 'asc', after: offset - 1, upTo: offset }, undefined)) {
-      const index = offset - block.firstOffset;
-      this.#writer.write(block.text(index), offset, block.receivedMs(index));
-      return;
-    }
-    throw damaged(`there is no block with offset ${offset}`);
+  /** Writes the event, unless its text is gone: then it returns what is known of it. */
+  #writeAt(offset: number): ExpiredEvent | null {
+    const block = this.#blocks.with(offset);
+    const index = offset - block.firstOffset;
+    const receivedMs = block.receivedMs(index);
+    if (!block.isKept(index)) return { offset, receivedMs };
+    this.#writer.write(block.text(index), offset, receivedMs);
+    return null;
   }
 
   topics(filter: TopicFilter): TopicSummary[] {
-    return this.#transaction(() => {
+    return reading(this.#db, () => {
       const isMeant = compileTopicFilter(filter);
-      const rows = this.#prepared(
-        'SELECT topic_id, name, events, last_offset FROM topic ORDER BY name',
-      ).all();
+      const rows = this.#prepared('SELECT * FROM topic ORDER BY name').all();
       const meant = rows.filter((row) => isMeant(String(row['name'])));
       const unsettled = this.#unsettled.counts();
-      return meant.map((row) => {
-        const more = unsettled.get(Number(row['topic_id']));
-        return {
-          topic: String(row['name']),
-          events: Number(row['events']) + (more?.events ?? 0),
-          lastOffset: more?.lastOffset ?? Number(row['last_offset']),
-        };
+      const counts = meant.map((row) => {
+        const id = Number(row['topic_id']);
+        return { id, topic: String(row['name']), ...sumOf(countIn(row), unsettled.get(id)) };
       });
+      const firstKept = this.#firstKept.of(counts.filter(({ events }) => events > 0));
+      return counts.map(({ id, ...count }) => ({
+        ...count,
+        firstOffset: count.events === 0 ? 0 : firstKept.get(id)!,
+      }));
     });
   }
 
-  stats(): Omit<StoreStats, 'storedBytes'> {
-    return this.#transaction(() => {
-      const { received, accepted, duplicates, conflicts, lastOffset } = readLedger(this.#db);
+  stats(): Omit<StoreStats, 'storedBytes' | 'walBytes'> {
+    return reading(this.#db, () => {
+      const { lastMs: _, ...books } = this.#ledger();
       const names = this.#prepared('SELECT name FROM topic ORDER BY name').all();
       const topics = names.map((row) => String(row['name']));
-      return { received, accepted, duplicates, conflicts, lastOffset, topics };
+      const { forgotten } = this.#prepared('SELECT forgotten FROM log').get()!;
+      return { ...books, forgotten: Number(forgotten), firstOffset: this.#firstOffset(), topics };
     });
+  }
+
+  /** A share of the look for due events, as `DueEvents.some`. */
+  dueSome(query: DueQuery, soFar: DueSoFar | null, isShort: boolean): DueSome {
+    return reading(this.#db, () => this.#due.some(query, soFar, isShort));
+  }
+
+  /** Of the first event that is kept; 0 if none is. */
+  #firstOffset(): number {
+    const { events, firstOffset } = keptOn(this.#db, undefined, this.#unsettled.counts());
+    if (events === 0) return 0;
+    const range = { order: 'asc', after: firstOffset - 1, upTo: Number.MAX_SAFE_INTEGER } as const;
+    for (const block of this.#blocks.of(range, undefined))
+      for (let i = 0; i < block.count; i++) if (block.isKept(i)) return block.firstOffset + i;
+    throw damaged(`${events} events should be kept, and none is`);
+  }
+
+  /** The books as of the newest commit, with what the unsettled events add to them. */
+  #ledger(): Ledger {
+    const ledger = readLedger(this.#db);
+    for (const { expired, bare } of this.#unsettled.counts().values()) {
+      ledger.expired += expired;
+      ledger.bare += bare;
+    }
+    return ledger;
   }
 
   /**
    * Calls `visit` with every match in order, until it returns false (the match was not taken) or enough was examined.
-   * Returns the offset to continue beyond, or null if nothing is left.
+   * Returns where to continue.
    */
-  #scan(query: RangeQuery, visit: (block: Block, index: number) => boolean): number | null {
-    return this.#transaction(() => {
+  #scan(query: RangeQuery, visit: Visit, pass?: Pass): Scanned {
+    return reading(this.#db, () => {
       const topicIds = this.#topicIds.of(query);
-      if (topicIds?.size === 0) return null;
-      const ascending = query.order === 'asc';
-      const needsText = query.source !== undefined || query.from !== undefined || query.to !== undefined;
-      let looked = 0;
-      let lookedTo = query.after;
+      if (topicIds?.size === 0) return { resumeAfter: null, expired: 0 };
+      const scan = new BlockScan(query, topicIds, visit, pass);
+      const [low, high] =
+        query.order === 'asc' ? [query.after + 1, query.upTo] : [1, Math.min(query.upTo, query.after - 1)];
       for (const block of this.#blocks.of(query, topicIds)) {
-        const first = Math.max(0, (ascending ? query.after + 1 : 1) - block.firstOffset);
-        const last =
-          Math.min(block.lastOffset, query.upTo, ascending ? query.upTo : query.after - 1) -
-          block.firstOffset;
-        for (let i = ascending ? first : last; ascending ? i <= last : i >= first; i += ascending ? 1 : -1) {
-          if (topicIds !== undefined && !topicIds.has(block.topicId(i))) continue;
-          if (looked === SCAN_EVENTS_MAX) return lookedTo;
-          if (!needsText || matches(block.text(i), query)) {
-            if (!visit(block, i)) return lookedTo;
-          }
-          looked += 1;
-          lookedTo = block.firstOffset + i;
-        }
+        const [first, last] = [Math.max(low, block.firstOffset), Math.min(high, block.lastOffset)];
+        if (!scan.goesOn(block, first, last)) return scan;
       }
-      return null;
+      return { resumeAfter: null, expired: scan.expired };
     });
-  }
-
-  #transaction<T>(work: () => T): T {
-    // The writer reads within its own transaction.
-    if (this.#db.isTransaction) return work();
-    this.#db.exec('BEGIN');
-    try {
-      return work();
-    } finally {
-      this.#db.exec('COMMIT');
-    }
   }
 
   #prepared(sql: string): StatementSync {
@@ -220,36 +237,4 @@ export class Reader {
     if (statement === undefined) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
     return statement;
   }
-}
-
-/** Where the events of a page end, and their offsets. */
-class Places {
-  readonly #ends: number[] = [];
-  readonly #offsets: number[] = [];
-
-  push(end: number, offset: number): void {
-    this.#ends.push(end);
-    this.#offsets.push(offset);
-  }
-
-  take(): Pick<PlacedPage, 'ends' | 'offsets'> {
-    return { ends: Int32Array.from(this.#ends), offsets: Float64Array.from(this.#offsets) };
-  }
-}
-
-/** Reads from the event's text what the directory does not hold. */
-function matches(text: Uint8Array, { source, from, to }: EventFilter): boolean {
-  const event = readStoredEvents(Buffer.from(text), 1);
-  return (
-    (source === undefined || partText(event, 0, SOURCE) === source) &&
-    (from === undefined || compareTime(event, from) >= 0) &&
-    (to === undefined || compareTime(event, to) < 0)
-  );
-}
-
-/** Compares the time of a batch's only event. Parses its text only if the milliseconds are equal. */
-function compareTime(event: EventBatch, other: Instant): number {
-  const timeMs = event.timesMs[0]!;
-  if (timeMs !== other.epochMs) return timeMs - other.epochMs;
-  return compareInstants(parseTimestamp(partText(event, 0, TIMESTAMP))!, other);
 }

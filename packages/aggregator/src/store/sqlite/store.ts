@@ -1,33 +1,45 @@
 import { stat } from 'node:fs/promises';
-import { type EventBatch, SPANS_PER_EVENT } from '../../event/event-batch.ts';
+import type { EventBatch } from '../../event/event-batch.ts';
+import { groupOf, resultsOf } from '../commit-group.ts';
 import {
-  ACCEPTED,
   type AppendResult,
-  CONFLICT,
   type Epoch,
   type EventPage,
   type EventStore,
+  type ExpiredEvent,
   type PageQuery,
   type PlacedPage,
   START,
   type Snapshot,
   type SnapshotQuery,
+  type StoreAbout,
   type StoreMessage,
   type StoreStats,
   type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
 import type { OutcomesOf, Step, GroupStore } from '../group-store.ts';
+import type { AuditStore } from '../audit-store.ts';
+import { SqliteAudit } from './audit-calls.ts';
 import { placeOf } from './file/place.ts';
 import type { CountedSome } from './read.ts';
 import type { GroupNews } from '../group-news.ts';
 import { newsOfSteps } from '../news-of-steps.ts';
 import type { News, NewsListener } from '../news.ts';
 import { newsOf } from '../news-of-append.ts';
+import type { RepeatStore } from '../repeat-store.ts';
+import type { RetentionStore } from '../retention-store.ts';
+import type { SourceStore } from '../source-store.ts';
+import { topicFilterOf } from '../topic-filter.ts';
 import { Watchers } from '../watchers.ts';
+import { SqliteRepeats } from './repeat-calls.ts';
+import { SqliteRetention } from './retention-calls.ts';
 import { ThreadClient } from './threads/client.ts';
 import type { Opened } from './threads/calls.ts';
 import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
+
+/** Offsets that one call to the reader's thread is about: some milliseconds, if each is in a block of its own. */
+const COUNTED_AT_ONCE = 1000;
 
 /**
  * One SQLite file, written by one thread and read by another. Nothing blocks in this thread: every method is a
@@ -35,9 +47,14 @@ import type { ReaderCalls, WriterCalls } from './threads/thread.ts';
  * answer comes after the commit.
  */
 export class SqliteStore implements EventStore {
-  readonly about: Readonly<Record<string, string>>;
+  readonly about: StoreAbout;
   readonly epochs: readonly Epoch[];
+  readonly groupsAtOnce: number = 1;
   readonly groups: GroupStore;
+  readonly retention: RetentionStore;
+  readonly repeats: RepeatStore;
+  readonly sources: SourceStore;
+  readonly audit: AuditStore;
   readonly #path: string;
   readonly #writer: ThreadClient<WriterCalls>;
   readonly #reader: ThreadClient<ReaderCalls>;
@@ -51,13 +68,23 @@ export class SqliteStore implements EventStore {
     writer: ThreadClient<WriterCalls>,
     reader: ThreadClient<ReaderCalls>,
     { sqliteVersion, epochs, lastOffset }: Opened,
+    clock: SqliteOptions['clock'],
   ) {
     this.#path = path;
     this.#writer = writer;
     this.#reader = reader;
-    this.about = { store: 'sqlite', database: path, sqlite: sqliteVersion };
+    this.about = { store: 'sqlite', database: path, storeVersion: sqliteVersion };
     this.epochs = epochs;
     this.#lastOffset = lastOffset;
+    this.retention = new SqliteRetention(writer, reader, clock === undefined ? Date.now : () => clock[0]!);
+    this.repeats = new SqliteRepeats(writer, reader);
+    this.sources = {
+      list: () => reader.call('sources', []),
+      find: (names) => reader.call('sourcesNamed', [names]),
+      put: (source, by) => writer.call('putSource', [source, by]),
+      remove: (name, by) => writer.call('removeSource', [name, by]),
+    };
+    this.audit = new SqliteAudit(writer, reader);
     this.groups = {
       apply: async <const S extends readonly Step[]>(steps: S) => {
         const outcomes = (await writer.call('stepGroups', [steps])) as OutcomesOf<S>;
@@ -85,22 +112,13 @@ export class SqliteStore implements EventStore {
       await thread.close();
       throw reader.reason;
     }
-    return new SqliteStore(path, thread, reader.value.thread, opened);
+    return new SqliteStore(path, thread, reader.value.thread, opened, clock);
   }
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     const group = groupOf(batches);
-    const { receivedMs, verdicts, offsets } = await this.#writer.call(
-      'append',
-      [group],
-      [group.bytes.buffer],
-    );
-    let at = 0;
-    const results = batches.map(({ count }) => {
-      const from = at;
-      at += count;
-      return resultOf(receivedMs, verdicts.subarray(from, at), offsets.subarray(from, at));
-    });
+    const result = await this.#writer.call('append', [group], [group.bytes.buffer]);
+    const results = resultsOf(batches, result);
     const news = newsOf(batches, results);
     if (news !== null) {
       this.#lastOffset = news.lastOffset;
@@ -114,18 +132,21 @@ export class SqliteStore implements EventStore {
   }
 
   async snapshot(query: SnapshotQuery): Promise<Snapshot> {
-    const { topic, topicPatterns, order, after: start, source, from, to } = query;
-    const { lastOffset, count } = await this.#reader.call('snapshot', [{ topic, topicPatterns }]);
+    const { order, after: start, source, from, to, upTo = Infinity } = query;
+    const { lastOffset, count, expired } = await this.#reader.call('snapshot', [topicFilterOf(query)]);
     const needsText = source !== undefined || from !== undefined || to !== undefined;
-    if (start === START[order] && !needsText) return { lastOffset, count };
+    if (start === START[order] && upTo >= lastOffset && !needsText) return { lastOffset, count, expired };
     let matched = 0;
+    let passed = 0;
+    const range = { ...query, upTo: Math.min(upTo, lastOffset) };
     let after: number | null = start;
     while (after !== null) {
-      const some: CountedSome = await this.#reader.call('countSome', [{ ...query, after, upTo: lastOffset }]);
+      const some: CountedSome = await this.#reader.call('countSome', [{ ...range, after }]);
       matched += some.count;
+      passed += some.expired;
       after = some.resumeAfter;
     }
-    return { lastOffset, count: matched };
+    return { lastOffset, count: matched, expired: passed };
   }
 
   read(query: PageQuery): Promise<EventPage> {
@@ -136,14 +157,22 @@ export class SqliteStore implements EventStore {
     return this.#reader.call('pageAt', [offsets]);
   }
 
-  async find(topic: string, eventId: string): Promise<string | undefined> {
+  async countAt(offsets: Float64Array, filter: TopicFilter): Promise<number> {
+    let count = 0;
+    for (let from = 0; from < offsets.length; from += COUNTED_AT_ONCE) {
+      count += await this.#reader.call('countAt', [offsets.slice(from, from + COUNTED_AT_ONCE), filter]);
+    }
+    return count;
+  }
+
+  async find(topic: string, eventId: string): Promise<string | ExpiredEvent | undefined> {
     // Only the writer knows the newest keys; the reader fetches the text.
     const offset = await this.#writer.call('locate', [topic, eventId]);
     return offset === null ? undefined : this.#reader.call('at', [offset]);
   }
 
-  topics({ topic, topicPatterns }: TopicFilter = {}): Promise<TopicSummary[]> {
-    return this.#reader.call('topics', [{ topic, topicPatterns }]);
+  topics(filter: TopicFilter = {}): Promise<TopicSummary[]> {
+    return this.#reader.call('topics', [topicFilterOf(filter)]);
   }
 
   async stats(): Promise<StoreStats> {
@@ -153,12 +182,17 @@ export class SqliteStore implements EventStore {
       // The first commit creates the write-ahead log, and it may be gone after the last.
       stat(`${this.#path}-wal`).catch(() => ({ size: 0 })),
     ]);
-    return { ...stats, storedBytes: file.size + wal.size };
+    return { ...stats, storedBytes: file.size + wal.size, walBytes: wal.size };
   }
 
   watch(after: number, listener: NewsListener): () => void {
     if (this.#lastOffset > after) listener({ after, lastOffset: this.#lastOffset, events: null });
     return this.#watchers.add(listener);
+  }
+
+  /** None begins while it is open. */
+  watchEpochs(): () => void {
+    return () => {};
   }
 
   async close(): Promise<void> {
@@ -171,49 +205,4 @@ export class SqliteStore implements EventStore {
 export interface SqliteOptions {
   /** A clock for tests, in shared memory: the time in milliseconds since 1970. */
   readonly clock?: Float64Array<SharedArrayBuffer> | undefined;
-}
-
-interface CommitGroup extends EventBatch {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly spans: Int32Array<ArrayBuffer>;
-  readonly timesMs: Float64Array<ArrayBuffer>;
-}
-
-/** The events of all batches as one, in a single piece of memory of its own, which can move to the writer's thread. */
-function groupOf(batches: readonly EventBatch[]): CommitGroup {
-  let count = 0;
-  let length = 0;
-  for (const batch of batches) {
-    count += batch.count;
-    length += batch.bytes.length;
-  }
-  const spansAt = count * Float64Array.BYTES_PER_ELEMENT;
-  const bytesAt = spansAt + count * SPANS_PER_EVENT * Int32Array.BYTES_PER_ELEMENT;
-  // Not zero-filled: all of it is written here.
-  const memory = Buffer.allocUnsafeSlow(bytesAt + length).buffer;
-  const timesMs = new Float64Array(memory, 0, count);
-  const spans = new Int32Array(memory, spansAt, count * SPANS_PER_EVENT);
-  const bytes = new Uint8Array(memory, bytesAt);
-  let base = 0;
-  let event = 0;
-  for (const batch of batches) {
-    bytes.set(batch.bytes, base);
-    timesMs.set(batch.timesMs, event);
-    const to = event * SPANS_PER_EVENT;
-    for (let i = 0; i < batch.spans.length; i++) spans[to + i] = batch.spans[i]! + base;
-    base += batch.bytes.length;
-    event += batch.count;
-  }
-  return { count, bytes, spans, timesMs };
-}
-
-function resultOf(receivedMs: number, verdicts: Uint8Array, offsets: Float64Array): AppendResult {
-  let accepted = 0;
-  let conflicts = 0;
-  for (const verdict of verdicts) {
-    if (verdict === ACCEPTED) accepted += 1;
-    else if (verdict === CONFLICT) conflicts += 1;
-  }
-  const duplicates = verdicts.length - accepted;
-  return { accepted, duplicates, conflicts, receivedMs, verdicts, offsets };
 }

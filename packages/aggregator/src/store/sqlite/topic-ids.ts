@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { TopicFilter } from '../event-store.ts';
-import { compileTopicFilter } from '../topic-filter.ts';
+import { compileTopicFilter, selectsAll, topicFilterKey } from '../topic-filter.ts';
 
 /** Answers kept, and ids in all of them: bounds the memory that readers with patterns of their own can take. */
 const FILTERS_KEPT_MAX = 256;
@@ -30,13 +30,13 @@ export class TopicIds {
       const isMeant = row !== undefined && compileTopicFilter(filter)(filter.topic);
       return new Set(isMeant ? [Number(row['topic_id'])] : []);
     }
-    if (filter.topicPatterns === undefined || filter.topicPatterns.length === 0) return undefined;
+    if (selectsAll(filter)) return undefined;
     const { ids, topicsSeen } = this.#resolve(filter);
     return ids.size === topicsSeen ? undefined : ids;
   }
 
   #resolve(filter: TopicFilter): Resolved {
-    const key = JSON.stringify(filter.topicPatterns);
+    const key = topicFilterKey(filter);
     let resolved = this.#kept.get(key);
     if (resolved === undefined) {
       resolved = { ids: new Set(), isMeant: compileTopicFilter(filter), topicsSeen: 0, lastId: 0 };

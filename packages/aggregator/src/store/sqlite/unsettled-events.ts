@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { Block, type BlockRow } from './blocks/block-format.ts';
-import type { TopicCount } from './topic-rows.ts';
+import { Block, type BlockRow } from '../blocks/block-format.ts';
+import { type TopicCount, countEvent, countIn } from './topic-rows.ts';
 
 /** The events that the rows of `ledger` and `topic` do not count yet (books.ts), as of the open transaction. */
 export class UnsettledEvents {
@@ -29,9 +29,8 @@ export function countsOf(blocks: readonly Block[]): Map<number, TopicCount> {
   const counts = new Map<number, TopicCount>();
   for (const block of blocks) {
     for (let i = 0; i < block.count; i++) {
-      const count = counts.get(block.topicId(i)) ?? { events: 0, lastOffset: 0 };
-      count.events += 1;
-      count.lastOffset = block.firstOffset + i;
+      const count = counts.get(block.topicId(i)) ?? countIn(undefined);
+      countEvent(count, block.firstOffset + i, block.textLength(i));
       counts.set(block.topicId(i), count);
     }
   }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
-import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Event } from '@chronicleweaver/protocol';
+import { STORE } from '../../../../../lab/test-store.ts';
+import { changeBehind } from '../../support/behind.ts';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { exchange, requestText } from '../../support/raw-http.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
@@ -33,30 +34,34 @@ test('a publish that does not fit into the queue gets 503 with Retry-After, stor
 test('while the store cannot commit, publishes and /ready get 503 with Retry-After, and the process stays alive [ERR-5, SYS-2, SYS-1]', async (t) => {
   const server = await TestServer.start(t);
   await server.publish(eventWith());
-  const other = new DatabaseSync(server.databasePath);
-  t.after(() => other.close());
-  for (const [name, write] of [
-    ['ledger_broken', 'UPDATE ON ledger'],
-    ['block_broken', 'INSERT ON fresh_block'],
-  ]) {
-    other.exec(`CREATE TRIGGER ${name} BEFORE ${write} BEGIN SELECT RAISE(ABORT, 'broken'); END`);
-  }
+  await changeBehind(server, {
+    sqlite: `
+      CREATE TRIGGER ledger_broken BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'broken'); END;
+      CREATE TRIGGER block_broken BEFORE INSERT ON fresh_block BEGIN SELECT RAISE(ABORT, 'broken'); END`,
+    postgres: `
+      CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$;
+      CREATE TRIGGER broken BEFORE UPDATE ON head FOR EACH ROW EXECUTE FUNCTION broken()`,
+  });
   for (const response of [
     await server.post({ events: manyEvents(5) }),
     await fetch(`${server.url}/ready`),
     await server.post(eventWith({ event_id: 'new' })),
   ]) {
     assert.match(response.headers.get('retry-after') ?? '', /^[1-9]\d*$/);
-    await problemIn(response, 503, 'store_unavailable');
+    const { detail } = await problemIn(response, 503, 'store_unavailable');
+    if (STORE === 'sqlite') assert.match(detail, /: broken; the disk is not at fault: restart the service/);
   }
   assert.deepEqual(await server.get('/health'), { message: 'healthy' });
   assert.deepEqual(await server.get('/'), { message: 'ChronicleWeaver is running...' });
   assert.deepEqual([(await server.stats()).received, (await server.events()).count], [1, 1]);
 
   // The next start writes by itself: it brings the ledger up to date.
-  other.exec('DROP TRIGGER ledger_broken; DROP TRIGGER block_broken');
+  await changeBehind(server, {
+    sqlite: 'DROP TRIGGER ledger_broken; DROP TRIGGER block_broken',
+    postgres: 'DROP TRIGGER broken ON head',
+  });
   await server.restart();
-  assert.deepEqual(await server.get('/ready'), { message: 'ready' });
+  assert.deepEqual(await server.get('/ready'), { message: 'ready', store: STORE });
   assert.deepEqual([(await server.stats()).received, (await server.events()).count], [1, 1]);
   assert.equal((await server.publish(...manyEvents(5))).accepted, 4);
 });

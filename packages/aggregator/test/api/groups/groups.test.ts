@@ -26,6 +26,7 @@ test('a group is created once, is found by name and in the list, and a differenc
       deliveries: 0,
       redeliveries: 0,
       acknowledged: 0,
+      expired: 0,
     },
   );
   const again = await group.put({ ...definition, topics: ['a', 'orders.>', 'a'] });
@@ -61,7 +62,7 @@ test('an impossible definition is refused with its field, and creates nothing [G
   const server = await TestServer.start(t);
   const group = new Group(server.url);
   const bad: [unknown, string | null, number | null][] = [
-    [{}, null, null],
+    [{}, 'topics', null],
     ['[]', null, null],
     ['"x"', null, null],
     [{ topics: [] }, 'topics', null],
@@ -170,6 +171,7 @@ test("a group's counts say what became of its events [GRP-15]", async (t) => {
       deliveries: 6,
       redeliveries: 0,
       acknowledged: 2,
+      expired: 0,
     },
   );
   assert.ok(Math.abs(Date.parse(view.created_at) - Date.now()) < 60_000);

@@ -4,24 +4,26 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import type { Event } from '@chronicleweaver/protocol';
+import { changeBehind, flippedIn } from '../../support/behind.ts';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { TestServer, problemIn } from '../../support/server.ts';
 import { StreamReader } from '../../support/stream-reader.ts';
 import { until } from '../../support/until.ts';
 
-/** Changes the file behind the service's back, as a faulty disk does. */
-function damage(server: TestServer, sql: string): void {
-  const db = new DatabaseSync(server.databasePath);
-  db.function('flipped', (bytes) => flipped(bytes as Uint8Array));
-  db.exec(sql);
-  db.close();
-}
-
-/** The same bytes except for one bit in the middle. */
-function flipped(bytes: Uint8Array): Uint8Array {
-  const copy = Uint8Array.from(bytes);
-  copy[copy.length >> 1]! ^= 1;
-  return copy;
+/** Flips one bit of the block that begins with this offset, as a faulty disk does. */
+function damage(
+  server: TestServer,
+  firstOffset: number,
+  part = 'body',
+  table = 'fresh_block',
+): Promise<void> {
+  return changeBehind(server, {
+    sqlite: `UPDATE ${table} SET ${part} = flipped(${part}) WHERE first_offset = ${firstOffset}`,
+    postgres: `
+      UPDATE block SET ${part} = ${flippedIn(part)} FROM log
+      WHERE log.append_id = block.append_id AND log.first_offset + block.place = ${firstOffset};
+      UPDATE merged_block SET ${part} = ${flippedIn(part)} WHERE first_offset = ${firstOffset}`,
+  });
 }
 
 /** Publishes each event in a commit, and so a block, of its own; some are compressed, some are not. */
@@ -38,6 +40,7 @@ async function publishBlocks(server: TestServer, count: number): Promise<void> {
       ),
     );
   }
+  if (server.storeUrl !== undefined) return;
   // For a moment the newest blocks alone tell the topics' counts; this is about blocks that only hold events.
   using db = new DatabaseSync(server.databasePath, { readOnly: true });
   const lag = db.prepare('SELECT books.last_offset - ledger.last_offset AS events FROM books, ledger');
@@ -55,7 +58,7 @@ for (const [what, firstOffset, part] of [
   test(`one flipped bit in ${what} is noticed by readers and not delivered [ERR-7]`, async (t) => {
     const server = await TestServer.start(t);
     await publishBlocks(server, 4);
-    damage(server, `UPDATE fresh_block SET ${part} = flipped(${part}) WHERE first_offset = ${firstOffset}`);
+    await damage(server, firstOffset, part);
 
     const topic = `t${(firstOffset - 1) / 10}`;
     for (const path of [
@@ -79,7 +82,7 @@ for (const [what, firstOffset, part] of [
 test('a live stream that meets damage is cut off, and the reconnect is told why [STR-11, ERR-7]', async (t) => {
   const server = await TestServer.start(t);
   await publishBlocks(server, 40);
-  damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
+  await damage(server, 381);
   const url = `${server.url}/events/stream?after=earliest`;
   const reader = await StreamReader.open(url);
   await reader.ended;
@@ -97,7 +100,7 @@ test('a live stream that meets damage is cut off, and the reconnect is told why 
 test('an answer that meets damage halfway is cut short, so that no reader takes it for complete [ERR-7]', async (t) => {
   const server = await TestServer.start(t);
   await publishBlocks(server, 40);
-  damage(server, 'UPDATE fresh_block SET body = flipped(body) WHERE first_offset = 381');
+  await damage(server, 381);
   for (const accept of ['application/json', 'application/x-ndjson']) {
     const response = await fetch(`${server.url}/events`, { headers: { accept } });
     assert.equal(response.status, 200);
@@ -116,7 +119,7 @@ test('damage met while a reader takes nothing ends its answer and nothing else [
   }
   // Wherever the answer stalls, the next block read is one of these.
   for (let block = 29; block > 0; block--) {
-    damage(server, `UPDATE merged_block SET body = flipped(body) WHERE first_offset = ${1 + 50 * block}`);
+    await damage(server, 1 + 50 * block, 'body', 'merged_block');
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${server.url}/events`, resolve).once('error', reject);
     });

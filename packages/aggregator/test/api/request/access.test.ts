@@ -7,6 +7,7 @@ import { SCOPES, type Scope } from '../../../src/access/principal.ts';
 import { guardRoutes } from '../../../src/api/request/access.ts';
 import { eventWith, manyEvents } from '../../support/events.ts';
 import { withKey } from '../../support/keys.ts';
+import { statusIn } from '../../support/otlp.ts';
 import { RawConnection, requestText } from '../../support/raw-http.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../../support/server.ts';
 import { type Rights, withKeys, ask } from '../../support/keyed-server.ts';
@@ -15,6 +16,7 @@ const ALL: Rights = {
   publish: { scopes: ['publish'] },
   read: { scopes: ['read'] },
   admin: { scopes: ['admin'] },
+  inspect: { scopes: ['inspect'] },
 };
 
 interface Operation {
@@ -28,7 +30,9 @@ async function resources(
   const document = (await (await ask(server, '/openapi.json', 'read')).json()) as {
     paths: Record<string, Record<string, Operation>>;
   };
-  const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
+  // Of what sources send, the signature decides (test/api/in).
+  const paths = Object.entries(document.paths).filter(([path]) => path !== '/in/{name}');
+  const documented = paths.flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, { security }]) => {
       assert.ok(security !== undefined, `${method} ${path} does not mention keys`);
       const scopes = security.flatMap(({ key }) => key ?? []);
@@ -44,6 +48,12 @@ async function resources(
   return [...documented.map((one) => [...one] as [string, string, Scope[] | 'open']), ...hidden.map((path) => ['GET', path, undefined] as [string, string, undefined]), ['DELETE', '/events', undefined], ['OPTIONS', '/publish', undefined]]; // prettier-ignore
 }
 
+/** Asserts that the answer is this refusal, in the form of its address, and returns what it says. */
+async function refusalIn(path: string, response: Response, status: number, code: string): Promise<string> {
+  if (path === '/v1/logs') return (await statusIn(response, status, code)).message;
+  return (await problemIn(response, status, code)).detail;
+}
+
 test('with keys in force, only /, /health and /ready answer without a valid key [KEY-1, KEY-2]', async (t) => {
   const { server } = await withKeys(t, ALL);
   const open: string[] = [];
@@ -55,7 +65,7 @@ test('with keys in force, only /, /health and /ready answer without a valid key 
     }
     const bare = await ask(server, path, undefined, method);
     assert.equal(bare.headers.get('www-authenticate'), 'Bearer realm="ChronicleWeaver"');
-    await problemIn(bare, 401, 'unauthorized');
+    await refusalIn(path, bare, 401, 'unauthorized');
     for (const authorization of [
       'Bearer wrong',
       'Bearer',
@@ -66,7 +76,7 @@ test('with keys in force, only /, /health and /ready answer without a valid key 
     ]) {
       const wrong = await fetch(server.url + path, { method, headers: { authorization } });
       assert.match(wrong.headers.get('www-authenticate') ?? '', /^Bearer realm="ChronicleWeaver", error="invalid_token"$/); // prettier-ignore
-      await problemIn(wrong, 401, 'unauthorized');
+      await refusalIn(path, wrong, 401, 'unauthorized');
     }
   }
   assert.deepEqual(open.toSorted(), ['GET /', 'GET /health', 'GET /ready']);
@@ -85,7 +95,7 @@ test('a key may do what its scopes say and nothing else [KEY-3]', async (t) => {
         await response.body?.cancel();
       } else {
         assert.equal(response.headers.get('www-authenticate'), `Bearer realm="ChronicleWeaver", error="insufficient_scope", scope="${scopes.join(' ')}"`); // prettier-ignore
-        const { detail } = await problemIn(response, 403, 'forbidden');
+        const detail = await refusalIn(path, response, 403, 'forbidden');
         assert.ok(detail.includes(scope) && detail.includes(scopes.join(' or ')), detail);
       }
     }
@@ -118,7 +128,7 @@ function firstAnswer(url: string, request: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () => socket.write(request));
     socket.once('error', reject);
-    socket.setTimeout(10_000, () => socket.destroy(new Error('no answer without the body')));
+    socket.setTimeout(60_000, () => socket.destroy(new Error('no answer without the body')));
     socket.once('data', (piece: Buffer) => {
       socket.destroy();
       resolve(piece.toString('latin1'));
@@ -225,4 +235,20 @@ test('the OpenAPI document describes the scheme of the keys and the refusals of 
   assert.deepEqual(scheme, { type: 'http', scheme: 'bearer' });
   const { responses } = document.paths['/publish']!['post']!;
   for (const status of ['401', '403', '429']) assert.ok(responses[status] !== undefined, status);
+});
+
+test('what publishes takes a key as a password, or as a user name without one; what reads does not [KEY-9]', async (t) => {
+  const { server } = await withKeys(t, { both: { scopes: ['publish', 'read'] } });
+  const secret = withKey('both').authorization.replace('Bearer ', '');
+  const basic = (text: string) => ({ authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+  for (const text of [`${secret}:`, `anybody:${secret}`, `:${secret}`]) {
+    assert.equal((await server.post(eventWith(), basic(text))).status, 200, text);
+    await problemIn(await fetch(`${server.url}/events`, { headers: basic(text) }), 401, 'unauthorized');
+  }
+  for (const text of [secret, ':', `${secret}:wrong`, `wrong:${secret}x`, '']) {
+    await problemIn(await server.post(eventWith(), basic(text)), 401, 'unauthorized');
+  }
+  for (const authorization of ['Basic', 'Basic %', `Basic ${secret}`]) {
+    await problemIn(await server.post(eventWith(), { authorization }), 401, 'unauthorized');
+  }
 });

@@ -6,7 +6,7 @@ import { eventWith } from '../../support/events.ts';
 import { RawConnection, requestText } from '../../support/raw-http.ts';
 import { type StatsAnswer, TestServer, problemIn } from '../../support/server.ts';
 
-const TIMEOUT = { timeout: 20_000 };
+const TIMEOUT = { timeout: 120_000 };
 const KIB = 1024;
 const JSON_TYPE = { 'content-type': 'application/json' };
 
@@ -157,14 +157,14 @@ test(
 );
 
 test('a body with a long pause is given up, and one that trickles is not [SYS-6]', TIMEOUT, async (t) => {
-  const server = await TestServer.start(t, {}, { bodyPauseMs: 300 });
+  const server = await TestServer.start(t, {}, { bodyPauseMs: 1500 });
   const body = bodyOf('e', 2000);
   const silent = await begin(t, server, body, 1000);
   const slow = await begin(t, server, body, 1000);
   const trickle = async (): Promise<void> => {
     for (let at = 1000; at < body.length; at += 100) {
       slow.send(body.slice(at, at + 100));
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await new Promise((resolve) => setTimeout(resolve, 200));
     }
   };
   const [refused] = await Promise.all([silent.response(), trickle()]);

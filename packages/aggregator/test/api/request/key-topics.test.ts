@@ -64,8 +64,8 @@ test('a key sees only its topics, in pages, streams, lookups, lists and statisti
   const listed = await get<{ topics: { topic: string }[] }>('/topics', 'orders');
   assert.deepEqual(listed.topics.map(({ topic }) => topic), ['orders.eu', 'orders.us', 'returns']); // prettier-ignore
 
-  const { uptime: _uptime, version: _version, epoch: _epoch, ...stats } = await get<StatsAnswer & { version: string; epoch: string }>('/stats', 'orders'); // prettier-ignore
-  assert.deepEqual(stats, { unique_processed: 12, topics: ['orders.eu', 'orders.us', 'returns'], last_offset: 19 }); // prettier-ignore
+  const { uptime: _uptime, version: _version, epoch: _epoch, first_offset: _first, ...stats } = await get<StatsAnswer & { version: string; epoch: string }>('/stats', 'orders'); // prettier-ignore
+  assert.deepEqual(stats, { unique_processed: 12, stored: 12, expired: 0, topics: ['orders.eu', 'orders.us', 'returns'], last_offset: 19 }); // prettier-ignore
   const { unique_processed, last_offset } = await get<StatsAnswer>('/stats', 'none');
   assert.deepEqual({ unique_processed, last_offset }, { unique_processed: 0, last_offset: 0 });
   for (const key of ['all', 'everything']) {

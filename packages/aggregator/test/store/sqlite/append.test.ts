@@ -45,8 +45,9 @@ test('a topic is counted in every commit, however far its row lags behind [READ-
   const reader = new Reader(file.db);
   for (let events = 1; events <= 40; events++) {
     file.appender.append(batchOf(eventWith({ event_id: `${events}` })));
-    assert.deepEqual(reader.topics({}), [{ topic: 'orders', events, lastOffset: events }]);
-    assert.deepEqual(reader.snapshot({ topic: 'orders' }), { lastOffset: events, count: events });
+    const [topic] = reader.topics({});
+    assert.deepEqual([topic!.events, topic!.lastOffset], [events, events]);
+    assert.deepEqual(reader.snapshot({ topic: 'orders' }), { lastOffset: events, count: events, expired: 0 });
   }
 });
 
@@ -95,7 +96,6 @@ test('a topic dropped from memory keeps the counts that its row lacks [READ-9]',
   );
   for (const id of ['c', 'd']) file.appender.append(batchOf(eventWith({ event_id: id, topic: 't0' })));
   file.appender.settle();
-  assert.deepEqual(new Reader(file.db).topics({ topic: 't0' }), [
-    { topic: 't0', events: 4, lastOffset: 50_003 },
-  ]);
+  const [topic] = new Reader(file.db).topics({ topic: 't0' });
+  assert.deepEqual([topic!.events, topic!.lastOffset], [4, 50_003]);
 });

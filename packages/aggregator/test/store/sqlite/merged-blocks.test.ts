@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { ACCEPTED } from '../../../src/store/event-store.ts';
-import { Block, type BlockRow } from '../../../src/store/sqlite/blocks/block-format.ts';
+import { Block, type BlockRow } from '../../../src/store/blocks/block-format.ts';
 import { openFile } from '../../../src/store/sqlite/open-file.ts';
 import { Reader } from '../../../src/store/sqlite/read.ts';
 import { verifyFile } from '../../../src/store/sqlite/upkeep/verify.ts';
@@ -48,7 +48,7 @@ test('topics that match a pattern are read from the merged blocks that hold them
   for (let i = 0; i < events.length; i += 500) file.appender.append(batchOf(...events.slice(i, i + 500)));
   while (file.log.isMergeable) mergeOnce(file);
   file.appender.transaction(() => {
-    const held = `SELECT first_offset FROM block_topic JOIN topic USING (topic_id) WHERE name GLOB 'rare.*'`;
+    const held = `SELECT block_topic.first_offset FROM block_topic JOIN topic USING (topic_id) WHERE name GLOB 'rare.*'`;
     // Reads of these blocks get the wrong bytes, so that looking into one of them throws.
     const { changes } = file.db
       .prepare(`UPDATE merged_block SET directory = zeroblob(1) WHERE first_offset NOT IN (${held})`)

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { damaged } from '../file/errors.ts';
+import { damaged } from '../../errors.ts';
 import { readLedger } from '../file/ledger.ts';
-import { Block, type BlockRow } from './block-format.ts';
+import { Block, type BlockRow } from '../../blocks/block-format.ts';
 
 /**
  * The offset of the last event committed before the time, or 0 if there is none. Commit times never go back, so a binary

@@ -15,8 +15,8 @@ const APPLICATION_ID = 0x43685776;
 /** Older ones can corrupt the file in WAL mode: https://sqlite.org/releaselog/3_51_3.html */
 const SQLITE_VERSION_MIN = '3.51.3';
 
-/** The log (WAL) is truncated to this size when it restarts, bytes. A backup or a long read makes it larger. */
-const LOG_BYTES_KEPT = 64 * 1024 * 1024;
+/** The log (WAL) is truncated to this size when it restarts, bytes. A backup, a long read or a merge of keys makes it larger. */
+const LOG_BYTES_KEPT = 32 * 1024 * 1024;
 
 /**
  * Opens the file for its only writer, and creates or migrates it if needed. Throws a StoreError `unusable`, with advice,
@@ -38,8 +38,11 @@ export function openForWriting(given: string): { db: DatabaseSync; lock: FileLoc
     refuseForeignFile(db, path);
     // Not earlier, so that nothing is left beside a file that is not ours.
     lock ??= FileLock.take(path);
+    // Only before the first table is made.
+    if (isNew) db.exec('PRAGMA auto_vacuum = INCREMENTAL');
     // Every commit writes and syncs the log, so an answer after COMMIT survives a power loss.
     db.exec(`
+      PRAGMA secure_delete = ON;
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = FULL;
       PRAGMA busy_timeout = 5000;
@@ -160,16 +163,15 @@ function refuseForeignFile(db: DatabaseSync, path: string): void {
 
 function migrate(db: DatabaseSync): void {
   const version = pragma(db, 'user_version');
-  for (let next = version; next < MIGRATIONS.length; next++) {
-    // One transaction per step, so that a crash leaves the file before or after the step.
-    db.exec(`
-      BEGIN IMMEDIATE;
-      ${MIGRATIONS[next]!}
-      PRAGMA application_id = ${APPLICATION_ID};
-      PRAGMA user_version = ${next + 1};
-      COMMIT;
-    `);
-  }
+  if (version === MIGRATIONS.length) return;
+  // One transaction for all steps: a crash leaves the file before or after them, and a new one waits for few syncs.
+  db.exec(`
+    BEGIN IMMEDIATE;
+    ${MIGRATIONS.slice(version).join('\n')}
+    PRAGMA application_id = ${APPLICATION_ID};
+    PRAGMA user_version = ${MIGRATIONS.length};
+    COMMIT;
+  `);
 }
 
 /** SQLite opens a read-only file, and fails only at the first write. Throws what SQLite throws then. */

@@ -1,5 +1,6 @@
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { damaged, messageOf } from '../../errors.ts';
 import { StoreError } from '../../event-store.ts';
 
 /** Primary result codes of SQLite, the low byte of each: https://sqlite.org/rescode.html */
@@ -20,7 +21,7 @@ export const MOVE_IT =
   'move it away, or set DEDUPLICATION_DB_PATH to another path; it was not changed; if it was a file of this program, restore a backup';
 
 /** What an operator should do about a file or a disk that cannot be trusted. */
-export const MEND =
+const MEND =
   'check the disk, check a copy of the file with npm run verify, and restore a backup if it is not sound';
 
 /** Why a file cannot be opened, and what to do, in one line. */
@@ -33,6 +34,7 @@ export function openErrorOf(path: string, cause: unknown): StoreError {
     case 'failed':
       // A transaction of the start failed. The message of its StoreError is meant for publishers, so use the cause.
       return openErrorOf(path, cause.cause);
+    case 'in_doubt':
     case 'unusable':
     case 'closed':
       return cause;
@@ -72,13 +74,31 @@ export function writeErrorOf(cause: unknown): StoreError {
       cause,
     });
   }
-  return new StoreError(
-    'failed',
-    `the store has stopped writing: ${messageOf(cause)}; its log says what to do`,
-    {
-      cause,
-    },
-  );
+  const whatToDo = isOfFileOrDisk(cause)
+    ? 'its log says what to do'
+    : 'the disk is not at fault: restart the service, and report what its log says';
+  return new StoreError('failed', `the store has stopped writing: ${messageOf(cause)}; ${whatToDo}`, {
+    cause,
+  });
+}
+
+/** What an operator should do once the writer has stopped for this reason. */
+export function remedyFor({ cause }: StoreError): string {
+  return isOfFileOrDisk(cause)
+    ? MEND
+    : 'a fault of the service, not of the disk: restart it, and report this line';
+}
+
+/** What another thread has said of the file or the disk. */
+export class FileOrDiskFault extends Error {}
+
+/** Whether the file or the disk cannot be trusted; else what was asked of them was wrong. */
+export function isOfFileOrDisk(cause: unknown): boolean {
+  // A sync of our own fails as a call to the system.
+  if (cause instanceof FileOrDiskFault || (cause instanceof Error && 'syscall' in cause)) return true;
+  if (cause instanceof StoreError) return cause.code === 'damaged';
+  const primary = (sqliteCode(cause) ?? 0) & 0xff;
+  return [SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_NOTADB, SQLITE_CANTOPEN, SQLITE_READONLY].includes(primary);
 }
 
 export function noSpaceLeft(cause?: unknown): StoreError {
@@ -101,11 +121,6 @@ export function readErrorOf(cause: unknown): unknown {
   }
 }
 
-/** Stored data cannot be read. */
-export function damaged(what: string, cause?: unknown): StoreError {
-  return new StoreError('damaged', what, { cause });
-}
-
 /** Data that can be rebuilt from the events cannot be read. */
 export function damagedIndex(what: string): StoreError {
   return new StoreError('damaged', `${what}; npm run verify -- --rebuild FILE rebuilds the key index`);
@@ -115,10 +130,6 @@ export function damagedIndex(what: string): StoreError {
 export function freeBytes(path: string): number {
   const { bavail, bsize } = statfsSync(dirname(path));
   return bavail * bsize;
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Whether SQLite failed with this primary result code. */

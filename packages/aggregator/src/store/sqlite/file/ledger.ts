@@ -1,5 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { damaged } from './errors.ts';
+import { damaged } from '../../errors.ts';
 
 /** The books. Each commit writes them, into its block's row or the ledger's. `received = accepted + duplicates`. */
 export interface Ledger {
@@ -9,6 +9,9 @@ export interface Ledger {
   conflicts: number;
   lastOffset: number;
   lastMs: number;
+  /** In the file as of the rows' last offset: unsettled blocks hold the rest (books.ts). */
+  expired: number;
+  bare: number;
 }
 
 /** The books as of the newest commit. */
@@ -30,6 +33,8 @@ function ledgerIn(row: Record<string, unknown>): Ledger {
     conflicts: Number(row['conflicts']),
     lastOffset: Number(row['last_offset']),
     lastMs: Number(row['last_ms']),
+    expired: Number(row['expired'] ?? 0),
+    bare: Number(row['bare'] ?? 0),
   };
 }
 

@@ -11,6 +11,11 @@ const SQLITE_NOTADB = 26;
 /** SQLite has two 32-bit numbers for applications' use; the first one is signed. */
 const LOW = 2 ** 31;
 
+/** Whether a file cannot be opened because another process holds its lock. */
+export function isInUse(error: unknown): boolean {
+  return error instanceof StoreError && isSqliteError(error.cause, SQLITE_BUSY);
+}
+
 /**
  * Makes this process the file's only writer: the newest keys are in its memory, so a second writer would store an event
  * twice. The lock is SQLite's own, on a file beside ours: the system drops it when the process dies, however it dies. A

@@ -43,7 +43,7 @@ export const MIGRATIONS: readonly string[] = [
   // 2: blocks and the log-structured key index. The rows of step 1 are moved afterwards (migrate-plain.ts), a
   // part at a time, and their table is dropped with the last of them.
   `
-  -- A commit is a row, later a merged part of the log is; the format is told in blocks/block-format.ts.
+  -- A commit is a row, later a merged part of the log is; the format is told in store/blocks/block-format.ts.
   CREATE TABLE block (
     first_offset INTEGER PRIMARY KEY,
     events       INTEGER NOT NULL,
@@ -219,5 +219,185 @@ export const MIGRATIONS: readonly string[] = [
       )
     )
     ORDER BY received DESC, last_ms DESC LIMIT 1;
+  `,
+
+  // 11: what a move leaves in the file that it moved, and in the one that it made (store/move/move-mark.ts).
+  `
+  CREATE TABLE move (
+    id    INTEGER PRIMARY KEY CHECK (id = 1),
+    role  TEXT NOT NULL,  -- moved, filling or complete
+    name  TEXT NOT NULL,  -- drawn at random; both stores have the same
+    log   TEXT NOT NULL,  -- the first epoch of the moved log
+    other TEXT NOT NULL   -- the other store, without a password
+  ) STRICT;
+  `,
+
+  // 12: keys that cannot be computed from texts (keys/bare-keys.ts), and keys that are forgotten.
+  `
+  CREATE TABLE bare_key (first_offset INTEGER PRIMARY KEY, entries BLOB NOT NULL) STRICT;
+  ALTER TABLE key_run ADD COLUMN first_offset INTEGER NOT NULL DEFAULT 1;  -- no key of the run is below it
+  ALTER TABLE log ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;         -- accepted events without a key
+  `,
+
+  // 13: events that a group passed over because they had expired.
+  'ALTER TABLE event_group ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;',
+
+  // 14: letting go of texts (retention.ts). A topic's `events` and `bytes` are those that are kept.
+  `
+  CREATE TABLE retention (
+    name   TEXT PRIMARY KEY,
+    policy TEXT NOT NULL  -- Policy in retention-store.ts, JSON
+  ) STRICT;
+  ALTER TABLE topic ADD COLUMN bytes        INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE topic ADD COLUMN expired      INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE topic ADD COLUMN bare         INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE topic ADD COLUMN first_offset INTEGER NOT NULL DEFAULT 0;  -- no event below it is kept
+  ALTER TABLE ledger ADD COLUMN expired     INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE ledger ADD COLUMN bare        INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE log ADD COLUMN rewrites INTEGER NOT NULL DEFAULT 0;        -- transactions that changed blocks in their place
+  -- The texts of an older file are counted up to here (count-texts.ts); NULL where all are.
+  ALTER TABLE log ADD COLUMN counted_to INTEGER;
+  UPDATE log SET counted_to = 0 WHERE (SELECT accepted FROM books) > 0;
+
+  -- Expired and bare are those of the ledger's row, as of the ledger's last offset.
+  DROP VIEW books;
+  CREATE VIEW books AS
+    SELECT received, accepted, received - accepted AS duplicates, conflicts, last_offset, last_ms,
+      (SELECT expired FROM ledger) AS expired, (SELECT bare FROM ledger) AS bare
+    FROM (
+      SELECT received, accepted, conflicts, last_offset, last_ms FROM ledger UNION ALL
+      SELECT * FROM (
+        SELECT received, first_offset + events - 1, conflicts, first_offset + events - 1, last_ms
+        FROM fresh_block ORDER BY first_offset DESC LIMIT 1
+      )
+    )
+    ORDER BY received DESC, last_ms DESC LIMIT 1;
+  `,
+
+  // 15: erasure (scrub.ts). Older versions left the bytes of deleted rows in free pages.
+  `
+  ALTER TABLE log ADD COLUMN is_dirty INTEGER NOT NULL DEFAULT 0;
+  UPDATE log SET is_dirty = 1 WHERE (SELECT accepted FROM books) > 0;
+  CREATE TABLE filler (filler_id INTEGER PRIMARY KEY, zeros BLOB NOT NULL) STRICT;  -- takes free pages, for a moment
+  -- Zeros that keep the body off the row's own page (scrub.ts); in rows of older versions it is the body.
+  DROP VIEW block;
+  ALTER TABLE merged_block RENAME COLUMN body TO lead;
+  ALTER TABLE merged_block ADD COLUMN body BLOB;
+  CREATE VIEW block AS
+    SELECT first_offset, events, directory, ifnull(body, lead) AS body FROM merged_block UNION ALL
+    SELECT first_offset, events, directory, body FROM fresh_block;
+  `,
+
+  // 16: in which form a webhook's events are sent; NULL: as they are read.
+  'ALTER TABLE event_group ADD COLUMN push_format TEXT;',
+
+  // 17: what is remembered of repeats (repeats/). A commit writes its repeats into its own row, if it makes one.
+  `
+  CREATE TABLE repeating_block (
+    first_offset INTEGER PRIMARY KEY,
+    events       INTEGER NOT NULL,
+    received     INTEGER,
+    conflicts    INTEGER,
+    last_ms      INTEGER,
+    repeats      BLOB,  -- packed (repeats/packed.ts); settled in the rows up to repeat_state.settled_to
+    directory    BLOB    NOT NULL,
+    body         BLOB    NOT NULL
+  ) STRICT;
+  INSERT INTO repeating_block (first_offset, events, received, conflicts, last_ms, directory, body)
+    SELECT first_offset, events, received, conflicts, last_ms, directory, body FROM fresh_block;
+  DROP VIEW block;
+  DROP VIEW books;
+  DROP TABLE fresh_block;
+  ALTER TABLE repeating_block RENAME TO fresh_block;
+  CREATE VIEW block AS
+    SELECT first_offset, events, directory, ifnull(body, lead) AS body FROM merged_block UNION ALL
+    SELECT first_offset, events, directory, body FROM fresh_block;
+  CREATE VIEW books AS
+    SELECT received, accepted, received - accepted AS duplicates, conflicts, last_offset, last_ms,
+      (SELECT expired FROM ledger) AS expired, (SELECT bare FROM ledger) AS bare
+    FROM (
+      SELECT received, accepted, conflicts, last_offset, last_ms FROM ledger UNION ALL
+      SELECT * FROM (
+        SELECT received, first_offset + events - 1, conflicts, first_offset + events - 1, last_ms
+        FROM fresh_block ORDER BY first_offset DESC LIMIT 1
+      )
+    )
+    ORDER BY received DESC, last_ms DESC LIMIT 1;
+
+  -- Repeats that no block's row holds and that are not settled, in the order of the books.
+  CREATE TABLE pending_repeat (received INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+
+  CREATE TABLE repeat_state (
+    id                INTEGER PRIMARY KEY CHECK (id = 1),
+    since_ms          INTEGER,           -- repeats are counted since then; NULL: since the next start
+    duplicates_before INTEGER NOT NULL,  -- those of the books before that
+    conflicts_before  INTEGER NOT NULL,
+    settled_to        INTEGER NOT NULL   -- the first offset of a fresh block
+  ) STRICT;
+  INSERT INTO repeat_state SELECT 1, NULL, duplicates, conflicts, 0 FROM books;
+
+  -- Settled repeats: of each event, of each pair of topic and source, and of these by periods (repeats/settling.ts). An empty
+  -- source stands for those that are too many to be named.
+  CREATE TABLE repeat_history (
+    offset     INTEGER PRIMARY KEY,
+    duplicates INTEGER NOT NULL,
+    conflicts  INTEGER NOT NULL,
+    repeats    BLOB    NOT NULL  -- the last ones, packed
+  ) STRICT;
+  CREATE TABLE repeat_count (
+    topic_id   INTEGER NOT NULL,
+    source     TEXT    NOT NULL,
+    duplicates INTEGER NOT NULL,
+    conflicts  INTEGER NOT NULL,
+    ages       BLOB    NOT NULL,  -- duplicates by age, then conflicts, packed
+    PRIMARY KEY (topic_id, source)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE repeat_period (
+    period     INTEGER NOT NULL,
+    topic_id   INTEGER NOT NULL,
+    source     TEXT    NOT NULL,
+    duplicates INTEGER NOT NULL,
+    conflicts  INTEGER NOT NULL,
+    PRIMARY KEY (period, topic_id, source)
+  ) STRICT, WITHOUT ROWID;
+
+  -- The last conflicts, by their number in the books, and their texts (repeats/conflicts.ts).
+  CREATE TABLE conflict (
+    number      INTEGER PRIMARY KEY,
+    offset      INTEGER NOT NULL,  -- of the event that it lost to
+    received_ms INTEGER NOT NULL,
+    topic_id    INTEGER NOT NULL,
+    event_id    TEXT    NOT NULL,
+    source      TEXT    NOT NULL,
+    publisher   TEXT,
+    texts       INTEGER NOT NULL,  -- the row of conflict_texts that holds its text
+    text_at     INTEGER NOT NULL,
+    text_bytes  INTEGER            -- NULL: its text is not kept
+  ) STRICT;
+  CREATE INDEX conflict_by_offset ON conflict (offset);
+  CREATE TABLE conflict_texts (
+    last_number  INTEGER PRIMARY KEY,
+    first_number INTEGER NOT NULL,
+    lead         BLOB    NOT NULL,  -- zeros, which keep the body off the row's own page (scrub.ts)
+    body         BLOB    NOT NULL   -- the texts one after the other; zeros where one is gone
+  ) STRICT;
+  `,
+
+  // 18: webhooks that were paused on request; is_paused is 1 as well.
+  'ALTER TABLE event_group ADD COLUMN pause_asked INTEGER NOT NULL DEFAULT 0;',
+
+  // 19: from where deliveries come (store/source-store.ts).
+  'CREATE TABLE source (name TEXT PRIMARY KEY, definition TEXT NOT NULL) STRICT;',
+
+  // 20: the audit trail (audit/).
+  `
+  CREATE TABLE audit (
+    record  INTEGER PRIMARY KEY,
+    at_ms   INTEGER NOT NULL,  -- never goes back
+    action  INTEGER NOT NULL,  -- its place in AUDIT_ACTIONS (store/audit-store.ts)
+    who     TEXT,              -- the key or the group
+    entries INTEGER NOT NULL,
+    body    TEXT    NOT NULL   -- JSON (store/audit/audit-records.ts)
+  ) STRICT;
   `,
 ];

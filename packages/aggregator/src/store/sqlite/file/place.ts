@@ -1,16 +1,9 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { StoreError } from '../../event-store.ts';
-import { messageOf, openErrorOf } from './errors.ts';
+import { openErrorOf } from './errors.ts';
+import { sync } from './sync.ts';
+import { messageOf } from '../../errors.ts';
 
 /**
  * Resolves a path to the only path of its file. Log and lock are beside the file under its name, so a file opened by two
@@ -104,13 +97,4 @@ function makeFolder(folder: string): void {
   }
   // Throws if it is not a folder.
   mkdirSync(folder, { recursive: true });
-}
-
-function sync(folder: string): void {
-  const file = openSync(folder, 'r');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
 }

@@ -1,11 +1,19 @@
 /** 32-bit words per entry: four of the key, the low half of the offset, its high 8 bits with the digest's 24. */
 export const ENTRY_WORDS = 6;
 
+/** The words of an entry. */
+export type Entry = [number, number, number, number, number, number];
+
 /** Offsets have 40 bits in the index, enough for 10^12 events. */
 const OFFSET_MAX = 2 ** 40 - 1;
 
 /** The table grows when more than this share of its slots is filled, because then the chains get long. */
 const SLOTS_FILLED_MAX = 0.75;
+
+/** The offset of the entry that begins at word `at`. */
+export function offsetAt(words: Int32Array, at: number): number {
+  return offsetOf(words[at + 4]!, words[at + 5]!);
+}
 
 /** Decodes an offset from the fifth and sixth word of an entry. */
 export function offsetOf(low: number, high: number): number {
@@ -16,7 +24,8 @@ export function digestOf(high: number): number {
   return high & 0xff_ffff;
 }
 
-function highWord(offset: number, digest: number): number {
+/** The sixth word of an entry. Throws if the offset has more than 40 bits. */
+export function highWord(offset: number, digest: number): number {
   if (offset > OFFSET_MAX)
     throw new Error(`offset ${offset} is above ${OFFSET_MAX}, the last one that the index holds`);
   return (Math.floor(offset / 2 ** 32) << 24) | digest;
@@ -24,14 +33,14 @@ function highWord(offset: number, digest: number): number {
 
 /**
  * The recent keys: one open-addressed table in memory, never stored, rebuilt after a restart from the blocks above the
- * last sealed offset.
+ * last sealed offset and from bare-keys.ts.
  *
  * The highest bits of a key choose its slot, as they choose its bucket in a run. So the table is nearly sorted by key,
  * and the entries of a bucket are side by side. Each slot also has a tag of one byte: 0 if the slot is free, else 8 other
  * bits of the key. Most lookups are of new keys, and the tags alone, which fit into a processor's cache, answer these.
  *
- * Entries never change. `undo` removes only the newest ones, those added since `begin`, and `clear` removes all; so a
- * chain of slots is never broken.
+ * A chain of slots is never broken: `undo` removes only the newest entries, those added since `begin`, and `clear` removes
+ * all. A forgotten entry keeps its slot, with a tag that no key has.
  */
 export class HotTable {
   /** The slot at which the last `find` ended: an entry or a free slot. */
@@ -41,6 +50,10 @@ export class HotTable {
   #words: Int32Array;
   /** Slots filled since `begin`. */
   #added: number[] = [];
+  /** Slots whose entries were forgotten since `begin`. */
+  #forgotten: number[] = [];
+  /** Filled slots, with those of forgotten entries. */
+  #filled = 0;
   #count = 0;
 
   /** `capacity` keys fill at most half of the slots; the table grows after half as many more. */
@@ -50,13 +63,20 @@ export class HotTable {
     this.#words = new Int32Array(2 ** this.#bits * ENTRY_WORDS);
   }
 
+  /** The number of keys. */
   get count(): number {
     return this.#count;
   }
 
-  /** Starts a set of additions that `undo` can remove. */
+  /** The number of slots that only `clear` frees. */
+  get filled(): number {
+    return this.#filled;
+  }
+
+  /** Starts a set of changes that `undo` takes back. */
   begin(): void {
     this.#added = [];
+    this.#forgotten = [];
   }
 
   /** Looks up a key. After `true` its offset and digest can be read; after `false` it can be added. */
@@ -96,7 +116,7 @@ export class HotTable {
 
   /** Adds the key that the last `find` did not find. */
   add(k0: number, k1: number, k2: number, k3: number, offset: number, digest: number): void {
-    if (this.#count >= this.#tags.length * SLOTS_FILLED_MAX) {
+    if (this.#filled >= this.#tags.length * SLOTS_FILLED_MAX) {
       this.#grow();
       this.find(k0, k1, k2, k3);
     }
@@ -104,17 +124,27 @@ export class HotTable {
     this.#added.push(this.#slot);
   }
 
-  /** Removes everything added since `begin`. */
+  /** Forgets the key that the last `find` found. */
+  forget(): void {
+    this.#tags[this.#slot] = FORGOTTEN;
+    this.#forgotten.push(this.#slot);
+    this.#count -= 1;
+  }
+
+  /** Takes back everything since `begin`. */
   undo(): void {
+    for (const slot of this.#forgotten) this.#tags[slot] = tagOf(this.#words[slot * ENTRY_WORDS + 1]!);
     for (const slot of this.#added) this.#tags[slot] = FREE;
-    this.#count -= this.#added.length;
-    this.#added = [];
+    this.#count += this.#forgotten.length - this.#added.length;
+    this.#filled -= this.#added.length;
+    this.begin();
   }
 
   /** Removes all entries. */
   clear(): void {
     this.#tags.fill(FREE);
-    this.#added = [];
+    this.begin();
+    this.#filled = 0;
     this.#count = 0;
   }
 
@@ -129,7 +159,7 @@ export class HotTable {
     // The bucket's own slots, then those it overflowed into: up to a free slot, or once around the table.
     for (let looked = 0; looked < tags.length && (looked < own || tags[slot] !== FREE); looked++) {
       const at = slot * ENTRY_WORDS;
-      if (tags[slot] !== FREE && words[at]! >>> (32 - bits) === bucket) places.push(at);
+      if (tags[slot]! > FORGOTTEN && words[at]! >>> (32 - bits) === bucket) places.push(at);
       slot = (slot + 1) & mask;
     }
     const entries = new Int32Array(places.length * ENTRY_WORDS);
@@ -148,21 +178,34 @@ export class HotTable {
     words[at + 4] = low;
     words[at + 5] = high;
     this.#tags[this.#slot] = tagOf(k1);
+    this.#filled += 1;
     this.#count += 1;
   }
 
   #grow(): void {
     const words = this.#words;
-    const added = this.#added;
-    // Entries that `undo` may remove must again be inserted last, so that no chain depends on them.
+    const [added, forgotten] = [this.#added, this.#forgotten];
+    // As if `undo` were to follow: entries that it may remove are inserted last, so that no chain depends on them.
     const others = this.#tags.slice();
+    for (const slot of forgotten) others[slot] = FREE;
     for (const slot of added) others[slot] = FREE;
     this.#bits += 1;
     this.#tags = new Uint8Array(2 ** this.#bits);
     this.#words = new Int32Array(2 ** this.#bits * ENTRY_WORDS);
+    this.#filled = 0;
     this.#count = 0;
-    for (let slot = 0; slot < others.length; slot++) if (others[slot] !== FREE) this.#take(words, slot);
-    this.#added = added.map((slot) => this.#take(words, slot));
+    for (let slot = 0; slot < others.length; slot++) if (others[slot]! > FORGOTTEN) this.#take(words, slot);
+    const isForgotten = new Set(forgotten);
+    const places = new Map<number, number>();
+    for (const slot of isForgotten.difference(new Set(added)).union(new Set(added))) {
+      const place = this.#take(words, slot);
+      places.set(slot, place);
+      // At once: the same key may follow, with a later offset.
+      if (isForgotten.has(slot)) this.#tags[place] = FORGOTTEN;
+    }
+    this.#count -= forgotten.length;
+    this.#added = added.map((slot) => places.get(slot)!);
+    this.#forgotten = forgotten.map((slot) => places.get(slot)!);
   }
 
   /** Inserts an entry of a smaller table. Returns its slot. */
@@ -176,8 +219,10 @@ export class HotTable {
 }
 
 const FREE = 0;
+const FORGOTTEN = 1;
 
-/** 1 to 255. */
+/** 2 to 255. */
 function tagOf(k1: number): number {
-  return k1 >>> 24 || 255;
+  const tag = k1 >>> 24;
+  return tag > FORGOTTEN ? tag : 255;
 }

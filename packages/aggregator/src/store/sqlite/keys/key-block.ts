@@ -1,5 +1,5 @@
 import type { StoreError } from '../../event-store.ts';
-import { CHECKSUM_BYTES, withChecksum, withoutChecksum } from '../file/checksum.ts';
+import { CHECKSUM_BYTES, withChecksum, withoutChecksum } from '../../checksum.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
 
 const ENTRY_BYTES = ENTRY_WORDS * 4;
@@ -61,6 +61,23 @@ export function findInBlock(block: Int32Array, k0: number, k1: number, k2: numbe
     if (block[at + 1] === k1 && block[at + 2] === k2 && block[at + 3] === k3) return at;
   }
   return -1;
+}
+
+/** The entries that stay, in their order; the same block if all do. `at` is the first word of an entry. */
+export function entriesWithout(
+  block: KeyBlock,
+  isDropped: (entries: KeyBlock, at: number) => boolean,
+): KeyBlock {
+  let to = 0;
+  let rest: KeyBlock | null = null;
+  for (let at = 0; at < block.length; at += ENTRY_WORDS) {
+    if (isDropped(block, at)) rest ??= block.slice();
+    else {
+      rest?.copyWithin(to, at, at + ENTRY_WORDS);
+      to += ENTRY_WORDS;
+    }
+  }
+  return rest === null ? block : rest.slice(0, to);
 }
 
 /** A row for the block: its bytes and their checksum. */

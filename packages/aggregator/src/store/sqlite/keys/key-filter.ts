@@ -1,5 +1,5 @@
 import type { StoreError } from '../../event-store.ts';
-import { withChecksum, withoutChecksum } from '../file/checksum.ts';
+import { withChecksum, withoutChecksum } from '../../checksum.ts';
 import { ENTRY_WORDS } from './hot-table.ts';
 import type { KeyBlock } from './key-block.ts';
 

@@ -1,13 +1,10 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { StoreError } from '../../event-store.ts';
 import { damagedIndex } from '../file/errors.ts';
-import { ENTRY_WORDS, offsetOf } from './hot-table.ts';
+import { ENTRY_WORDS, offsetAt } from './hot-table.ts';
 import { type KeyBlock, blockOf, compareKeys, findInBlock, rowOf } from './key-block.ts';
+import { MERGE_BITS } from './index-shape.ts';
 import { FILTER_PART_BUCKETS, KeyFilter } from './key-filter.ts';
-
-/** Eight runs of a level become one of the next, so few runs must be searched and a key is rewritten once per level. */
-const MERGE_BITS = 3;
-export const MERGE_RUNS = 2 ** MERGE_BITS;
 
 /** Places of a run's blocks: `run_id * PLACES + bucket`. */
 const PLACES = 2 ** 26;
@@ -18,12 +15,15 @@ export interface Run {
   readonly id: number;
   readonly level: number;
   readonly bits: number;
-  readonly keys: number;
+  /** Its own, and those that are merged into it. */
+  keys: number;
+  /** No key of it is below, none above. */
+  readonly firstOffset: number;
   readonly lastOffset: number;
   readonly filter: KeyFilter;
   /** The number of buckets written so far, from bucket 0 on. A run that lacks some is still being written. */
   filled: number;
-  /** The run into which this one is merged, which already has the buckets below `into.filled / MERGE_RUNS`. */
+  /** The run into which this one is merged, which already has what `firstBucket` tells. */
   into: Run | null;
 }
 
@@ -33,7 +33,7 @@ export function isWhole(run: Run): boolean {
 
 /** The first bucket that a merge has not moved away yet. */
 export function firstBucket(run: Run): number {
-  return run.into === null ? 0 : run.into.filled / MERGE_RUNS;
+  return run.into === null ? 0 : run.into.filled * 2 ** (run.bits - run.into.bits);
 }
 
 /**
@@ -47,10 +47,12 @@ export class RunFile {
   readonly #getBlock: StatementSync;
   readonly #putBlock: StatementSync;
   readonly #dropBlock: StatementSync;
+  readonly #dropBlocks: StatementSync;
   readonly #putFilter: StatementSync;
   readonly #dropFilters: StatementSync;
   readonly #putRun: StatementSync;
   readonly #fillRun: StatementSync;
+  readonly #countRun: StatementSync;
   readonly #joinRun: StatementSync;
   readonly #dropRun: StatementSync;
 
@@ -62,24 +64,37 @@ export class RunFile {
     this.#getBlock.setReturnArrays(true);
     this.#putBlock = db.prepare('INSERT INTO key_block (place, entries) VALUES (?, ?)');
     this.#dropBlock = db.prepare('DELETE FROM key_block WHERE place = ?');
+    this.#dropBlocks = db.prepare('DELETE FROM key_block WHERE place >= ? AND place < ?');
     this.#putFilter = db.prepare('INSERT INTO key_filter (place, bits) VALUES (?, ?)');
     this.#dropFilters = db.prepare('DELETE FROM key_filter WHERE place >= ? AND place < ?');
-    this.#putRun = db.prepare(
-      'INSERT INTO key_run (run_id, level, keys, last_offset, filled) VALUES (?, ?, ?, ?, 0)',
-    );
+    this.#putRun = db.prepare(`
+      INSERT INTO key_run (run_id, level, keys, first_offset, last_offset, filled) VALUES (?, ?, ?, ?, ?, 0)`);
     this.#fillRun = db.prepare('UPDATE key_run SET filled = ? WHERE run_id = ?');
+    this.#countRun = db.prepare('UPDATE key_run SET keys = ? WHERE run_id = ?');
     this.#joinRun = db.prepare('UPDATE key_run SET merged_into = ? WHERE run_id = ?');
     this.#dropRun = db.prepare('DELETE FROM key_run WHERE run_id = ?');
   }
 
   /** A new run. Nothing of it is written yet. */
-  create(level: number, keys: number, lastOffset: number): Run {
-    return this.#run(++this.#lastId, level, keys, lastOffset, 0);
+  create(about: Pick<Run, 'level' | 'keys' | 'firstOffset' | 'lastOffset'>): Run {
+    return this.#run({ ...about, id: ++this.#lastId, filled: 0 });
   }
 
-  #run(id: number, level: number, keys: number, lastOffset: number, filled: number): Run {
-    const bits = this.#baseBits + MERGE_BITS * level;
-    return { id, level, bits, keys, lastOffset, filter: new KeyFilter(bits), filled, into: null };
+  #run(about: Pick<Run, 'id' | 'level' | 'keys' | 'firstOffset' | 'lastOffset' | 'filled'>): Run {
+    const bits = this.#baseBits + MERGE_BITS * about.level;
+    const { id, level, keys, firstOffset, lastOffset, filled } = about;
+    // Written out, so that all runs have one shape: each lookup goes through them.
+    return {
+      id,
+      level,
+      bits,
+      keys,
+      firstOffset,
+      lastOffset,
+      filter: new KeyFilter(bits),
+      filled,
+      into: null,
+    };
   }
 
   /** Throws a StoreError if the bucket is missing or damaged. */
@@ -97,6 +112,15 @@ export class RunFile {
     run.filter.add(block);
   }
 
+  /**
+   * Writes a bucket again from which entries have been removed. The filter goes on to know them. SQLite joins pages that have
+   * become empty when a row is deleted, and not when one becomes smaller.
+   */
+  rewrite(run: Run, bucket: number, block: KeyBlock): void {
+    this.dropBlock(run, bucket);
+    this.#putBlock.run(run.id * PLACES + bucket, rowOf(block));
+  }
+
   /** Stores the parts of the filter that end between the two buckets. */
   writeFilterParts(run: Run, from: number, to: number): void {
     for (let part = Math.floor(from / FILTER_PART_BUCKETS); part * FILTER_PART_BUCKETS < to; part++) {
@@ -107,12 +131,17 @@ export class RunFile {
 
   /** Inserts the row of a new run. */
   begin(run: Run): void {
-    this.#putRun.run(run.id, run.level, run.keys, run.lastOffset);
+    this.#putRun.run(run.id, run.level, run.keys, run.firstOffset, run.lastOffset);
   }
 
   /** Records that the buckets below `to` are written. */
   fill(run: Run, to: number): void {
     this.#fillRun.run(to, run.id);
+  }
+
+  /** Records how many keys the run has. */
+  count(run: Run): void {
+    this.#countRun.run(run.keys, run.id);
   }
 
   /** Records that the source is being merged into the target. */
@@ -122,6 +151,10 @@ export class RunFile {
 
   dropBlock(run: Run, bucket: number): void {
     this.#dropBlock.run(run.id * PLACES + bucket);
+  }
+
+  dropBlocks(run: Run): void {
+    this.#dropBlocks.run(run.id * PLACES, (run.id + 1) * PLACES);
   }
 
   /** Deletes the run and its filter; its blocks are gone already. */
@@ -135,18 +168,20 @@ export class RunFile {
     const rows = this.#db.prepare('SELECT * FROM key_run ORDER BY run_id DESC').all();
     const runs = new Map<number, Run>();
     const into = new Map<Run, number>();
+    const targets = new Set(rows.map((row) => row['merged_into']));
     for (const row of rows) {
-      const run = this.#run(
-        Number(row['run_id']),
-        Number(row['level']),
-        Number(row['keys']),
-        Number(row['last_offset']),
-        Number(row['filled']),
-      );
+      const run = this.#run({
+        id: Number(row['run_id']),
+        level: Number(row['level']),
+        keys: Number(row['keys']),
+        firstOffset: Number(row['first_offset']),
+        lastOffset: Number(row['last_offset']),
+        filled: Number(row['filled']),
+      });
       // Do not reuse the id of a run that is deleted below.
       this.#lastId = Math.max(this.#lastId, run.id);
       // Its keys return to the hot table, so its rows are useless.
-      if (run.level === 0 && !isWhole(run)) this.#forget(run);
+      if (!isWhole(run) && !targets.has(run.id)) this.#forget(run);
       else runs.set(run.id, run);
       if (row['merged_into'] !== null) into.set(run, Number(row['merged_into']));
     }
@@ -156,9 +191,7 @@ export class RunFile {
   }
 
   #forget(run: Run): void {
-    this.#db
-      .prepare('DELETE FROM key_block WHERE place >= ? AND place < ?')
-      .run(run.id * PLACES, (run.id + 1) * PLACES);
+    this.dropBlocks(run);
     this.drop(run);
   }
 
@@ -208,8 +241,9 @@ function* blockProblems(run: Run, bucket: number, block: KeyBlock): Generator<st
     if (at > 0 && compareKeys(block, at - ENTRY_WORDS, at) >= 0)
       yield `${where}: it is not above the one before`;
     if (!run.filter.mayHold(k0, k1, k2)) yield `${where}: the filter does not contain it`;
-    if (offsetOf(block[at + 4]!, block[at + 5]!) > run.lastOffset)
-      yield `${where}: its offset is above the run's`;
+    const offset = offsetAt(block, at);
+    if (offset < run.firstOffset || offset > run.lastOffset)
+      yield `${where}: its offset ${offset} is not between the run's`;
     if (findInBlock(block, k0, k1, k2, k3) !== at) yield `${where}: another entry has the same key`;
   }
 }

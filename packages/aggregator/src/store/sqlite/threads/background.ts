@@ -1,6 +1,7 @@
 import { StoreError } from '../../event-store.ts';
 import type { OpenFile } from '../open-file.ts';
-import type { Tell } from './calls.ts';
+import { SETTLED_AT_ONCE } from '../repeats/repeats.ts';
+import type { Tell } from '../../tell.ts';
 
 /** The writer starts background work after this many milliseconds without an append. */
 const IDLE_MS = 100;
@@ -12,8 +13,8 @@ const KEYS_WORTH = 4096;
 const BYTES_WORTH = 512 * 1024;
 
 /**
- * The writer's work while nobody publishes: it brings the rows of the books up to date, merges the tail of the log and
- * then continues with the index, one small transaction at a time, so that an append that arrives meanwhile waits a few
+ * The writer's work while nobody publishes: it brings the rows of the books up to date, merges the tail of the log,
+ * counts repeats and then continues with the index, one small transaction at a time, so that an append that arrives meanwhile waits a few
  * milliseconds at most.
  */
 export class Background {
@@ -42,12 +43,14 @@ export class Background {
 
   #work(): void {
     const { appender, index, log } = this.#file;
+    const { repeats } = appender;
     this.stop();
     const mustSettle = !appender.isSettled;
-    if (!mustSettle && !log.isMergeable && !index.isBusy) return;
+    if (!mustSettle && !log.isMergeable && !repeats.arePending && !index.isBusy) return;
     try {
       if (mustSettle) appender.settle();
       else if (log.isMergeable) appender.transaction(() => log.mergeSome(BYTES_WORTH));
+      else if (repeats.arePending) appender.transaction(() => repeats.settleSome(SETTLED_AT_ONCE));
       else appender.transaction(() => index.step(KEYS_WORTH));
     } catch (error) {
       // Without space the rows of the books stay behind, which nobody notices: readers add what the blocks hold.

@@ -29,7 +29,11 @@ export interface FoldingCall {
 
 /** The answer; the error is null if the log was folded as far as possible. */
 export interface Folded {
-  readonly error: { readonly code: StoreError['code']; readonly message: string } | null;
+  readonly error: {
+    readonly code: StoreError['code'];
+    readonly message: string;
+    readonly isOfFileOrDisk: boolean;
+  } | null;
 }
 
 export interface Call {
@@ -37,9 +41,6 @@ export interface Call {
   readonly name: string;
   readonly args: readonly unknown[];
 }
-
-/** Sends a message for the log. */
-export type Tell = (fields: Record<string, unknown>, message: string, level?: StoreMessage['level']) => void;
 
 export type Answer =
   | StoreMessage

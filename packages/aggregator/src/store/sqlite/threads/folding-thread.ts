@@ -2,7 +2,7 @@ import { fdatasyncSync } from 'node:fs';
 import type { StatementSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 import { openForFolding } from '../file/database.ts';
-import { writeErrorOf } from '../file/errors.ts';
+import { isOfFileOrDisk, writeErrorOf } from '../file/errors.ts';
 import type { Folded, FoldingCall, FoldingData } from './calls.ts';
 
 /** If the log is not short after this many passes, it grows as fast as it is folded. */
@@ -45,7 +45,7 @@ function answerOf(work: () => void): Folded {
     return { error: null };
   } catch (cause) {
     const { code, message } = writeErrorOf(cause);
-    return { error: { code, message } };
+    return { error: { code, message, isOfFileOrDisk: isOfFileOrDisk(cause) } };
   }
 }
 

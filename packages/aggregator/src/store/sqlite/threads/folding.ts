@@ -2,9 +2,12 @@ import { closeSync, openSync } from 'node:fs';
 import type { StatementSync } from 'node:sqlite';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../../event-store.ts';
-import { messageOf, writeErrorOf } from '../file/errors.ts';
+import { FileOrDiskFault, writeErrorOf } from '../file/errors.ts';
+import { sync } from '../file/sync.ts';
+import { messageOf } from '../../errors.ts';
 import type { OpenFile } from '../open-file.ts';
-import type { Folded, FoldingCall, FoldingData, Tell } from './calls.ts';
+import type { Folded, FoldingCall, FoldingData } from './calls.ts';
+import type { Tell } from '../../tell.ts';
 
 /** Bounds on the log, in pages. Tests reduce them. */
 export interface FoldingShape {
@@ -52,6 +55,7 @@ export class Folding {
   readonly #tell: Tell;
   readonly #shape: FoldingShape;
   readonly #look: StatementSync;
+  readonly #empty: StatementSync;
   readonly #timer: NodeJS.Timeout;
   #thread: Worker | null = null;
   /** A descriptor of the file, for the other thread to sync; see `release`. */
@@ -72,6 +76,7 @@ export class Folding {
     this.#foldAt = shape.pages;
     file.db.exec('PRAGMA wal_autocheckpoint = 0');
     // Takes no lock and folds nothing; about 2 µs.
+    this.#empty = file.db.prepare('PRAGMA wal_checkpoint(TRUNCATE)');
     this.#look = file.db.prepare('PRAGMA wal_checkpoint(NOOP)');
     file.appender.whenCommitted(() => this.#committed());
     this.#timer = setInterval(() => this.#timePassed(), shape.everyMs);
@@ -94,6 +99,29 @@ export class Folding {
   release(): void {
     if (this.#fd !== null) closeSync(this.#fd);
     this.#fd = null;
+  }
+
+  /**
+   * Folds all of the log into the file and empties it, for erasure: what the log holds of a text is gone then, also after a power
+   * loss. Returns false if somebody still reads from it.
+   */
+  foldAll(): boolean {
+    try {
+      // Without waiting: the caller tries again, and appends come in between.
+      this.#file.db.exec('PRAGMA busy_timeout = 0');
+      const { busy } = this.#empty.get() as { busy: number };
+      if (busy !== 0) return false;
+      // SQLite cuts the log off without a sync, and until there is one a power loss may bring back all that it held.
+      sync(`${this.#file.db.location()!}-wal`);
+      return true;
+    } catch (cause) {
+      const error = writeErrorOf(cause);
+      if (error.code === 'blocked') return false;
+      this.#failed(error);
+      throw error;
+    } finally {
+      this.#file.db.exec('PRAGMA busy_timeout = 5000');
+    }
   }
 
   #committed(): void {
@@ -145,7 +173,10 @@ export class Folding {
 
   #folded({ error }: Folded): void {
     this.#isTold = false;
-    if (error !== null) this.#failed(new StoreError(error.code, error.message));
+    if (error !== null) {
+      const cause = error.isOfFileOrDisk ? new FileOrDiskFault(error.message) : undefined;
+      this.#failed(new StoreError(error.code, error.message, { cause }));
+    }
     this.#ended();
   }
 

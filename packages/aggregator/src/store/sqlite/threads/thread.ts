@@ -1,20 +1,38 @@
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import type { EventBatch } from '../../../event/event-batch.ts';
 import { freeMemory } from '../../../released-memory.ts';
+import type { CommitGroup } from '../../commit-group.ts';
+import { type AuditNote, type AuditSummaryQuery, noteOf } from '../../audit-store.ts';
+import type { RecordsQuery } from '../../audit/audit-page.ts';
 import { type PageQuery, StoreError, type TopicFilter } from '../../event-store.ts';
 import type { Step } from '../../group-store.ts';
+import { type Range, TrailReader } from '../audit/trail-reader.ts';
 import { Background } from './background.ts';
 import type { DatabaseSync } from 'node:sqlite';
-import { type Answer, type Call, OPENED, type Opened, type Tell, type ThreadData } from './calls.ts';
+import { type Answer, type Call, OPENED, type Opened, type ThreadData } from './calls.ts';
+import type { Tell } from '../../tell.ts';
 import { Folding } from './folding.ts';
 import { openForReading, sqliteVersion } from '../file/database.ts';
-import { MEND, messageOf, readErrorOf } from '../file/errors.ts';
+import { readErrorOf, remedyFor } from '../file/errors.ts';
+import { messageOf } from '../../errors.ts';
 import { epochsOf } from '../file/epochs.ts';
+import { refuseMovedFile } from '../file/move-mark.ts';
 import { readLedger, refuseCutLog } from '../file/ledger.ts';
 import { openFile } from '../open-file.ts';
 import type { RangeQuery } from '../block-reader.ts';
+import type { DueSoFar } from '../due.ts';
+import { policiesIn } from '../policy-rows.ts';
+import { putSource, removeSource, sourcesIn, sourcesNamed } from '../source-rows.ts';
+import { Forgetting } from '../forgetting.ts';
 import { Reader } from '../read.ts';
-import { SqliteGroups } from '../groups/groups.ts';
+import { RepeatReader } from '../repeats/repeat-reader.ts';
+import { Retention } from '../retention.ts';
+import { Scrub } from '../scrub.ts';
+import { Space } from '../space.ts';
+import type { ConflictQuery, RepeatFilter, RepeatersQuery } from '../../repeat-store.ts';
+import type { DueQuery, ExpireQuery, ForgetQuery, Policy } from '../../retention-store.ts';
+import type { KeptSource } from '../../source-store.ts';
+import { TableSteps } from '../../groups/group-steps.ts';
+import { SqliteTables } from '../groups/tables.ts';
 
 // A thread with one connection: the writer's or a reader's. In: calls, in order, each with an id. Out: one answer per
 // call. The file is opened on the first call (`open`, id 0); if that fails, the answer says why and the thread ends.
@@ -32,13 +50,19 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
   const now = clock === undefined ? Date.now : () => clock[0]!;
   const file = openFile(path, {
     now,
-    before: refuseCutLog,
+    before: (db) => {
+      refuseMovedFile(db);
+      refuseCutLog(db);
+    },
     progress: (moved, total) => tell({ moved, total }, 'moving the events of an older file'),
+    counting: (counted, total) => tell({ counted, total }, 'counting the texts of an older file'),
     begun: (epoch) =>
       tell({ ...epoch }, 'this file was a copy: a new epoch begins after its end, see docs/operations.md'),
-    stopped: (why) => tell({ err: why.message }, `nothing more is written until a restart: ${MEND}`, 'error'),
+    stopped: (why) =>
+      tell({ err: why.message }, `nothing more is written until a restart: ${remedyFor(why)}`, 'error'),
   });
   const { db, lock, appender, hasher, index } = file;
+  const { trail } = appender;
   let markedMs = performance.now();
   const mark = (): void => {
     markedMs = performance.now();
@@ -46,10 +70,14 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
   };
   const background = new Background(file, tell);
   const folding = new Folding(file, tell);
-  const groups = new SqliteGroups(db);
+  const groups = new TableSteps(new SqliteTables(db, trail));
+  const retention = new Retention(file);
+  const scrub = new Scrub(file);
+  const space = new Space(file);
+  const forgetting = new Forgetting(db, appender, index);
   return {
     opened: () => openedOf(db),
-    append: (group: EventBatch) => {
+    append: (group: CommitGroup) => {
       background.later();
       const result = appender.append(group);
       if (performance.now() > markedMs + MARK_EVERY_MS) mark();
@@ -58,14 +86,55 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
       return result;
     },
     probe: () => appender.probe(),
-    stepGroups: (steps: readonly Step[]) => appender.transaction(() => groups.apply(now(), steps)),
+    stepGroups: (steps: readonly Step[]) =>
+      appender.transaction(() => {
+        const nowMs = now();
+        const outcomes = groups.apply(nowMs, steps);
+        trail.stepped(nowMs);
+        return outcomes;
+      }),
+    auditBegin: () => trail.turnOn(),
+    auditNote: (notes: readonly AuditNote[], mayBeLost: boolean) => {
+      const work = (): void => trail.note(notes, now());
+      if (mayBeLost) appender.unsynced(work);
+      else appender.transaction(work);
+    },
+    auditTrim: (beforeMs: number): boolean => {
+      if (!trail.isDue(beforeMs)) return true;
+      appender.unsynced(() => trail.trim(beforeMs));
+      return !trail.isDue(beforeMs);
+    },
     locate: (topic: string, eventId: string): number | null => {
       hasher.hashNames(topic, eventId);
       return index.find(hasher.k0, hasher.k1, hasher.k2, hasher.k3) ? index.offset : null;
     },
+    policies: () => policiesIn(db),
+    putPolicy: (policy: Policy, by: string | null) =>
+      retention.put(policy, () => trail.note([noteOf('policy_set', by, { policy: policy.name })], now())),
+    removePolicy: (name: string, by: string | null) =>
+      retention.remove(name, () => trail.note([noteOf('policy_deleted', by, { policy: name })], now())),
+    putSource: (source: KeptSource, by: string | null) =>
+      appender.transaction(() => {
+        const outcome = putSource(db, source);
+        if (outcome !== 'same') trail.note([noteOf('source_set', by, { source: source.name })], now());
+        return outcome;
+      }),
+    removeSource: (name: string, by: string | null) =>
+      appender.transaction(() => {
+        const wasThere = removeSource(db, name);
+        if (wasThere) trail.note([noteOf('source_deleted', by, { source: name })], now());
+        return wasThere;
+      }),
+    expire: (query: ExpireQuery) => retention.expire(query),
+    erase: (topic: string, eventId: string, isForgotten: boolean, at?: number) =>
+      retention.erase(topic, eventId, isForgotten, at),
+    forget: (query: ForgetQuery) => forgetting.some(query),
+    scrubSome: () => scrub.some(),
+    foldAll: () => folding.foldAll(),
     leave: () => folding.leave(),
     close: () => {
       background.stop();
+      space.stop();
       mark();
       file.close();
       folding.release();
@@ -76,6 +145,8 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
 function openReader({ path }: ThreadData) {
   const db = openForReading(path);
   const reader = new Reader(db);
+  const repeats = new RepeatReader(db);
+  const trail = new TrailReader(db);
   return {
     opened: () => openedOf(db),
     leave: () => Promise.resolve(),
@@ -83,9 +154,24 @@ function openReader({ path }: ThreadData) {
     countSome: (query: RangeQuery) => reader.countSome(query),
     page: (query: PageQuery) => reader.page(query),
     pageAt: (offsets: Float64Array) => reader.pageAt(offsets),
+    countAt: (offsets: Float64Array, filter: TopicFilter) => reader.countAt(offsets, filter),
     at: (offset: number) => reader.at(offset),
     topics: (filter: TopicFilter) => reader.topics(filter),
     stats: () => reader.stats(),
+    dueSome: (query: DueQuery, soFar: DueSoFar | null, isShort: boolean) =>
+      reader.dueSome(query, soFar, isShort),
+    sources: () => sourcesIn(db),
+    sourcesNamed: (names: readonly string[]) => sourcesNamed(db, names),
+    repeatsSinceMs: () => repeats.sinceMs(),
+    repeatAges: (filter: RepeatFilter) => repeats.ages(filter),
+    repeatHistory: (offset: number) => repeats.history(offset),
+    repeaters: (query: RepeatersQuery) => repeats.repeaters(query),
+    conflicts: (query: ConflictQuery) => repeats.conflicts(query),
+    auditRecords: (query: RecordsQuery) => trail.records(query),
+    auditNames: (offsets: readonly number[], topics: TopicFilter) => trail.names(offsets, topics),
+    auditRange: (fromMs: number, toMs: number) => trail.range(fromMs, toMs),
+    auditCounts: (range: Range, periodMs: AuditSummaryQuery['periodMs']) => trail.countSome(range, periodMs),
+    auditExtent: () => trail.extent(),
     close: () => db.close(),
   };
 }

@@ -1,4 +1,4 @@
-import { messageOf } from '../file/errors.ts';
+import { messageOf } from '../../errors.ts';
 
 /**
  * - `source`: the file to copy does not exist or cannot be read.

@@ -1,18 +1,10 @@
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  statSync,
-} from 'node:fs';
+import { existsSync, linkSync, realpathSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { markCopy } from '../file/epochs.ts';
-import { messageOf } from '../file/errors.ts';
+import { messageOf } from '../../errors.ts';
 import { FileLock } from '../file/lock.ts';
+import { sync } from '../file/sync.ts';
 import { BackupError, copyError } from './backup-error.ts';
 
 /** The suffixes of the files that SQLite and the service put beside a file. */
@@ -126,14 +118,5 @@ function nameFile(partial: string, to: string): void {
     }
     // Not every file system supports hard links.
     renameSync(partial, to);
-  }
-}
-
-function sync(path: string): void {
-  const file = openSync(path, 'r');
-  try {
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
   }
 }

@@ -9,7 +9,7 @@ import { longNameFault } from '../file/place.ts';
 import { readAnyLedger } from '../file/ledger.ts';
 import { BackupError, copyError } from './backup-error.ts';
 import { BESIDE, nameCopy, placesOf, refuseTarget } from './backup-place.ts';
-import type { Findings } from './findings.ts';
+import type { Findings } from '../../findings.ts';
 import type { FromVerifyThread } from './verify-thread.ts';
 
 export interface BackupOptions {
@@ -35,8 +35,12 @@ export interface Backup {
   readonly events: number;
   /** The offset of the newest event in the copy. Events acknowledged with higher offsets are not in it. */
   readonly lastOffset: number;
-  /** The time of the copied state, milliseconds since 1970. */
-  readonly takenMs: number;
+  /**
+   * The time of the last commit in the copy by the clock of the service that made it, milliseconds since 1970; null if there
+   * was none. Whatever the copy lacks was committed then or later, whether the file was in use or is itself a copy. The
+   * time of the copying would promise too much: it says nothing about the file.
+   */
+  readonly lastCommitMs: number | null;
   /** How long the copying kept the source's WAL from being reused, milliseconds. */
   readonly copyMs: number;
 }
@@ -85,8 +89,8 @@ async function copy(
   try {
     // The first read fixes the state.
     source.exec('BEGIN');
-    const { accepted, lastOffset } = readAnyLedger(source);
-    const takenMs = Date.now();
+    const { received, accepted, lastOffset, lastMs } = readAnyLedger(source);
+    const fixedMs = Date.now();
     const pageBytes = Number(source.prepare('PRAGMA page_size').get()!['page_size']);
     bytes = pageBytes * Number(source.prepare('PRAGMA page_count').get()!['page_count']);
     // The copy must not be readable by anyone who cannot read the file.
@@ -99,7 +103,8 @@ async function copy(
         progress?.('copying', (totalPages - remainingPages) * pageBytes, bytes);
       },
     });
-    return { events: accepted, lastOffset, takenMs, copyMs: Date.now() - takenMs };
+    const lastCommitMs = received === 0 ? null : lastMs;
+    return { events: accepted, lastOffset, lastCommitMs, copyMs: Date.now() - fixedMs };
   } catch (error) {
     signal?.throwIfAborted();
     throw copyError(error, { from, folder: dirname(partial), bytes });

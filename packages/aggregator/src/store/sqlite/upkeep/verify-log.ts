@@ -1,12 +1,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { EVENT_ID, type EventBatch, TOPIC, partText } from '../../../event/event-batch.ts';
-import { eventsOf } from '../blocks/block-events.ts';
-import { Block, type BlockRow } from '../blocks/block-format.ts';
-import { messageOf } from '../file/errors.ts';
+import { keptEventsOf } from '../../blocks/block-events.ts';
+import { Block, type BlockRow } from '../../blocks/block-format.ts';
+import { messageOf } from '../../errors.ts';
 import { readLedger } from '../file/ledger.ts';
 import type { OpenFile } from '../open-file.ts';
-import type { TopicCount } from '../topic-rows.ts';
-import { type Findings, addProblem } from './findings.ts';
+import { type TopicCount, countEvent, countIn } from '../topic-rows.ts';
+import { type Findings, addProblem } from '../../findings.ts';
 
 /** Called now and then with the number of events walked so far. */
 export type Walked = (events: number, total: number) => void;
@@ -31,7 +31,7 @@ type WalkedRow = BlockRow & {
 
 function blockRows(db: DatabaseSync): Iterable<WalkedRow> {
   const rows = db.prepare(
-    `SELECT first_offset, events, directory, body, 1 AS is_merged FROM merged_block UNION ALL
+    `SELECT first_offset, events, directory, ifnull(body, lead) AS body, 1 AS is_merged FROM merged_block UNION ALL
      SELECT first_offset, events, directory, body, 0 FROM fresh_block ORDER BY first_offset`,
   );
   return rows.iterate() as Iterable<unknown> as Iterable<WalkedRow>;
@@ -68,8 +68,14 @@ class LogWalk {
       if (block.count !== row.events)
         this.#add(`${where}: its row says ${row.events} events, its directory ${block.count}`);
       if (row.is_merged === 1) this.#checkListing(block, where);
-      const events = eventsOf(block);
-      for (let i = 0; i < block.count; i++) this.#event(block, events, i);
+      if (block.bodyBytes !== block.textBytes) {
+        this.#add(
+          `${where}: it holds ${block.bodyBytes} bytes of text, its directory says ${block.textBytes}`,
+        );
+      }
+      this.#count(block);
+      const { events, places } = keptEventsOf(block);
+      for (const [i, place] of places.entries()) this.#event(block, events, i, place);
       this.#findings.events += block.count;
     } catch (error) {
       const message = messageOf(error);
@@ -91,20 +97,30 @@ class LogWalk {
     }
   }
 
-  #event(block: Block, events: EventBatch, i: number): void {
-    const offset = block.firstOffset + i;
+  #count(block: Block): void {
+    for (let i = 0; i < block.count; i++) {
+      const offset = block.firstOffset + i;
+      const name = this.#nameOf.get(block.topicId(i));
+      if (name === undefined) {
+        this.#add(`offset ${offset}: there is no topic with the id ${block.topicId(i)}`);
+        continue;
+      }
+      const count = this.topics.get(name) ?? countIn(undefined);
+      countEvent(count, offset, block.textLength(i));
+      this.topics.set(name, count);
+    }
+  }
+
+  #event(block: Block, events: EventBatch, i: number, place: number): void {
+    const offset = block.firstOffset + place;
     const topic = partText(events, i, TOPIC);
     const where = `offset ${offset}, topic ${JSON.stringify(topic)}, event ${JSON.stringify(partText(events, i, EVENT_ID))}`;
-    const listedTopic = this.#nameOf.get(block.topicId(i));
+    const listedTopic = this.#nameOf.get(block.topicId(place));
     if (listedTopic !== topic) {
       this.#add(`${where}: the directory says topic ${JSON.stringify(listedTopic)}`);
     }
     const fault = this.#keyFault(events, i, offset);
     if (fault !== undefined) this.#add(`${where}: ${fault}`);
-    const count = this.topics.get(topic) ?? { events: 0, lastOffset: 0 };
-    count.events += 1;
-    count.lastOffset = offset;
-    this.topics.set(topic, count);
   }
 
   /** What is wrong with the event's entry in the key index. */

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Findings } from './findings.ts';
+import type { Findings } from '../../findings.ts';
 import { verifyFile } from './verify.ts';
 
 /** What the thread posts: its progress now and then, and its findings at the end. */

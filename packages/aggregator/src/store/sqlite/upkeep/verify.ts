@@ -1,18 +1,23 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { messageOf } from '../file/errors.ts';
+import { messageOf } from '../../errors.ts';
 import { epochsOf } from '../file/epochs.ts';
 import { readLedger } from '../file/ledger.ts';
-import { type FileShape, type OpenFile, openFile } from '../open-file.ts';
-import { type Findings, addProblem, noFindings } from './findings.ts';
+import { isInUse } from '../file/lock.ts';
+import { FILE_SHAPE, type FileShape, type OpenFile, openFile } from '../open-file.ts';
+import { type Findings, addProblem, noFindings } from '../../findings.ts';
+import { emptyRuns } from './salvage-keys.ts';
+import { auditProblems } from './verify-audit.ts';
 import { groupProblems } from './verify-groups.ts';
-import type { TopicCount } from '../topic-rows.ts';
+import { repeatProblems } from './verify-repeats.ts';
+import { type TopicCount, countIn } from '../topic-rows.ts';
 import { type Walked, walkLog } from './verify-log.ts';
 
 /**
  * Walks a file from end to end and checks that SQLite finds its pages sound; that the log has no gap and every text is
- * an event; that every event is found by its key at its offset, so none is stored twice; that no key lacks an event;
- * that filters, directories, topics and books agree with the events; and that the groups' books balance. Changes
- * nothing but what every start changes.
+ * an event; that every kept event is found by its key at its offset, so none is stored twice; that there are as many keys
+ * as events whose ids are known; that no text of an expired event is left in its block;
+ * that filters, directories, topics and books agree with the events; that the repeats that are remembered do so, too; that the groups' books balance; and that the audit trail can be read. Changes
+ * nothing but what every start changes. Throws a StoreError if another process has the file open, which says nothing about it.
  */
 export function verifyFile(path: string, walked: Walked = () => {}, shape?: FileShape): Findings {
   const findings = noFindings();
@@ -20,6 +25,8 @@ export function verifyFile(path: string, walked: Walked = () => {}, shape?: File
   try {
     file = openFile(path, { shape });
   } catch (error) {
+    if (isInUse(error)) throw error;
+    findings.isWalked = false;
     addProblem(findings, messageOf(error));
     return findings;
   }
@@ -31,10 +38,15 @@ export function verifyFile(path: string, walked: Walked = () => {}, shape?: File
     const topics = walkLog(file, findings, walked);
     checkBooks(file.db, findings, topics);
     for (const problem of groupProblems(file.db)) addProblem(findings, problem);
+    for (const problem of repeatProblems(file.db)) addProblem(findings, problem);
+    for (const problem of auditProblems(file.db)) addProblem(findings, problem);
     findings.keys = file.index.keys;
     for (const problem of file.index.problems()) addProblem(findings, problem);
-    if (file.index.keys !== findings.events) {
-      addProblem(findings, `the index has ${file.index.keys} keys, the log ${findings.events} events`);
+    const { forgotten } = file.db.prepare('SELECT forgotten FROM log').get()!;
+    const known = findings.events - Number(forgotten);
+    if (file.index.keys !== known) {
+      const those = Number(forgotten) === 0 ? '' : ` whose ids are not forgotten`;
+      addProblem(findings, `the index has ${file.index.keys} keys, the log ${known} events${those}`);
     }
   } finally {
     file.close();
@@ -51,14 +63,18 @@ function settle({ appender }: OpenFile, findings: Findings): void {
   }
 }
 
-/** Rebuilds the key index from the blocks. If it is killed halfway, the next start completes the index. */
-export function rebuildIndex(path: string, walked: Walked = () => {}, shape?: FileShape): void {
-  let total = 0;
+/**
+ * Rebuilds the key index from the blocks, and from what can be read of the index itself, where there is no text. If it is
+ * killed halfway, the next start completes the index. Returns how many ids are lost: their events would be stored again.
+ */
+export function rebuildIndex(path: string, walked: Walked = () => {}, shape: FileShape = FILE_SHAPE): number {
+  let [total, lost] = [0, 0];
   const empty = (db: DatabaseSync): void => {
-    db.exec('BEGIN IMMEDIATE; DELETE FROM key_run; DELETE FROM key_block; DELETE FROM key_filter; COMMIT');
+    lost = emptyRuns(db, shape.index);
     total = readLedger(db).accepted;
   };
   openFile(path, { shape, before: empty, revived: (lastOffset) => walked(lastOffset, total) }).close();
+  return lost;
 }
 
 /** Compares the books with what the walk through the log has counted. */
@@ -90,16 +106,30 @@ function checkBooks(db: DatabaseSync, findings: Findings, topics: ReadonlyMap<st
       `epochs: they begin after offsets ${begins.join()}, the last offset is ${lastOffset}`,
     );
   }
-  const rows = db.prepare('SELECT name, events, last_offset FROM topic').all();
-  for (const row of rows) {
-    const name = String(row['name']);
-    const found = topics.get(name) ?? { events: 0, lastOffset: 0 };
-    if (found.events !== row['events'] || found.lastOffset !== row['last_offset']) {
-      addProblem(
-        findings,
-        `topic ${JSON.stringify(name)}: the books say ${String(row['events'])} events up to offset ` +
-          `${String(row['last_offset'])}, the log has ${found.events} up to ${found.lastOffset}`,
-      );
-    }
+  for (const state of ['expired', 'bare'] as const) {
+    let found = 0;
+    for (const topic of topics.values()) found += topic[state];
+    if (found !== ledger[state])
+      addProblem(findings, `books: ${String(ledger[state])} events are ${state}, in the log ${found}`);
   }
+  for (const row of db.prepare('SELECT * FROM topic').iterate()) {
+    const name = String(row['name']);
+    for (const fault of topicFaults(countIn(row), topics.get(name) ?? countIn(undefined)))
+      addProblem(findings, `topic ${JSON.stringify(name)}: ${fault}`);
+  }
+}
+
+/** How the row of a topic differs from what the log has of it. */
+function* topicFaults(row: TopicCount, found: TopicCount): Generator<string> {
+  if (found.events !== row.events || found.lastOffset !== row.lastOffset) {
+    yield (
+      `the books say ${row.events} events up to offset ${row.lastOffset}, ` +
+      `the log has ${found.events} up to ${found.lastOffset}`
+    );
+  }
+  for (const part of ['bytes', 'expired', 'bare'] as const)
+    if (found[part] !== row[part]) yield `the books say ${row[part]} ${part}, the log has ${found[part]}`;
+  // The row is a bound: expiry raises it only as far as it has read.
+  if (found.events > 0 && row.firstOffset > found.firstOffset)
+    yield `the books say that no event below ${row.firstOffset} is kept, the log keeps ${found.firstOffset}`;
 }

@@ -14,23 +14,28 @@ const key: fc.Arbitrary<Key> = fc.tuple(
   fc.constantFrom(0, 1, -1),
 );
 
-const transaction = fc.record({ keys: fc.array(key, { maxLength: 12 }), isUndone: fc.boolean() });
+const act = fc.record({ key, isForgotten: fc.boolean(), comesAgain: fc.boolean() });
+const transaction = fc.record({ acts: fc.array(act, { maxLength: 16 }), isUndone: fc.boolean() });
 
-test('the table of recent keys holds what was added and not undone, however crowded its slots are', () => {
+test('the table of recent keys holds what was added and neither undone nor forgotten, however crowded its slots are', () => {
   fc.assert(
     fc.property(fc.array(transaction, { maxLength: 12 }), (transactions) => {
       const table = new HotTable(8);
       const model = new Map<string, number>();
       let offset = 0;
-      for (const { keys, isUndone } of transactions) {
+      for (const { acts, isUndone } of transactions) {
         const before = new Map(model);
         table.begin();
-        for (const one of keys) {
+        for (const { key: one, isForgotten, comesAgain } of acts) {
           const known = model.get(one.join());
           assert.equal(table.find(...one), known !== undefined);
           if (known !== undefined) {
             assert.deepEqual([table.offset, table.digest], [known, known & 0xff]);
-            continue;
+            if (!isForgotten) continue;
+            table.forget();
+            model.delete(one.join());
+            assert.equal(table.find(...one), false);
+            if (!comesAgain) continue;
           }
           offset += 1;
           table.add(...one, offset, offset & 0xff);

@@ -83,6 +83,32 @@ test('a copy holds the state at its start, whatever is committed between its ste
   );
 });
 
+test('a copy tells when its last commit was, not when it was made or restored', async (t) => {
+  const { folder, from, to } = fileOf(t, 0);
+  assert.equal((await backup({ from, to })).lastCommitMs, null);
+  let nowMs = Date.UTC(2025, 9, 28);
+  const service = openFile(from, { now: () => nowMs });
+  t.after(() => service.close());
+  service.appender.append(batchOf(...manyEvents(3)));
+  const lastMs = (nowMs += 5000);
+  service.appender.append(batchOf(...manyEvents(4)));
+  const copy = join(folder, 'of-running.db');
+  const taken = await backup({
+    from,
+    to: copy,
+    stepPages: 2,
+    // Whoever sends again from the time that the copy tells must send these.
+    progress: (step) => {
+      if (step !== 'copying') return;
+      nowMs += 1;
+      service.appender.append(batchOf(...manyEvents(1, () => ({ event_id: `meanwhile-${nowMs}` }))));
+    },
+  });
+  assert.deepEqual([taken.events, taken.lastCommitMs], [4, lastMs]);
+  const restored = await backup({ from: copy, to: join(folder, 'restored.db') });
+  assert.deepEqual([restored.events, restored.lastCommitMs], [4, lastMs]);
+});
+
 test('a copy leaves the file and the files beside it unchanged', async (t) => {
   const { folder, from, to } = fileOf(t, 1000);
   const bytes = readFileSync(from);

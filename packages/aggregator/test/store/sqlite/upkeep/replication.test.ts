@@ -22,7 +22,7 @@ test('the service works beside a program that checkpoints its log itself, as Lit
   const replicator = new DatabaseSync(server.databasePath);
   t.after(() => replicator.close());
   replicator.exec(`
-    PRAGMA busy_timeout = 1000;
+    PRAGMA busy_timeout = 10000;
     PRAGMA wal_autocheckpoint = 0;
     CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
     CREATE TABLE _litestream_lock (id INTEGER);

@@ -1,0 +1,152 @@
+import type { Area } from '../breakage.ts';
+
+const ROUNDS = ['rounds.test.ts'];
+
+/** What goes, when, and who holds it up. */
+export const retention: Area = {
+  sources: 'packages/aggregator/src/retention',
+  tests: 'packages/aggregator/test/retention',
+  breakages: [
+    {
+      file: 'plan.ts',
+      breaks: 'Retention lets go of what a group has not finished.',
+      find: '    upTo = Math.min(upTo, first - 1);',
+      replace: '',
+      tests: ROUNDS,
+    },
+    {
+      file: 'plan.ts',
+      breaks: 'A hold counts events that its group has finished.',
+      find: 'const after = Math.max(position, first - 1);',
+      replace: 'const after = first - 1;',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: "Ages are judged by the instance's clock, which may be off.",
+      find: 'nowMs: await retention.now()',
+      replace: 'nowMs: hereMs',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'An instance tells for ever of holds that it saw while it did the work.',
+      find: 'return this.#leaveItToOthers();',
+      replace: 'return;',
+      tests: ROUNDS,
+    },
+    {
+      file: 'plan.ts',
+      breaks: 'A group holds up events of topics that are none of its own.',
+      find: '...both(governs, definition),',
+      replace: '...governs,',
+      tests: ROUNDS,
+    },
+    {
+      file: 'plan.ts',
+      breaks: 'What was committed since counts against the number of events that were due earlier.',
+      find: 'eventsMax + kept.events - before.events',
+      replace: 'eventsMax',
+      tests: ROUNDS,
+    },
+    {
+      file: 'plan.ts',
+      breaks: 'What was committed since counts against the bytes that were due earlier.',
+      find: 'bytesMax + kept.bytes - before.bytes',
+      replace: 'bytesMax',
+      tests: ROUNDS,
+    },
+    {
+      file: '../store/policies.ts',
+      breaks: 'A rule governs the topics of its exceptions, too.',
+      find: 'exceptions: others.filter((other) => topicPatternCovers(pattern, other)),',
+      replace: 'exceptions: others.filter((other) => pattern === other),',
+      tests: ['../store/policies.test.ts'],
+    },
+    {
+      file: '../store/policies.ts',
+      breaks: 'Two policies about the same pattern stand beside each other.',
+      find: 'topicPatternCovers(one, other) === topicPatternCovers(other, one)',
+      replace: 'one !== other && topicPatternCovers(one, other) === topicPatternCovers(other, one)',
+      tests: ['../store/policies.test.ts'],
+    },
+    {
+      file: '../store/policies.ts',
+      breaks: 'Events on an exception to topics without texts are stored without texts.',
+      find: "policies.filter(({ keep }) => keep === 'ids').map((policy) => governedBy(policies, policy))",
+      replace:
+        "policies.filter(({ keep }) => keep === 'ids').map(({ topics }) => ({ topicPatterns: [topics], governed: undefined }))",
+      tests: ['../store/policies.test.ts'],
+    },
+    {
+      file: '../store/sqlite/topic-ids.ts',
+      breaks: 'What a policy governs is remembered as that of another one.',
+      find: 'const key = topicFilterKey(filter);',
+      replace: 'const key = JSON.stringify(filter.topicPatterns);',
+      tests: ['../store/retention-store.test.ts'],
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'Retention disturbs answers under way.',
+      find: 'Math.min(going.upTo, below - 1)',
+      replace: 'below > 0 ? going.upTo : 0',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'Events go by a policy that has been removed.',
+      find: 'return inSteps(noted, this.#over, this.#parts.timing.tickMs);',
+      replace: 'return inSteps(noted, this.#stopped.signal, this.#parts.timing.tickMs);',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'A block is written anew for each event that is due.',
+      find: 'hereMs - watched.gatheringSinceMs >= timing.gatherMs ||',
+      replace: 'hereMs >= watched.gatheringSinceMs ||',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'The log is told each second who holds up events.',
+      find: '      if (told.has(group)) continue;',
+      replace: '',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'A policy that cannot be obeyed is tried each second for ever.',
+      find: 'if (hereMs < watched.nextMs && hereMs < watched.idsNextMs) continue;',
+      replace: '',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'While a group holds up much, the store is busy with walking through it again and again.',
+      find: 'const restMs = (endMs - hereMs) * timing.restsAfterLook;',
+      replace: 'const restMs = 0;',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'By age, a policy looks for what is due only once.',
+      find: '(due.oldestKept?.receivedMs ?? nowMs) + maxAgeMs',
+      replace: 'Number.POSITIVE_INFINITY',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'An instance whose clock was set back does not look before it has caught up.',
+      find: 'Math.min(inMs, LOOK_WITHIN_MS)',
+      replace: 'inMs',
+      tests: ROUNDS,
+    },
+    {
+      file: 'rounds.ts',
+      breaks: 'Every instance does the work of all of them.',
+      find: '        if (!(await retention.claim())) return this.#leaveItToOthers();',
+      replace: '',
+      tests: ROUNDS,
+    },
+  ],
+};

@@ -1,0 +1,300 @@
+import type { ClientBase } from 'pg';
+import { type PageQuery, type SnapshotQuery, StoreError } from '../event-store.ts';
+import { Block, type BlockRow } from '../blocks/block-format.ts';
+import { damaged } from '../errors.ts';
+import { intArray } from './arrays.ts';
+import type { Reading } from './sessions.ts';
+
+/** The range to examine: the events beyond `after`, in the query's order, up to `upTo`. */
+export type RangeQuery = Pick<SnapshotQuery, 'order' | 'after'> & Pick<PageQuery, 'upTo'>;
+
+/** Blocks found by one look: those of the merged part of the log, and of appends that are not merged yet. */
+const MERGED_MAX = 16;
+const FRESH_MAX = 1000;
+
+/** Bytes of blocks fetched at once. */
+const FETCH_BYTES_MAX = 512 * 1024;
+
+/** Bytes of blocks kept, packed and unpacked, because many pages of an answer come from the same block. */
+const KEPT_BYTES_MAX = 8 * 1024 * 1024;
+
+/**
+ * Which blocks a read wants: all that have events of the topics, or those that may have some with a text, or ids without one
+ * (migrations.ts).
+ */
+type Wanted = 'all' | 'kept' | 'gone';
+
+/** The blocks of the topics $3, or of all topics; `listed` are those that a block has. */
+const OF_TOPICS = (wanted: Wanted, listed: string) => {
+  if (wanted === 'all') return `($3::int[] IS NULL OR ${listed} && $3::int[])`;
+  const left = `${wanted}_topics`;
+  return `(${left} IS NULL OR ${left} <> '{}') AND ($3::int[] IS NULL OR coalesce(${left}, ${listed}) && $3::int[])`;
+};
+
+/** The merged blocks of a range. */
+const MERGED = (direction: 'ASC' | 'DESC', limit: string, wanted: Wanted) => `
+  SELECT true AS is_merged, first_offset, events, bytes, version, gone_topics, append_id, place,
+    (SELECT received_ms FROM log WHERE log.append_id = merged_block.append_id) AS received_ms
+  FROM merged_block
+  WHERE first_offset >= coalesce(
+      (SELECT first_offset FROM merged_block WHERE first_offset <= $1::bigint ORDER BY first_offset DESC LIMIT 1), 1)
+    AND first_offset <= $2::bigint
+    AND first_offset + events > $1::bigint
+    AND ${OF_TOPICS(wanted, 'topics')}
+  ORDER BY first_offset ${direction} LIMIT ${limit}`;
+
+/** The blocks of appends above the merged part. */
+const FRESH = (direction: 'ASC' | 'DESC', limit: string, wanted: Wanted) => `
+  SELECT false AS is_merged, log.first_offset + block.place AS first_offset, block.events, octet_length(block.body) AS bytes,
+    version, gone_topics, log.append_id, block.place, log.received_ms
+  FROM log JOIN block USING (append_id)
+  WHERE log.events > 0
+    AND log.first_offset > (SELECT last_offset FROM merging)
+    AND log.first_offset >= coalesce(
+      (SELECT first_offset FROM log WHERE events > 0 AND first_offset <= $1::bigint ORDER BY first_offset DESC LIMIT 1), 1)
+    AND log.first_offset <= $2::bigint
+    AND log.first_offset + block.place <= $2::bigint
+    AND log.first_offset + block.place + block.events > $1::bigint
+    AND ${OF_TOPICS(wanted, 'log.topics')}
+  ORDER BY log.first_offset ${direction}, block.place ${direction} LIMIT ${limit}`;
+
+/** Where the blocks of a range are, all as of one moment: the second part is looked at only where the first one ends. */
+const ASCENDING = (wanted: Wanted) => `
+  WITH merged AS MATERIALIZED (${MERGED('ASC', `${MERGED_MAX}`, wanted)}),
+  fresh AS MATERIALIZED (
+    ${FRESH('ASC', `CASE WHEN (SELECT count(*) FROM merged) = ${MERGED_MAX} THEN 0 ELSE ${FRESH_MAX} END`, wanted)}
+  ) SELECT * FROM merged UNION ALL SELECT * FROM fresh ORDER BY first_offset`;
+const DESCENDING = (wanted: Wanted) => `
+  WITH fresh AS MATERIALIZED (${FRESH('DESC', `${FRESH_MAX}`, wanted)}),
+  merged AS MATERIALIZED (
+    ${MERGED('DESC', `CASE WHEN (SELECT count(*) FROM fresh) = ${FRESH_MAX} THEN 0 ELSE ${MERGED_MAX} END`, wanted)}
+  ) SELECT * FROM fresh UNION ALL SELECT * FROM merged ORDER BY first_offset DESC`;
+
+const FETCH_MERGED = `
+  SELECT first_offset AS id, 0 AS place, directory, body FROM merged_block WHERE first_offset = ANY ($1::text[]::bigint[])`;
+
+const FETCH = `
+  SELECT append_id AS id, place, directory, body FROM unnest($1::text[]::bigint[], $2::int[]) AS sought (append_id, place)
+  JOIN block USING (append_id, place)`;
+
+/** The part of a block that a read has not examined yet: from one offset to another, both included. */
+export interface Part {
+  readonly block: Block;
+  readonly first: number;
+  readonly last: number;
+  readonly place: Place;
+}
+
+/** A block as a look found it: of an append, or, without its id, a merged one. */
+export interface Place {
+  readonly is_merged: boolean;
+  readonly first_offset: string;
+  readonly events: number;
+  readonly bytes: number;
+  /** Another one each time the block is rewritten. */
+  readonly version: number;
+  /** Of which topics it may have ids without a text; null: of any of its own. */
+  readonly gone_topics: number[] | null;
+  readonly append_id: string | null;
+  readonly place: number | null;
+  readonly received_ms: string | null;
+}
+
+/**
+ * Finds and fetches the blocks of a read. Which events an offset names never changes, so what was fetched may be kept, as
+ * long as a look finds the block in the same version. The blocks that hold them do change: between a look and the fetch a
+ * block may be merged, and is then looked for again.
+ */
+export class BlockReader {
+  readonly #sessions: Reading;
+  /** By first offset, the least recently used first. */
+  readonly #kept = new Map<number, KeptBlock>();
+  #keptBytes = 0;
+  /** How often all of it was forgotten. */
+  #forgotten = 0;
+
+  constructor(sessions: Reading) {
+    this.#sessions = sessions;
+  }
+
+  /**
+   * What may hold events of the range and topics, in the requested order, fetched as needed. A block that was merged meanwhile
+   * holds events again that were given before, which is why each comes with the part that was not.
+   */
+  async *of(
+    query: RangeQuery,
+    topicIds: ReadonlySet<number> | undefined,
+    wanted: Wanted = 'all',
+  ): AsyncGenerator<Part> {
+    const mayPassOver = topicIds !== undefined || wanted !== 'all';
+    const ascending = query.order === 'asc';
+    let low = ascending ? query.after + 1 : 1;
+    let high = Math.min(query.upTo, ascending ? query.upTo : query.after - 1);
+    const ids = topicIds === undefined ? null : intArray([...topicIds]);
+    let gone: string | undefined;
+    while (low <= high) {
+      const forgotten = this.#forgotten;
+      const places = await this.#look(query.order, wanted, [low, high, ids]);
+      let isComplete = true;
+      for (let from = 0, to = 0; isComplete && from < places.length; from = to) {
+        to = fetchedAtOnce(places, from);
+        const { blocks, missing, damage } = await this.#fetched(places.slice(from, to), forgotten);
+        for (const [i, block] of blocks.entries()) {
+          if (!mayPassOver && ascending && block.firstOffset > low) throw noBlockWith(low);
+          const place = places[from + i]!;
+          yield {
+            block,
+            first: Math.max(low, block.firstOffset),
+            last: Math.min(high, block.lastOffset),
+            place,
+          };
+          if (ascending) low = block.lastOffset + 1;
+          else high = block.firstOffset - 1;
+        }
+        // Whatever lies before it can be read.
+        if (damage !== undefined) throw damage;
+        if (missing === undefined) continue;
+        // A block is merged once, and then no look finds it any more.
+        if (missing === gone) throw noBlockWith(low);
+        gone = missing;
+        isComplete = false;
+      }
+      if (isComplete && !mayHaveMore(places)) return;
+    }
+  }
+
+  async #look(order: 'asc' | 'desc', wanted: Wanted, values: unknown[]): Promise<Place[]> {
+    const text = (order === 'asc' ? ASCENDING : DESCENDING)(wanted);
+    const { rows } = await this.#sessions.read((client) =>
+      client.query<Place>({ name: `places ${order} ${wanted}`, text, values }),
+    );
+    return rows;
+  }
+
+  /**
+   * The blocks at these places, up to one that is missing, which is named, or that is damaged.
+   *
+   * @param forgotten how often all was forgotten before they were looked for
+   */
+  async #fetched(
+    places: readonly Place[],
+    forgotten: number,
+  ): Promise<{ blocks: Block[]; missing?: string; damage?: StoreError }> {
+    // Held from here on: another read may have them forgotten while this one waits for the rest.
+    const known = places.map((place) => this.#keptAt(place));
+    const unknown = places.filter((_, i) => known[i] === undefined);
+    const rows =
+      unknown.length === 0
+        ? new Map<string, BlockRow>()
+        : await this.#sessions.read((client) => fetchRows(client, unknown));
+    const blocks: Block[] = [];
+    for (const [i, place] of places.entries()) {
+      let one = known[i];
+      if (one === undefined) {
+        const row = rows.get(nameOf(place));
+        if (row === undefined) return { blocks, missing: nameOf(place) };
+        const receivedMs = place.received_ms === null ? undefined : Number(place.received_ms);
+        try {
+          const block = new Block(Number(place.first_offset), row, receivedMs);
+          one = { block, bytes: place.bytes + block.textBytes, version: place.version };
+        } catch (error) {
+          if (!(error instanceof StoreError)) throw error;
+          return { blocks, damage: error };
+        }
+      }
+      // The log may have gone back meanwhile, and may have other events there.
+      if (forgotten === this.#forgotten) this.#keep(one);
+      blocks.push(one.block);
+    }
+    return { blocks };
+  }
+
+  /** The block at this place, unless it was rewritten, or what is kept is only the first of those that were merged there. */
+  #keptAt({ first_offset: first, events, version }: Place): KeptBlock | undefined {
+    const one = this.#kept.get(Number(first));
+    return one?.block.count === events && one.version === version ? one : undefined;
+  }
+
+  #keep(one: KeptBlock): void {
+    const { firstOffset } = one.block;
+    const before = this.#kept.get(firstOffset);
+    if (before !== undefined) this.#keptBytes -= before.bytes;
+    this.#kept.delete(firstOffset);
+    this.#kept.set(firstOffset, one);
+    this.#keptBytes += one.bytes;
+  }
+
+  forget(): void {
+    this.#forgotten += 1;
+    this.#kept.clear();
+    this.#keptBytes = 0;
+  }
+
+  /** Forgets the least recently used blocks. Called between reads, since a read may hold some. */
+  trim(): void {
+    for (const [firstOffset, { bytes }] of this.#kept) {
+      if (this.#keptBytes <= KEPT_BYTES_MAX) return;
+      this.#kept.delete(firstOffset);
+      this.#keptBytes -= bytes;
+    }
+  }
+}
+
+interface KeptBlock {
+  readonly block: Block;
+  readonly bytes: number;
+  readonly version: number;
+}
+
+/** Where the blocks end that are fetched together with the one at `from`. */
+function fetchedAtOnce(places: readonly Place[], from: number): number {
+  // The first is often all that is needed: the page ends in it.
+  let bytes = from === 0 ? FETCH_BYTES_MAX / 2 : 0;
+  let to = from;
+  while (to < places.length && (to === from || bytes < FETCH_BYTES_MAX)) bytes += places[to++]!.bytes;
+  return to;
+}
+
+function mayHaveMore(places: readonly Place[]): boolean {
+  const merged = places.filter(({ is_merged: isMerged }) => isMerged).length;
+  return merged === MERGED_MAX || places.length - merged === FRESH_MAX;
+}
+
+function nameOf({ append_id: id, place, first_offset: first }: Place): string {
+  return id === null ? `merged ${first}` : `${id} ${place}`;
+}
+
+async function fetchRows(client: ClientBase, places: readonly Place[]): Promise<Map<string, BlockRow>> {
+  const found = new Map<string, BlockRow>();
+  const merged = places.filter(({ append_id: id }) => id === null);
+  const others = places.filter(({ append_id: id }) => id !== null);
+  // The client library knows results as text alone: bytes come as twice as many digits.
+  if (merged.length > 0) {
+    const { rows } = await client.query<FetchedRow>({
+      name: 'fetch merged',
+      text: FETCH_MERGED,
+      values: [merged.map(({ first_offset: first }) => first)],
+    });
+    for (const row of rows) found.set(`merged ${row.id}`, row);
+  }
+  if (others.length > 0) {
+    const { rows } = await client.query<FetchedRow>({
+      name: 'fetch',
+      text: FETCH,
+      values: [others.map(({ append_id: id }) => id), intArray(others.map(({ place }) => place!))],
+    });
+    for (const row of rows) found.set(`${row.id} ${row.place}`, row);
+  }
+  return found;
+}
+
+interface FetchedRow {
+  readonly id: string;
+  readonly place: number;
+  readonly directory: Buffer;
+  readonly body: Buffer;
+}
+
+function noBlockWith(offset: number): Error {
+  return damaged(`there is no block with offset ${offset}`);
+}
