@@ -12,11 +12,17 @@ export type RangeQuery = Pick<SnapshotQuery, 'order' | 'after'> & Pick<PageQuery
 const MERGED_MAX = 16;
 const FRESH_MAX = 1000;
 
-/** Bytes of blocks fetched at once. */
+/** Bytes of blocks fetched at once, as they are stored. */
 const FETCH_BYTES_MAX = 512 * 1024;
 
 /** Bytes of blocks kept, packed and unpacked, because many pages of an answer come from the same block. */
 const KEPT_BYTES_MAX = 8 * 1024 * 1024;
+
+/**
+ * Bytes of texts fetched at once, as far as they can be told before. Were more fetched than is kept, what a page needs would be
+ * fetched again for the next one: with texts that pack to a hundredth, each block was fetched and unpacked for each of its pages.
+ */
+const FETCH_TEXT_BYTES_MAX = KEPT_BYTES_MAX / 4;
 
 /**
  * Which blocks a read wants: all that have events of the topics, or those that may have some with a text, or ids without one
@@ -110,8 +116,12 @@ export class BlockReader {
   /** By first offset, the least recently used first. */
   readonly #kept = new Map<number, KeptBlock>();
   #keptBytes = 0;
+  /** Pieces of work under way that may hold blocks. */
+  #atWork = 0;
   /** How often all of it was forgotten. */
   #forgotten = 0;
+  /** Bytes of texts for each byte that is stored, in the blocks that were fetched last. */
+  #unpacking = 1;
 
   constructor(sessions: Reading) {
     this.#sessions = sessions;
@@ -137,7 +147,7 @@ export class BlockReader {
       const places = await this.#look(query.order, wanted, [low, high, ids]);
       let isComplete = true;
       for (let from = 0, to = 0; isComplete && from < places.length; from = to) {
-        to = fetchedAtOnce(places, from);
+        to = fetchedAtOnce(places, from, this.#unpacking);
         const { blocks, missing, damage } = await this.#fetched(places.slice(from, to), forgotten);
         for (const [i, block] of blocks.entries()) {
           if (!mayPassOver && ascending && block.firstOffset > low) throw noBlockWith(low);
@@ -188,6 +198,7 @@ export class BlockReader {
         ? new Map<string, BlockRow>()
         : await this.#sessions.read((client) => fetchRows(client, unknown));
     const blocks: Block[] = [];
+    const fetched = { storedBytes: 0, textBytes: 0 };
     for (const [i, place] of places.entries()) {
       let one = known[i];
       if (one === undefined) {
@@ -197,6 +208,8 @@ export class BlockReader {
         try {
           const block = new Block(Number(place.first_offset), row, receivedMs);
           one = { block, bytes: place.bytes + block.textBytes, version: place.version };
+          fetched.storedBytes += place.bytes;
+          fetched.textBytes += block.textBytes;
         } catch (error) {
           if (!(error instanceof StoreError)) throw error;
           return { blocks, damage: error };
@@ -206,6 +219,7 @@ export class BlockReader {
       if (forgotten === this.#forgotten) this.#keep(one);
       blocks.push(one.block);
     }
+    if (fetched.storedBytes > 0) this.#unpacking = fetched.textBytes / fetched.storedBytes;
     return { blocks };
   }
 
@@ -230,13 +244,29 @@ export class BlockReader {
     this.#keptBytes = 0;
   }
 
-  /** Forgets the least recently used blocks. Called between reads, since a read may hold some. */
-  trim(): void {
-    for (const [firstOffset, { bytes }] of this.#kept) {
-      if (this.#keptBytes <= KEPT_BYTES_MAX) return;
+  /** Does work that uses blocks while it lasts, and nothing of them afterwards; then forgets the least recently used ones. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#atWork += 1;
+    try {
+      return await work();
+    } finally {
+      this.#atWork -= 1;
+      const forgotten = this.trim();
+      // Left to garbage collection, texts that were kept for a while are found when there are 64 MiB of them.
+      if (this.#atWork === 0) for (const block of forgotten) block.release();
+    }
+  }
+
+  /** Forgets the least recently used blocks, and returns them. Called between reads, since a read may hold some. */
+  trim(): Block[] {
+    const trimmed: Block[] = [];
+    for (const [firstOffset, { block, bytes }] of this.#kept) {
+      if (this.#keptBytes <= KEPT_BYTES_MAX) break;
       this.#kept.delete(firstOffset);
       this.#keptBytes -= bytes;
+      trimmed.push(block);
     }
+    return trimmed;
   }
 }
 
@@ -246,12 +276,13 @@ interface KeptBlock {
   readonly version: number;
 }
 
-/** Where the blocks end that are fetched together with the one at `from`. */
-function fetchedAtOnce(places: readonly Place[], from: number): number {
+/** Where the blocks end that are fetched together with the one at `from`; `unpacking` tells how large their texts may be. */
+function fetchedAtOnce(places: readonly Place[], from: number, unpacking: number): number {
+  const bytesMax = Math.min(FETCH_BYTES_MAX, FETCH_TEXT_BYTES_MAX / unpacking);
   // The first is often all that is needed: the page ends in it.
-  let bytes = from === 0 ? FETCH_BYTES_MAX / 2 : 0;
+  let bytes = from === 0 ? bytesMax / 2 : 0;
   let to = from;
-  while (to < places.length && (to === from || bytes < FETCH_BYTES_MAX)) bytes += places[to++]!.bytes;
+  while (to < places.length && (to === from || bytes < bytesMax)) bytes += places[to++]!.bytes;
   return to;
 }
 

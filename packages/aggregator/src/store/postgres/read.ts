@@ -131,38 +131,40 @@ export class Reader {
   }
 
   /** Those of the events at these offsets that are kept. The offsets must exist and ascend. */
-  async pageAt(offsets: Float64Array): Promise<PlacedPage> {
-    const writer = new StoredEventWriter();
-    writer.begin('array');
-    const places = new Places();
-    let block: Block | undefined;
-    let count = 0;
-    let lastOffset = 0;
-    for (const offset of offsets) {
-      if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
-      const index = offset - block.firstOffset;
-      if (!block.isKept(index)) continue;
-      count += 1;
-      lastOffset = offset;
-      writer.write(block.text(index), offset, block.receivedMs(index));
-      places.push(writer.length, offset);
-    }
-    this.#blocks.trim();
-    return { bytes: writer.take(), count, expired: 0, lastOffset, resumeAfter: null, ...places.take() };
+  pageAt(offsets: Float64Array): Promise<PlacedPage> {
+    return this.#blocks.during(async () => {
+      const writer = new StoredEventWriter();
+      writer.begin('array');
+      const places = new Places();
+      let block: Block | undefined;
+      let count = 0;
+      let lastOffset = 0;
+      for (const offset of offsets) {
+        if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
+        const index = offset - block.firstOffset;
+        if (!block.isKept(index)) continue;
+        count += 1;
+        lastOffset = offset;
+        writer.write(block.text(index), offset, block.receivedMs(index));
+        places.push(writer.length, offset);
+      }
+      return { bytes: writer.take(), count, expired: 0, lastOffset, resumeAfter: null, ...places.take() };
+    });
   }
 
   /** How many of the events at these offsets are kept and pass the filter. The offsets must exist and ascend. */
   async countAt(offsets: Float64Array, filter: TopicFilter): Promise<number> {
     const topicIds = await this.#topics.of(filter);
-    let block: Block | undefined;
-    let count = 0;
-    for (const offset of offsets) {
-      if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
-      const index = offset - block.firstOffset;
-      if (block.isKept(index) && topicIds?.has(block.topicId(index)) !== false) count += 1;
-    }
-    this.#blocks.trim();
-    return count;
+    return this.#blocks.during(async () => {
+      let block: Block | undefined;
+      let count = 0;
+      for (const offset of offsets) {
+        if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
+        const index = offset - block.firstOffset;
+        if (block.isKept(index) && topicIds?.has(block.topicId(index)) !== false) count += 1;
+      }
+      return count;
+    });
   }
 
   /**
@@ -172,27 +174,30 @@ export class Reader {
   async namesAt(offsets: readonly number[], filter: TopicFilter): Promise<(EventName | null)[]> {
     const topicIds = await this.#topics.of(filter);
     const names = new Map<number, EventName | null>();
-    let block: Block | undefined;
-    for (const offset of offsets.toSorted((a, b) => a - b)) {
-      if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
-      const index = offset - block.firstOffset;
-      const topicId = block.topicId(index);
-      const isMeant = topicIds?.has(topicId) !== false;
-      const eventId = isMeant && block.isKept(index) ? partText(eventsAt(block, [index]), 0, EVENT_ID) : null;
-      names.set(offset, isMeant ? { topic: await this.#topics.nameOf(topicId), eventId } : null);
-    }
-    this.#blocks.trim();
+    await this.#blocks.during(async () => {
+      let block: Block | undefined;
+      for (const offset of offsets.toSorted((a, b) => a - b)) {
+        if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
+        const index = offset - block.firstOffset;
+        const topicId = block.topicId(index);
+        const isMeant = topicIds?.has(topicId) !== false;
+        const eventId =
+          isMeant && block.isKept(index) ? partText(eventsAt(block, [index]), 0, EVENT_ID) : null;
+        names.set(offset, isMeant ? { topic: await this.#topics.nameOf(topicId), eventId } : null);
+      }
+    });
     return offsets.map((offset) => names.get(offset)!);
   }
 
   /** The event at this offset, which must exist: its JSON, or what is known of it where its text is gone. */
-  async at(offset: number): Promise<string | ExpiredEvent> {
-    const block = await this.#blockWith(offset);
-    const index = offset - block.firstOffset;
-    const receivedMs = block.receivedMs(index);
-    this.#blocks.trim();
-    if (!block.isKept(index)) return { offset, receivedMs };
-    return storedEventJson(Buffer.from(block.text(index)).toString(), offset, receivedMs);
+  at(offset: number): Promise<string | ExpiredEvent> {
+    return this.#blocks.during(async () => {
+      const block = await this.#blockWith(offset);
+      const index = offset - block.firstOffset;
+      const receivedMs = block.receivedMs(index);
+      if (!block.isKept(index)) return { offset, receivedMs };
+      return storedEventJson(Buffer.from(block.text(index)).toString(), offset, receivedMs);
+    });
   }
 
   async topics(filter: TopicFilter = {}): Promise<TopicSummary[]> {
@@ -253,13 +258,11 @@ export class Reader {
     const topicIds = await this.#topics.of(query);
     if (topicIds?.size === 0) return { resumeAfter: null, expired: 0 };
     const scan = new BlockScan(query, topicIds, visit, pass);
-    try {
+    return this.#blocks.during(async () => {
       for await (const { block, first, last } of this.#blocks.of(query, topicIds)) {
         if (!scan.goesOn(block, first, last)) return scan;
       }
       return { resumeAfter: null, expired: scan.expired };
-    } finally {
-      this.#blocks.trim();
-    }
+    });
   }
 }

@@ -36,6 +36,36 @@ test('a read finds its blocks though another one has what was kept forgotten mea
   assert.equal(reads, 4);
 });
 
+for (const order of ['asc', 'desc'] as const) {
+  test(`blocks that are merged between a look and its fetch are looked for again, ${order}ending [READ-2]`, async (t) => {
+    const address = await newLog();
+    const merging = { eventsMax: 8, largeEvents: 6, waitingMax: 8 };
+    const store = await PostgresStore.open(address, undefined, { allowsLoss: true, merging });
+    t.after(() => store.close());
+    for (let i = 0; i < 16; i++)
+      await store.append([batchOf(...manyEvents(1, () => ({ event_id: `${i}` })))]);
+    const client = await beside(t, address);
+    let reads = 0;
+    const blocks = new BlockReader({
+      read: async (work) => {
+        reads += 1;
+        if (reads === 2) await store.merge();
+        return work(client);
+      },
+    });
+    const offsets: number[] = [];
+    // From the middle of one merged block to that of the other.
+    const query = { order, after: order === 'asc' ? 3 : 13, upTo: 12 };
+    for await (const { first, last } of blocks.of(query, undefined)) {
+      const part = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+      offsets.push(...(order === 'asc' ? part : part.toReversed()));
+    }
+    const expected = Array.from({ length: 12 }, (_, i) => i + 1);
+    assert.deepEqual(offsets, order === 'asc' ? expected.slice(3) : expected.toReversed());
+    assert.ok(reads > 3, 'it looked again');
+  });
+}
+
 /** A connection to a log with these appends, each of these topics. */
 async function logOf(t: TestContext, name: string, ...appends: readonly string[][]): Promise<Client> {
   const address = await newLog();
@@ -99,4 +129,66 @@ test('where a topic begins is not remembered from a log that has gone back meanw
   const [c, d] = await topicCounts(after, undefined);
   assert.deepEqual([c!.topicId, d!.topicId], [a!.topicId, b!.topicId], 'both logs have given the same ids');
   assert.deepEqual([...(await firsts.of([c!, d!])).values()], [1, 2]);
+});
+
+/** A log with appends of 1000 events each, of 2 MB, which pack to a hundredth. */
+async function packedLog(t: TestContext, count: number): Promise<Client> {
+  const address = await newLog();
+  const store = await PostgresStore.open(address, undefined, { allowsLoss: true });
+  t.after(() => store.close());
+  const payload = { message: 'x'.repeat(2000) };
+  for (let i = 0; i < count; i++) {
+    const events = manyEvents(1000, (n) => ({ event_id: `${i}-${n}`, payload }));
+    await store.append([batchOf(...events)]);
+  }
+  return beside(t, address);
+}
+
+test('texts that pack well are fetched once, not for each of their pages [READ-2]', async (t) => {
+  const client = await packedLog(t, 10);
+  let reads = 0;
+  const blocks = new BlockReader({
+    read: (work) => {
+      reads += 1;
+      return work(client);
+    },
+  });
+  let pages = 0;
+  for (let after = 0; after < 10_000; pages++) {
+    after = await blocks.during(async () => {
+      const end = after + 125;
+      for await (const { block, last } of blocks.of({ order: 'asc', after, upTo: 10_000 }, undefined)) {
+        block.text(0);
+        if (last >= end) break;
+      }
+      return end;
+    });
+  }
+  assert.equal(pages, 80);
+  const { rows } = await client.query<{ count: number }>('SELECT count(*)::int FROM block');
+  const fetches = reads - pages;
+  // Each page looks for its blocks. The first fetch cannot know how the texts pack.
+  assert.ok(fetches <= rows[0]!.count + 1, `${fetches} fetches of ${rows[0]!.count} blocks`);
+});
+
+test('memory of blocks is freed when they are forgotten, but not while a read may hold them [READ-2]', async (t) => {
+  const client = await packedLog(t, 12);
+  const blocks = new BlockReader({ read: (work) => work(client) });
+  const first = async (after: number) => {
+    for await (const { block } of blocks.of({ order: 'asc', after, upTo: 12_000 }, undefined)) return block;
+    throw new Error('there is no block');
+  };
+  const readAll = async (): Promise<void> => {
+    for (let after = 0; after < 12_000; after += 1000)
+      await blocks.during(async () => (await first(after)).text(0).length);
+  };
+  await blocks.during(async () => {
+    const held = await first(0);
+    await readAll();
+    assert.equal(partText(eventsAt(held, [0]), 0, EVENT_ID), '0-0');
+  });
+  const left = await blocks.during(() => first(0));
+  assert.notEqual(left.text(0).length, 0, 'what is kept is not freed');
+  await readAll();
+  assert.throws(() => left.text(0), /detached/);
 });
