@@ -96,6 +96,21 @@ export const postgresUpkeep: Area = {
     },
     {
       file: 'block-reader.ts',
+      breaks: 'Each event of a group or a list is looked for by itself.',
+      find: 'const SOUGHT_MAX = 1000;',
+      replace: 'const SOUGHT_MAX = 1;',
+      tests: ['store/postgres/block-reader.test.ts'],
+    },
+    {
+      file: 'block-reader.ts',
+      breaks: 'An event whose block is missing is looked for for ever.',
+      find: 'if (missing === undefined ? at === before : missing === gone) throw noBlockWith(all[at]!);',
+      replace: '',
+      tests: ['store/postgres/block-reader.test.ts'],
+      hangs: true,
+    },
+    {
+      file: 'block-reader.ts',
       breaks: 'The memory of a block is freed while another read is at it.',
       find: 'if (this.#atWork === 0) for',
       replace: 'for',
@@ -118,8 +133,8 @@ export const postgresUpkeep: Area = {
     {
       file: 'block-reader.ts',
       breaks: 'A reader passes over a block that was merged between its look and its fetch.',
-      find: 'if (missing === undefined) continue;',
-      replace: 'continue;',
+      find: 'if (missing === undefined && !mayHaveMore(places)) return;',
+      replace: 'if (!mayHaveMore(places)) return;',
       tests: ['store/postgres/block-reader.test.ts'],
     },
     {

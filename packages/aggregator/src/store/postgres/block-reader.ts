@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import { type PageQuery, type SnapshotQuery, StoreError } from '../event-store.ts';
 import { Block, type BlockRow } from '../blocks/block-format.ts';
 import { damaged } from '../errors.ts';
-import { intArray } from './arrays.ts';
+import { bigintArray, intArray } from './arrays.ts';
 import type { Reading } from './sessions.ts';
 
 /** The range to examine: the events beyond `after`, in the query's order, up to `upTo`. */
@@ -76,6 +76,31 @@ const DESCENDING = (wanted: Wanted) => `
     ${MERGED('DESC', `CASE WHEN (SELECT count(*) FROM fresh) = ${FRESH_MAX} THEN 0 ELSE ${MERGED_MAX} END`, wanted)}
   ) SELECT * FROM fresh UNION ALL SELECT * FROM merged ORDER BY first_offset DESC`;
 
+/** Where the blocks are that hold the events at the offsets $1, as of one moment. */
+const HOLDING = `
+  WITH sought AS (SELECT unnest($1::bigint[]) AS sought), merged_to AS (SELECT last_offset FROM merging)
+  SELECT DISTINCT ON (first_offset) * FROM (
+    SELECT true AS is_merged, found.* FROM sought, LATERAL (
+      SELECT first_offset, events, bytes, version, gone_topics, append_id, place,
+        (SELECT received_ms FROM log WHERE log.append_id = merged_block.append_id) AS received_ms
+      FROM merged_block WHERE first_offset <= sought ORDER BY first_offset DESC LIMIT 1
+    ) AS found
+    WHERE sought <= (SELECT last_offset FROM merged_to)
+    UNION ALL
+    SELECT false, entry.first_offset + found.place, events, bytes, version, gone_topics, entry.append_id, found.place, entry.received_ms
+    FROM sought, LATERAL (
+      SELECT append_id, first_offset, received_ms FROM log WHERE events > 0 AND first_offset <= sought
+      ORDER BY first_offset DESC LIMIT 1
+    ) AS entry, LATERAL (
+      SELECT place, events, octet_length(body) AS bytes, version, gone_topics FROM block
+      WHERE block.append_id = entry.append_id AND place <= sought - entry.first_offset ORDER BY place DESC LIMIT 1
+    ) AS found
+    WHERE sought > (SELECT last_offset FROM merged_to)
+  ) AS each ORDER BY first_offset`;
+
+/** Offsets looked for at once. */
+const SOUGHT_MAX = 1000;
+
 const FETCH_MERGED = `
   SELECT first_offset AS id, 0 AS place, directory, body FROM merged_block WHERE first_offset = ANY ($1::text[]::bigint[])`;
 
@@ -145,32 +170,72 @@ export class BlockReader {
     while (low <= high) {
       const forgotten = this.#forgotten;
       const places = await this.#look(query.order, wanted, [low, high, ids]);
-      let isComplete = true;
-      for (let from = 0, to = 0; isComplete && from < places.length; from = to) {
-        to = fetchedAtOnce(places, from, this.#unpacking);
-        const { blocks, missing, damage } = await this.#fetched(places.slice(from, to), forgotten);
-        for (const [i, block] of blocks.entries()) {
-          if (!mayPassOver && ascending && block.firstOffset > low) throw noBlockWith(low);
-          const place = places[from + i]!;
-          yield {
-            block,
-            first: Math.max(low, block.firstOffset),
-            last: Math.min(high, block.lastOffset),
-            place,
-          };
-          if (ascending) low = block.lastOffset + 1;
-          else high = block.firstOffset - 1;
-        }
-        // Whatever lies before it can be read.
-        if (damage !== undefined) throw damage;
-        if (missing === undefined) continue;
-        // A block is merged once, and then no look finds it any more.
-        if (missing === gone) throw noBlockWith(low);
-        gone = missing;
-        isComplete = false;
+      let missing: string | undefined;
+      for await (const one of this.#blocksAt(places, forgotten)) {
+        missing = one.missing;
+        if (one.missing !== undefined) break;
+        const { block, place } = one;
+        if (!mayPassOver && ascending && block.firstOffset > low) throw noBlockWith(low);
+        yield {
+          block,
+          first: Math.max(low, block.firstOffset),
+          last: Math.min(high, block.lastOffset),
+          place,
+        };
+        if (ascending) low = block.lastOffset + 1;
+        else high = block.firstOffset - 1;
       }
-      if (isComplete && !mayHaveMore(places)) return;
+      // A block is merged once, and then no look finds it any more.
+      if (missing !== undefined && missing === gone) throw noBlockWith(low);
+      gone = missing;
+      if (missing === undefined && !mayHaveMore(places)) return;
     }
+  }
+
+  /** The blocks that hold the events at these offsets, each with those of them that it holds. They must exist and ascend. */
+  async *holding(offsets: ArrayLike<number>): AsyncGenerator<{ block: Block; held: number[] }> {
+    const all = Float64Array.from(offsets);
+    let gone: string | undefined;
+    for (let at = 0; at < all.length;) {
+      const forgotten = this.#forgotten;
+      const places = await this.#lookFor(all.subarray(at, at + SOUGHT_MAX));
+      const before = at;
+      let missing: string | undefined;
+      for await (const one of this.#blocksAt(places, forgotten)) {
+        missing = one.missing;
+        if (one.missing !== undefined) break;
+        const { block } = one;
+        const held: number[] = [];
+        for (; all[at]! >= block.firstOffset && all[at]! <= block.lastOffset; at++) held.push(all[at]!);
+        if (held.length === 0) break;
+        yield { block, held };
+        this.trim();
+      }
+      if (missing === undefined ? at === before : missing === gone) throw noBlockWith(all[at]!);
+      gone = missing;
+    }
+  }
+
+  /** The blocks at these places, fetched as needed, up to one that is missing, which is named, or damaged: a StoreError. */
+  async *#blocksAt(places: readonly Place[], forgotten: number): AsyncGenerator<BlockAt> {
+    for (let from = 0, to = 0; from < places.length; from = to) {
+      to = fetchedAtOnce(places, from, this.#unpacking);
+      const { blocks, missing, damage } = await this.#fetched(places.slice(from, to), forgotten);
+      for (const [i, block] of blocks.entries()) yield { block, place: places[from + i]! };
+      // Whatever lies before it can be read.
+      if (damage !== undefined) throw damage;
+      if (missing !== undefined) {
+        yield { missing };
+        return;
+      }
+    }
+  }
+
+  async #lookFor(offsets: Float64Array): Promise<Place[]> {
+    const { rows } = await this.#sessions.read((client) =>
+      client.query<Place>({ name: 'places holding', text: HOLDING, values: [bigintArray(offsets)] }),
+    );
+    return rows;
   }
 
   async #look(order: 'asc' | 'desc', wanted: Wanted, values: unknown[]): Promise<Place[]> {
@@ -269,6 +334,11 @@ export class BlockReader {
     return trimmed;
   }
 }
+
+/** A block and where it was found, or the name of one that is not there any more. */
+type BlockAt =
+  | { readonly block: Block; readonly place: Place; readonly missing?: undefined }
+  | { readonly missing: string };
 
 interface KeptBlock {
   readonly block: Block;

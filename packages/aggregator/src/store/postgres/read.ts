@@ -1,9 +1,7 @@
 import { EVENT_ID, partText } from '../../event/event-batch.ts';
 import type { EventName } from '../audit/audit-page.ts';
 import { eventsAt } from '../blocks/block-events.ts';
-import type { Block } from '../blocks/block-format.ts';
 import { BlockScan, PageInProgress, type Pass, type Scanned, type Visit } from '../blocks/block-scan.ts';
-import { damaged } from '../errors.ts';
 import {
   type EventPage,
   type ExpiredEvent,
@@ -136,17 +134,17 @@ export class Reader {
       const writer = new StoredEventWriter();
       writer.begin('array');
       const places = new Places();
-      let block: Block | undefined;
       let count = 0;
       let lastOffset = 0;
-      for (const offset of offsets) {
-        if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
-        const index = offset - block.firstOffset;
-        if (!block.isKept(index)) continue;
-        count += 1;
-        lastOffset = offset;
-        writer.write(block.text(index), offset, block.receivedMs(index));
-        places.push(writer.length, offset);
+      for await (const { block, held } of this.#blocks.holding(offsets)) {
+        for (const offset of held) {
+          const index = offset - block.firstOffset;
+          if (!block.isKept(index)) continue;
+          count += 1;
+          lastOffset = offset;
+          writer.write(block.text(index), offset, block.receivedMs(index));
+          places.push(writer.length, offset);
+        }
       }
       return { bytes: writer.take(), count, expired: 0, lastOffset, resumeAfter: null, ...places.take() };
     });
@@ -156,12 +154,12 @@ export class Reader {
   async countAt(offsets: Float64Array, filter: TopicFilter): Promise<number> {
     const topicIds = await this.#topics.of(filter);
     return this.#blocks.during(async () => {
-      let block: Block | undefined;
       let count = 0;
-      for (const offset of offsets) {
-        if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
-        const index = offset - block.firstOffset;
-        if (block.isKept(index) && topicIds?.has(block.topicId(index)) !== false) count += 1;
+      for await (const { block, held } of this.#blocks.holding(offsets)) {
+        for (const offset of held) {
+          const index = offset - block.firstOffset;
+          if (block.isKept(index) && topicIds?.has(block.topicId(index)) !== false) count += 1;
+        }
       }
       return count;
     });
@@ -175,15 +173,16 @@ export class Reader {
     const topicIds = await this.#topics.of(filter);
     const names = new Map<number, EventName | null>();
     await this.#blocks.during(async () => {
-      let block: Block | undefined;
-      for (const offset of offsets.toSorted((a, b) => a - b)) {
-        if (block === undefined || offset > block.lastOffset) block = await this.#blockWith(offset);
-        const index = offset - block.firstOffset;
-        const topicId = block.topicId(index);
-        const isMeant = topicIds?.has(topicId) !== false;
-        const eventId =
-          isMeant && block.isKept(index) ? partText(eventsAt(block, [index]), 0, EVENT_ID) : null;
-        names.set(offset, isMeant ? { topic: await this.#topics.nameOf(topicId), eventId } : null);
+      const ascending = offsets.toSorted((a, b) => a - b);
+      for await (const { block, held } of this.#blocks.holding(ascending)) {
+        for (const offset of held) {
+          const index = offset - block.firstOffset;
+          const topicId = block.topicId(index);
+          const isMeant = topicIds?.has(topicId) !== false;
+          const isTold = isMeant && block.isKept(index);
+          const eventId = isTold ? partText(eventsAt(block, [index]), 0, EVENT_ID) : null;
+          names.set(offset, isMeant ? { topic: await this.#topics.nameOf(topicId), eventId } : null);
+        }
       }
     });
     return offsets.map((offset) => names.get(offset)!);
@@ -192,11 +191,13 @@ export class Reader {
   /** The event at this offset, which must exist: its JSON, or what is known of it where its text is gone. */
   at(offset: number): Promise<string | ExpiredEvent> {
     return this.#blocks.during(async () => {
-      const block = await this.#blockWith(offset);
-      const index = offset - block.firstOffset;
-      const receivedMs = block.receivedMs(index);
-      if (!block.isKept(index)) return { offset, receivedMs };
-      return storedEventJson(Buffer.from(block.text(index)).toString(), offset, receivedMs);
+      for await (const { block } of this.#blocks.holding([offset])) {
+        const index = offset - block.firstOffset;
+        const receivedMs = block.receivedMs(index);
+        if (!block.isKept(index)) return { offset, receivedMs };
+        return storedEventJson(Buffer.from(block.text(index)).toString(), offset, receivedMs);
+      }
+      throw new Error(`nothing holds offset ${offset}`);
     });
   }
 
@@ -242,12 +243,6 @@ export class Reader {
       storedBytes: Number(books!.bytes),
       walBytes: null,
     };
-  }
-
-  async #blockWith(offset: number): Promise<Block> {
-    const range = { order: 'asc', after: offset - 1, upTo: offset } as const;
-    for await (const { block } of this.#blocks.of(range, undefined)) return block;
-    throw damaged(`there is no block with offset ${offset}`);
   }
 
   /**

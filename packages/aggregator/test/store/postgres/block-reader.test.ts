@@ -66,6 +66,54 @@ for (const order of ['asc', 'desc'] as const) {
   });
 }
 
+test('events here and there are found by one look and one fetch, in merged blocks and in others [READ-2]', async (t) => {
+  const address = await newLog();
+  const merging = { eventsMax: 8, largeEvents: 6, waitingMax: 8 };
+  const store = await PostgresStore.open(address, undefined, { allowsLoss: true, merging });
+  t.after(() => store.close());
+  const append = async (from: number, to: number, events: number): Promise<void> => {
+    for (let i = from; i < to; i++)
+      await store.append([batchOf(...manyEvents(events, (n) => ({ event_id: `${i}-${n}` })))]);
+  };
+  // Three merged ones: two of small ones, and a large one as it was.
+  await append(0, 16, 1);
+  await append(16, 17, 20);
+  await append(17, 18, 1);
+  await store.merge();
+  await append(18, 40, 2);
+  const client = await beside(t, address);
+  let [reads, isMerged] = [0, false];
+  const blocks = new BlockReader({
+    read: async (work) => {
+      reads += 1;
+      if (reads === 2 && isMerged) await store.merge();
+      return work(client);
+    },
+  });
+  const read = async (...offsets: number[]): Promise<number[]> => {
+    reads = 0;
+    const found: number[] = [];
+    for await (const { block, held } of blocks.holding(offsets)) {
+      assert.ok(held.every((offset) => offset >= block.firstOffset && offset <= block.lastOffset));
+      found.push(...held);
+    }
+    return found;
+  };
+  const some = [1, 8, 9, 9, 17, 36, 37, 38, 39, 40, 60, 81];
+  assert.deepEqual(await read(...some), some);
+  assert.equal(reads, 2);
+  assert.deepEqual(await read(8, 81), [8, 81]);
+  assert.equal(reads, 1, 'their blocks are kept');
+  blocks.forget();
+  isMerged = true;
+  assert.deepEqual(await read(...some), some);
+  assert.ok(reads > 3, 'it looked again for those that were merged meanwhile');
+  await assert.rejects(read(1, 82, 83), /there is no block with offset 82/);
+  await client.query('DELETE FROM merged_block WHERE first_offset = 9');
+  blocks.forget();
+  await assert.rejects(read(8, 9, 17), /there is no block with offset 9/);
+});
+
 /** A connection to a log with these appends, each of these topics. */
 async function logOf(t: TestContext, name: string, ...appends: readonly string[][]): Promise<Client> {
   const address = await newLog();

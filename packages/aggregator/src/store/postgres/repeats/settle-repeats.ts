@@ -258,16 +258,9 @@ async function expireAt(client: ClientBase, offsets: readonly number[]): Promise
 
 /** Those of these events that are not kept, as of the transaction. */
 async function goneOf(client: ClientBase, offsets: readonly number[]): Promise<number[]> {
-  const sorted = offsets.toSorted((a, b) => a - b);
   const blocks = new BlockReader({ read: (work) => work(client) });
   const gone: number[] = [];
-  for (let i = 0; i < sorted.length;) {
-    const range = { order: 'asc', after: sorted[i]! - 1, upTo: sorted[i]! } as const;
-    for await (const { block } of blocks.of(range, undefined)) {
-      for (; i < sorted.length && sorted[i]! <= block.lastOffset; i++)
-        if (!block.isKept(sorted[i]! - block.firstOffset)) gone.push(sorted[i]!);
-    }
-    blocks.trim();
-  }
+  for await (const { block, held } of blocks.holding(offsets.toSorted((a, b) => a - b)))
+    gone.push(...held.filter((offset) => !block.isKept(offset - block.firstOffset)));
   return gone;
 }
