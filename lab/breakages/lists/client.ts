@@ -170,6 +170,13 @@ export const client: Area = {
     },
     {
       file: 'consume.ts',
+      breaks: 'A consumer whose onError has thrown ends as if nothing had happened.',
+      find: '    this.#failing.signal.throwIfAborted();\n',
+      replace: '',
+      tests: CONSUME,
+    },
+    {
+      file: 'consume.ts',
       breaks: 'An event whose lease was lost is given back, which takes it from its new holder.',
       find: 'if (lost.signal.aborted) return;',
       replace: '',

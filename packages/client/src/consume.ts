@@ -21,7 +21,10 @@ export interface ConsumeOptions extends CallOptions {
   concurrency?: number;
   /** How long until an event that was given back is delivered again, by its deliveries so far (1 s, doubling up to 60 s). */
   nackDelayMs?: (delivery: number) => number;
-  /** Gets what a handler threw, and why an event could not be acknowledged or given back (console.error). */
+  /**
+   * Gets what a handler threw, and why an event could not be acknowledged or given back (console.error). If it throws, the
+   * consumer ends as if it were stopped, and rejects with that.
+   */
   onError?: (error: unknown, event?: DeliveredEvent) => void;
 }
 
@@ -49,12 +52,14 @@ export async function consume(
   options: ConsumeOptions,
   stop: AbortSignal,
 ): Promise<void> {
+  let leaseMs: number;
   try {
-    const { lease_ms: leaseMs } = await groups.get(group, { signal: stop, retryMs: Infinity });
-    await new Consumer(groups, group, handler, options, leaseMs, stop).run();
+    ({ lease_ms: leaseMs } = await groups.get(group, { signal: stop, retryMs: Infinity }));
   } catch (error) {
-    if (!stop.aborted) throw error;
+    if (stop.aborted) return;
+    throw error;
   }
+  await new Consumer(groups, group, handler, options, leaseMs, stop).run();
 }
 
 /**
@@ -68,6 +73,7 @@ class Consumer {
   readonly #handler: Handler;
   readonly #options: Required<Pick<ConsumeOptions, 'concurrency' | 'nackDelayMs' | 'onError'>>;
   readonly #leaseMs: number;
+  readonly #failing = new AbortController();
   readonly #stop: AbortSignal;
   readonly #held = new Map<string, Lease>();
   readonly #working = new Set<Promise<void>>();
@@ -91,7 +97,7 @@ class Consumer {
     this.#handler = handler;
     this.#options = { concurrency, nackDelayMs, onError };
     this.#leaseMs = leaseMs;
-    this.#stop = stop;
+    this.#stop = AbortSignal.any([stop, this.#failing.signal]);
     this.#loop = new LoopWatch(leaseMs, () => this.#freed());
   }
 
@@ -103,12 +109,15 @@ class Consumer {
         if (room < 1) await new Promise<void>((resolve) => (this.#freed = resolve));
         else await this.#begin(await this.#pull(room));
       }
+    } catch (error) {
+      if (!this.#stop.aborted) throw error;
     } finally {
       await Promise.all(this.#working);
       await this.#acknowledging;
       clearInterval(extending);
       this.#loop.stop();
     }
+    this.#failing.signal.throwIfAborted();
   }
 
   async #pull(room: number): Promise<DeliveredEvent[]> {
@@ -154,19 +163,21 @@ class Consumer {
 
   async #work(event: DeliveredEvent, { lost }: Lease): Promise<void> {
     const { lease_id: leaseId, delivery } = event;
-    const { nackDelayMs, onError } = this.#options;
     try {
       await this.#handler(event, { signal: lost.signal, stopping: this.#stop });
       this.#done.push(leaseId);
       this.#acknowledging ??= this.#acknowledge();
     } catch (error) {
       this.#held.delete(leaseId);
-      onError(error, event);
+      this.#report(error, event);
       if (lost.signal.aborted) return;
-      await this.#groups
-        .nack(this.#group, [leaseId], { delayMs: nackDelayMs(delivery), retryMs: this.#leaseMs })
-        .catch((error: unknown) => onError(error, event));
+      await this.#giveBack(leaseId, delivery).catch((error: unknown) => this.#report(error, event));
     }
+  }
+
+  async #giveBack(leaseId: string, delivery: number): Promise<void> {
+    const delayMs = this.#options.nackDelayMs(delivery);
+    await this.#groups.nack(this.#group, [leaseId], { delayMs, retryMs: this.#leaseMs });
   }
 
   async #acknowledge(): Promise<void> {
@@ -175,9 +186,18 @@ class Consumer {
       for (const leaseId of leaseIds) this.#held.delete(leaseId);
       await this.#groups
         .ack(this.#group, leaseIds, { retryMs: this.#leaseMs })
-        .catch((error: unknown) => this.#options.onError(error));
+        .catch((error: unknown) => this.#report(error));
     }
     this.#acknowledging = undefined;
+  }
+
+  #report(error: unknown, event?: DeliveredEvent): void {
+    try {
+      this.#options.onError(error, event);
+    } catch (thrown) {
+      this.#failing.abort(thrown);
+      this.#freed();
+    }
   }
 
   async #extend(): Promise<void> {
@@ -194,7 +214,7 @@ class Consumer {
       lost = new Set(faults.map(({ index }) => leaseIds[index ?? -1]!));
       // An event that was acknowledged or given back meanwhile is not lost.
       const leases = [...lost].flatMap((leaseId) => this.#held.get(leaseId) ?? []);
-      if (leases.length > 0 || faults.length === 0) this.#options.onError(error);
+      if (leases.length > 0 || faults.length === 0) this.#report(error);
       for (const lease of leases) lease.lost.abort(error);
       if (faults.length === 0) return;
     }

@@ -102,6 +102,66 @@ test(
   },
 );
 
+test(
+  'an onError that throws ends the consumer, which rejects with that once what it has in hand is done [GRP-9]',
+  TIMEOUT,
+  async (t) => {
+    const { chronicle, name, group } = await groupOf(t, 20);
+    const enough = new Error('enough');
+    let [working, begun, done] = [0, 0, 0];
+    const handler = async (): Promise<void> => {
+      begun += 1;
+      working += 1;
+      try {
+        // Another one is in hand.
+        if (working === 2) throw new Error('not today');
+        await sleep(50);
+        done += 1;
+      } finally {
+        working -= 1;
+      }
+    };
+    const onError = (): void => {
+      throw enough;
+    };
+    await assert.rejects(
+      chronicle.consume(name, handler, { concurrency: 2, onError }),
+      (error) => error === enough,
+    );
+    assert.ok(done > 0, 'one was in hand');
+    assert.equal(begun, done + 1);
+    const { acknowledged, in_flight, returned } = await group();
+    assert.deepEqual(
+      { acknowledged, in_flight, returned },
+      { acknowledged: done, in_flight: 0, returned: 1 },
+    );
+  },
+);
+
+test('a nackDelayMs that throws is told to onError', TIMEOUT, async (t) => {
+  const { chronicle, name } = await groupOf(t, 1);
+  const told: unknown[] = [];
+  const stop = new AbortController();
+  const wrong = new Error('no delay');
+  await chronicle.consume(
+    name,
+    () => {
+      throw new Error('not today');
+    },
+    {
+      signal: stop.signal,
+      nackDelayMs: () => {
+        throw wrong;
+      },
+      onError: (error) => {
+        told.push(error);
+        if (error === wrong) stop.abort();
+      },
+    },
+  );
+  assert.deepEqual(told.map(String), ['Error: not today', 'Error: no delay']);
+});
+
 test('a handler that takes longer than its lease keeps it [GRP-10]', TIMEOUT, async (t) => {
   const { first, group, drain } = await groupOf(t, 2, { lease_ms: 2000 });
   const seen: number[] = [];
