@@ -3,7 +3,7 @@
 //   node examples/loki/log.js
 //   curl -s 'http://localhost:8000/events?topic=logs.shop'
 //
-// pino-loki never sends again what failed. Where that matters, see ../pino, or log to a file and let a collector send it.
+// pino-loki never sends again what failed, and a process that ends may take its last lines with it. Where that matters, see ../pino, or log to a file and let a collector send it.
 import { pino } from 'pino';
 
 const { CHRONICLEWEAVER_URL: host = 'http://localhost:8000', CHRONICLEWEAVER_KEY: key = 'none' } =
