@@ -58,6 +58,7 @@ export const LONG: readonly string[] = [
   'packages/cli/test/outcomes.test.ts',
   'packages/cli/test/pipe-files.test.ts',
   'packages/cli/test/pipe-kills.test.ts',
+  'packages/cli/test/pipe-until-now.test.ts',
   'packages/cli/test/pipe.test.ts',
   'packages/client/test/blocked-handlers.test.ts',
   'packages/client/test/blocked-loop.test.ts',

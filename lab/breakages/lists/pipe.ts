@@ -3,12 +3,28 @@ import type { Area } from '../breakage.ts';
 const PIPE = ['pipe.test.ts'];
 const FILES = ['pipe-files.test.ts'];
 const KILLS = ['pipe-kills.test.ts'];
+const UNTIL_NOW = ['pipe-until-now.test.ts'];
 
 /** What a pipe hands over, and when it acknowledges it. */
 export const pipe: Area = {
   sources: 'packages/cli/src/pipe',
   tests: 'packages/cli/test',
   breakages: [
+    {
+      file: '../commands/pipe.ts',
+      breaks: 'A pipe with --until-now ends before all is done.',
+      find: 'if (cursor >= last || lag === 0) return;',
+      replace: 'return;',
+      tests: UNTIL_NOW,
+    },
+    {
+      file: '../commands/pipe.ts',
+      breaks: 'A pipe with --until-now goes on for as long as others publish.',
+      find: 'cursor >= last || lag === 0',
+      replace: 'lag === 0',
+      tests: UNTIL_NOW,
+      hangs: true,
+    },
     {
       file: 'batches.ts',
       breaks: 'Piped events are acknowledged while their target still works on them.',

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ChronicleWeaver } from '@chronicleweaver/client';
 import {
   BYTE_SIZE_EXPECTED,
   DURATION_EXPECTED,
@@ -17,7 +19,8 @@ import { type Terminal, harmless } from '../terminal.ts';
 const MORE = `
 Events are handed over in batches, one per line as JSON, digit for digit as they were published, and acknowledged only
 after that: whatever happens to the pipe, none is lost. It goes on until SIGINT or SIGTERM, finishes what is under way,
-and goes on where it was when it is started again.
+and goes on where it was when it is started again. With --until-now it ends by itself, as a job that runs each night does,
+once whatever was stored before it began is acknowledged or dead.
 
 --exec CMD     runs CMD in a shell for each batch, which is its standard input. Exit 0 acknowledges the batch. Exit 75
                (EX_TEMPFAIL) means that nothing can be done at present: the batch waits, and CMD is run again. 126 and 127
@@ -46,10 +49,10 @@ export function pipeCommand(terminal: Terminal) {
       'pipe --group loader --exec \'psql -c "copy events from stdin"\'',
       "pipe --group mirror --exec 'chronicleweaver publish --stored --url http://other:8000'",
       'pipe --group search --to http https://search.example.org/bulk',
-      'pipe --group shop --to stdout | jq .payload',
+      'pipe --group shop --to stdout --until-now | jq .payload',
     ],
     {
-      0: 'stopped by SIGINT or SIGTERM, or whoever read the output has left',
+      0: 'stopped by SIGINT or SIGTERM, all is done that --until-now means, or whoever read the output has left',
       1: 'it cannot go on: stderr says why. What was not acknowledged is delivered again',
       endsBySignal: true,
     },
@@ -67,6 +70,7 @@ export function pipeCommand(terminal: Terminal) {
     .addOption(
       option('--batch <count>', 'hand over at most this many at once', wholeNumber(1, 1000)).default(100),
     )
+    .option('--until-now', 'end once all that is stored by now is handed over, or dead')
     .addOption(
       option('--timeout <duration>', 'what a command (no end) or an answer (30s) may take', DURATION),
     )
@@ -99,6 +103,7 @@ export function pipeCommand(terminal: Terminal) {
         await target.close();
       }
       broken.signal.throwIfAborted();
+      if (!signal.aborted) return;
       // A signal is how it ends, and a reader that leaves ends it as well.
       throw signal.reason instanceof Stopped ? new Stopped(0) : signal.reason;
     });
@@ -113,6 +118,7 @@ interface PipeOptions {
   readonly exec?: string | undefined;
   readonly to?: (typeof TARGETS)[number] | undefined;
   readonly batch: number;
+  readonly untilNow?: boolean | undefined;
   readonly timeout?: number | undefined;
   readonly header?: [string, string][] | undefined;
   readonly bearer?: string | undefined;
@@ -128,6 +134,9 @@ interface Surroundings {
 }
 
 const ANSWER_MS = 30_000;
+
+/** With --until-now, how long after a look at the group the next one follows. */
+const LOOK_AGAIN_MS = 500;
 
 async function targetOf(
   place: string | undefined,
@@ -173,8 +182,8 @@ async function targetOf(
 
 async function pipe(
   target: Target,
-  { group, batch, ...service }: PipeOptions,
-  stop: AbortSignal,
+  { group, batch, untilNow = false, ...service }: PipeOptions,
+  stopped: AbortSignal,
   note: Note,
   fail: (error: unknown) => void,
 ): Promise<void> {
@@ -184,10 +193,14 @@ async function pipe(
     },
   });
   // The rest waits for a service for as long as it takes; this says that there is none at all, or no such group.
-  await chronicle.groups.get(group, { signal: stop });
+  await chronicle.groups.get(group, { signal: stopped });
+  const ended = new AbortController();
+  const stop = AbortSignal.any([stopped, ended.signal]);
+  const end = (): void => ended.abort();
+  const watching = untilNow ? doneUpToNow(chronicle, group, stop).then(end, fail) : undefined;
   const batches = new Batches(target, batch, stop, fail);
   let told: unknown;
-  await chronicle.consume(group, (event, { signal }) => batches.add(pipedOf(event), signal), {
+  const consuming = chronicle.consume(group, (event, { signal }) => batches.add(pipedOf(event), signal), {
     // While one batch is under way the next one gathers.
     concurrency: 2 * batch,
     signal: stop,
@@ -200,6 +213,24 @@ async function pipe(
       );
     },
   });
+  await consuming.finally(end);
+  await watching;
+}
+
+/** Resolves once the group has settled all events that were stored when it was called, or the signal fires. */
+async function doneUpToNow(chronicle: ChronicleWeaver, group: string, stop: AbortSignal): Promise<void> {
+  const options = { signal: stop, retryMs: Infinity };
+  try {
+    const { last_offset: last } = await chronicle.stats(options);
+    for (;;) {
+      const { cursor, lag } = await chronicle.groups.get(group, options);
+      // While others publish there may always be some that are left; and the cursor may stay below events on other topics.
+      if (cursor >= last || lag === 0) return;
+      await sleep(LOOK_AGAIN_MS, undefined, { signal: stop });
+    }
+  } catch (error) {
+    if (!stop.aborted) throw error;
+  }
 }
 
 function pipedOf(event: { readonly delivery: number }): PipedEvent {
