@@ -3,6 +3,8 @@ import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { readEvents } from '../packages/aggregator/src/event/event-reader.ts';
 import { compileTopicFilter } from '../packages/aggregator/src/store/topic-filter.ts';
 import { KeyHasher } from '../packages/aggregator/src/store/key-hash.ts';
+import { CommitFigures } from '../packages/aggregator/src/metrics/commits.ts';
+import { PublishFigures } from '../packages/aggregator/src/metrics/publishes.ts';
 import { TopicRoutes } from '../packages/aggregator/src/followers/topic-routes.ts';
 import { createEventText } from './load/event-text.ts';
 import { measureHandOvers } from './parts/hand-over.ts';
@@ -60,6 +62,18 @@ measure(
   },
   4,
 );
+
+const [answers, commits] = [new PublishFigures(), new CommitFigures()];
+measure('metrics: an answer', () => {
+  for (let i = 0; i < EVENTS; i++) {
+    const startMs = performance.now();
+    answers.published(200, performance.now() - startMs + (i % 20));
+  }
+});
+measure('metrics: a commit of one event', () => {
+  const commit = { accepted: 1, duplicates: 0, conflicts: 0, syncMs: 1 };
+  for (let i = 0; i < EVENTS; i++) commits.committed({ ...commit, ms: i % 20 });
+});
 
 await measureHandOvers();
 
