@@ -111,6 +111,21 @@ for (const { named, source: newSource, target: newTarget } of PAIRS) {
   });
 }
 
+for (const [to, newTarget] of Object.entries(MOVABLE)) {
+  test(`to ${to}: a topic that is new beside an id that was forgotten and stored again goes along`, async (t) => {
+    const [from, target] = [await MOVABLE['sqlite']!(t), await newTarget(t)];
+    const old = await openAt(t, from);
+    const again = eventWith({ topic: 'old', event_id: 'again' });
+    await old.append([batchOf(again)]);
+    assert.equal((await moved(from, target)).kind, 'in_use');
+    await old.retention.erase('old', 'again', true);
+    await old.append([batchOf(again, eventWith({ topic: 'new', event_id: 'one' }))]);
+    await old.close();
+    assert.equal((await moved(from, target)).kind, 'moved');
+    assert.deepEqual(await problemsOf(target), []);
+  });
+}
+
 test('a move ends only once nobody reads from the log of the new file, which may hold what was erased [RET-7]', async (t) => {
   const [from, to] = [await MOVABLE['sqlite']!(t), await MOVABLE['sqlite']!(t)];
   const old = await openAt(t, from);

@@ -144,8 +144,8 @@ export class PostgresTarget implements TargetLog {
     }
   }
 
-  #write(parts: readonly KeyedPart[]): Promise<void> {
-    return this.#transaction(async (client) => {
+  async #write(parts: readonly KeyedPart[]): Promise<void> {
+    const { newIds, mergedTo } = await this.#transaction(async (client) => {
       const names = new Set(parts.flatMap(({ topics }) => topics));
       const missing = [...names].filter((name) => !this.#topicIds.has(name));
       const made = await client.query<TopicRow>({
@@ -153,8 +153,9 @@ export class PostgresTarget implements TargetLog {
         text: TOPICS,
         values: [textArray(missing)],
       });
-      for (const { topic_id: id, name } of made.rows) this.#topicIds.set(name, id);
-      const rows = new Rows(this.#hasher, (name) => this.#topicIds.get(name)!, this.#mergedTo);
+      const newIds = new Map(made.rows.map(({ topic_id: id, name }) => [name, id]));
+      const idOf = (name: string): number => (this.#topicIds.get(name) ?? newIds.get(name))!;
+      const rows = new Rows(this.#hasher, idOf, this.#mergedTo);
       for (const part of parts) rows.add(part);
       await client.query({ name: 'move runs', text: RUNS, values: rows.runs() });
       await client.query({ name: 'move blocks', text: BLOCKS, values: rows.blocks() });
@@ -170,8 +171,11 @@ export class PostgresTarget implements TargetLog {
         rows.forgotten,
       ]);
       if (ended.rowCount !== 1) throw new StoreError('failed', `${this.place} was written by somebody else`);
-      this.#mergedTo = rows.mergedTo;
+      return { newIds, mergedTo: rows.mergedTo };
     });
+    // Not before: where the transaction is undone, there are no such topics.
+    for (const [name, id] of newIds) this.#topicIds.set(name, id);
+    this.#mergedTo = mergedTo;
   }
 
   async keyFault(part: KeyedPart): Promise<string | null> {
