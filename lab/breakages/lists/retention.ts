@@ -65,6 +65,13 @@ export const retention: Area = {
     },
     {
       file: '../store/policies.ts',
+      breaks: 'There may be any number of policies.',
+      find: "policies.length >= LIMITS.policiesMax ? 'full' : 'created'",
+      replace: "'created'",
+      tests: ['../store/policies.test.ts'],
+    },
+    {
+      file: '../store/policies.ts',
       breaks: 'Two policies about the same pattern stand beside each other.',
       find: 'topicPatternCovers(one, other) === topicPatternCovers(other, one)',
       replace: 'one !== other && topicPatternCovers(one, other) === topicPatternCovers(other, one)',

@@ -1,4 +1,3 @@
-import { LIMITS } from '@chronicleweaver/protocol';
 import type { Logger } from 'pino';
 import type { EventStore } from '../store/event-store.ts';
 import { exceptionsTo, outcomeOfPut } from '../store/policies.ts';
@@ -18,8 +17,6 @@ interface Parts {
   readonly timing: RetentionTiming;
   readonly log: Logger;
 }
-
-export type PutOutcome = PutPolicy | { readonly kind: 'full' };
 
 /** A policy, and how it is obeyed. */
 export interface PolicyView extends Plan {
@@ -56,19 +53,15 @@ export class Retention {
   }
 
   /** @param by the key of whoever does it; null without keys */
-  async put(policy: Policy, by: string | null): Promise<PutOutcome> {
-    const expected = await this.outcomeOf(policy);
-    if (expected.kind === 'full') return expected;
+  async put(policy: Policy, by: string | null): Promise<PutPolicy> {
     const outcome = await this.#retention.put(policy, by);
-    if (outcome.kind !== 'overlaps') await this.#rounds.changed();
+    if (outcome.kind !== 'overlaps' && outcome.kind !== 'full') await this.#rounds.changed();
     return outcome;
   }
 
   /** What putting the policy would do now. */
-  async outcomeOf(policy: Policy): Promise<PutOutcome> {
-    const policies = await this.#retention.policies();
-    const outcome = outcomeOfPut(policies, policy);
-    return outcome.kind === 'created' && policies.length >= LIMITS.policiesMax ? { kind: 'full' } : outcome;
+  async outcomeOf(policy: Policy): Promise<PutPolicy> {
+    return outcomeOfPut(await this.#retention.policies(), policy);
   }
 
   async remove(name: string, by: string | null): Promise<boolean> {

@@ -1,4 +1,3 @@
-import { LIMITS } from '@chronicleweaver/protocol';
 import type { KeptSource, PutSource, SourceStore } from '../store/source-store.ts';
 import { SOURCE_NAME, type Source } from './source.ts';
 
@@ -33,9 +32,7 @@ export class Sources {
   }
 
   /** @param by the key that asks for it; null without keys */
-  async put(source: Source, by: string | null): Promise<PutSource | 'full'> {
-    const isThere = (await this.#store.find([source.name])).length > 0;
-    if (!isThere && (await this.#store.list()).length >= LIMITS.sourcesMax) return 'full';
+  put(source: Source, by: string | null): Promise<PutSource> {
     return this.#store.put({ name: source.name, definition: JSON.stringify(source) }, by);
   }
 

@@ -1,5 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
-import { compileTopicPatterns, topicPatternCovers, topicPatternsOverlap } from '@chronicleweaver/protocol';
+import {
+  LIMITS,
+  compileTopicPatterns,
+  topicPatternCovers,
+  topicPatternsOverlap,
+} from '@chronicleweaver/protocol';
 import type { Policy, PutPolicy } from './retention-store.ts';
 import { type TopicFilter, compileTopicFilter } from './topic-filter.ts';
 
@@ -39,7 +44,7 @@ export function outcomeOfPut(policies: readonly Policy[], policy: Policy): PutPo
     }
   }
   const before = policies.find(({ name }) => name === policy.name);
-  if (before === undefined) return { kind: 'created' };
+  if (before === undefined) return { kind: policies.length >= LIMITS.policiesMax ? 'full' : 'created' };
   return { kind: isDeepStrictEqual(before, policy) ? 'same' : 'changed' };
 }
 

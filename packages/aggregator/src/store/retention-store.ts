@@ -25,7 +25,7 @@ export interface RetentionStore {
 
   /**
    * Creates the policy, or replaces the one with its name. Changes nothing if it contradicts another one, because a topic obeys
-   * one policy at most (policies.ts). From then on events on topics that obey a policy with `keep: 'ids'` are stored bare; events
+   * one policy at most (policies.ts), or if there may be no more. From then on events on topics that obey a policy with `keep: 'ids'` are stored bare; events
    * that are kept stay so.
    *
    * @param by the key of whoever does it, for the audit trail; null without keys
@@ -96,6 +96,8 @@ export interface Policy {
 
 export type PutPolicy =
   | { readonly kind: 'created' | 'same' | 'changed' }
+  /** There may be no more. */
+  | { readonly kind: 'full' }
   /** Some topic matches both, and neither pattern is narrower. */
   | { readonly kind: 'overlaps'; readonly name: string; readonly pattern: string; readonly other: string };
 

@@ -1,3 +1,5 @@
+import { LIMITS } from '@chronicleweaver/protocol';
+
 /**
  * Keeps the definitions of sources, from which deliveries come. All stores behave the same, and one suite proves it for each of
  * them (test/store/source-store.test.ts). What a definition says is for sources/ to know.
@@ -15,7 +17,7 @@ export interface SourceStore {
    */
   find(names: readonly string[]): Promise<readonly KeptSource[]>;
 
-  /** Creates the source, or replaces the one with its name, durably. */
+  /** Creates the source, or replaces the one with its name, durably. Changes nothing if there may be no more. */
   put(source: KeptSource, by: string | null): Promise<PutSource>;
 
   /** Removes the source, durably; false if there is none. */
@@ -29,10 +31,14 @@ export interface KeptSource {
   readonly definition: string;
 }
 
-export type PutSource = 'created' | 'same' | 'changed';
+export type PutSource = 'created' | 'same' | 'changed' | 'full';
 
-/** What putting a definition in the place of the one before does. */
-export function outcomeOfPut(before: string | undefined, definition: string): PutSource {
-  if (before === undefined) return 'created';
+/**
+ * What putting a definition in the place of the one before does.
+ *
+ * @param count how many sources there are
+ */
+export function outcomeOfPut(before: string | undefined, definition: string, count: number): PutSource {
+  if (before === undefined) return count >= LIMITS.sourcesMax ? 'full' : 'created';
   return before === definition ? 'same' : 'changed';
 }

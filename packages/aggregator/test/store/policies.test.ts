@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compileTopicPatterns } from '@chronicleweaver/protocol';
+import { LIMITS, compileTopicPatterns } from '@chronicleweaver/protocol';
 import * as fc from 'fast-check';
 import { compileBareTopics, exceptionsTo, governedBy, outcomeOfPut } from '../../src/store/policies.ts';
 import type { Policy } from '../../src/store/retention-store.ts';
@@ -70,6 +70,16 @@ test('a policy is refused if and only if it shares a topic with another one by p
     }),
     { numRuns: 1000 },
   );
+});
+
+test('beside as many policies as there may be no other one is put, but each of them can be changed', () => {
+  const policies = Array.from({ length: LIMITS.policiesMax }, (_, i) =>
+    policyWith({ name: `p-${i}`, topics: [`t-${i}`] }),
+  );
+  const other = policyWith({ name: 'other', topics: ['other'] });
+  assert.equal(outcomeOfPut(policies.slice(1), other).kind, 'created');
+  assert.equal(outcomeOfPut(policies, other).kind, 'full');
+  assert.equal(outcomeOfPut(policies, { ...policies[7]!, maxEvents: 1 }).kind, 'changed');
 });
 
 test('a policy knows its exceptions, and one within an exception is a rule again', () => {

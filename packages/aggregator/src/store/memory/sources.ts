@@ -22,9 +22,10 @@ export class MemorySources implements SourceStore {
   }
 
   async put({ name, definition }: KeptSource, by: string | null): Promise<PutSource> {
-    const outcome = outcomeOfPut(this.#definitions.get(name), definition);
+    const outcome = outcomeOfPut(this.#definitions.get(name), definition, this.#definitions.size);
+    if (outcome === 'same' || outcome === 'full') return outcome;
     this.#definitions.set(name, definition);
-    if (outcome !== 'same') await this.#audit.note([noteOf('source_set', by, { source: name })]);
+    await this.#audit.note([noteOf('source_set', by, { source: name })]);
     return outcome;
   }
 

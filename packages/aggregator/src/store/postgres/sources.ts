@@ -8,11 +8,14 @@ import { transaction } from './transaction.ts';
 
 const LIST = 'SELECT name, definition FROM source ORDER BY name';
 const FIND = 'SELECT name, definition FROM source WHERE name = ANY ($1::text[])';
+const BEFORE = `
+  SELECT (SELECT definition FROM source WHERE name = $1) AS before, (SELECT count(*)::int FROM source) AS sources`;
 const PUT = `
-  WITH old AS (SELECT definition FROM source WHERE name = $1)
-  INSERT INTO source VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET definition = excluded.definition
-  RETURNING (SELECT definition FROM old) AS before`;
+  INSERT INTO source VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET definition = excluded.definition`;
 const REMOVE = 'DELETE FROM source WHERE name = $1';
+
+/** Whoever puts a source holds the table, as one that is not there has no row to hold. Deliveries read on. */
+const LOCK = 'LOCK TABLE source IN SHARE ROW EXCLUSIVE MODE';
 
 /** No instance remembers a source: whatever one was answered, the next delivery to any of them goes by. */
 export class PostgresSources implements SourceStore {
@@ -39,7 +42,7 @@ export class PostgresSources implements SourceStore {
   put(source: KeptSource, by: string | null): Promise<PutSource> {
     return transaction(this.#sessions, async (client) => {
       const outcome = await putSource(client, source);
-      if (outcome !== 'same')
+      if (outcome === 'created' || outcome === 'changed')
         await this.#audit.noteWithin(client, [noteOf('source_set', by, { source: source.name })]);
       return outcome;
     });
@@ -59,7 +62,12 @@ export async function listSources(client: ClientBase): Promise<KeptSource[]> {
   return (await client.query<KeptSource>(LIST)).rows;
 }
 
+/** In the caller's transaction. */
 export async function putSource(client: ClientBase, { name, definition }: KeptSource): Promise<PutSource> {
-  const { rows } = await client.query<{ before: string | null }>(PUT, [name, definition]);
-  return outcomeOfPut(rows[0]!.before ?? undefined, definition);
+  await client.query(LOCK);
+  const { rows } = await client.query<{ before: string | null; sources: number }>(BEFORE, [name]);
+  const { before, sources } = rows[0]!;
+  const outcome = outcomeOfPut(before ?? undefined, definition, sources);
+  if (outcome === 'created' || outcome === 'changed') await client.query(PUT, [name, definition]);
+  return outcome;
 }

@@ -3,6 +3,7 @@ import { type KeptSource, type PutSource, outcomeOfPut } from '../source-store.t
 
 const LIST = 'SELECT name, definition FROM source ORDER BY name';
 const FIND = 'SELECT name, definition FROM source WHERE name IN (SELECT value FROM json_each(?))';
+const COUNT = 'SELECT count(*) AS sources FROM source';
 const PUT = 'INSERT OR REPLACE INTO source (name, definition) VALUES (?, ?)';
 const REMOVE = 'DELETE FROM source WHERE name = ?';
 
@@ -17,8 +18,9 @@ export function sourcesNamed(db: DatabaseSync, names: readonly string[]): KeptSo
 
 /** Within a transaction; as SourceStore's `put`. */
 export function putSource(db: DatabaseSync, { name, definition }: KeptSource): PutSource {
-  const outcome = outcomeOfPut(sourcesNamed(db, [name])[0]?.definition, definition);
-  if (outcome !== 'same') db.prepare(PUT).run(name, definition);
+  const count = Number(db.prepare(COUNT).get()!['sources']);
+  const outcome = outcomeOfPut(sourcesNamed(db, [name])[0]?.definition, definition, count);
+  if (outcome === 'created' || outcome === 'changed') db.prepare(PUT).run(name, definition);
   return outcome;
 }
 

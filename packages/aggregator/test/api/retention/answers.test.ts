@@ -19,7 +19,8 @@ const EVENT = '/events/{topic}/{event_id}';
 function blockedStore(): MemoryStore {
   const store = new MemoryStore();
   const refuse = () => Promise.reject(new StoreError('blocked', 'no space'));
-  for (const step of ['policies', 'remove', 'expire', 'erase'] as const) store.retention[step] = refuse;
+  for (const step of ['policies', 'put', 'remove', 'expire', 'erase'] as const)
+    store.retention[step] = refuse;
   return store;
 }
 

@@ -116,7 +116,8 @@ function openWriter({ path, clock }: ThreadData, tell: Tell) {
     putSource: (source: KeptSource, by: string | null) =>
       appender.transaction(() => {
         const outcome = putSource(db, source);
-        if (outcome !== 'same') trail.note([noteOf('source_set', by, { source: source.name })], now());
+        if (outcome === 'created' || outcome === 'changed')
+          trail.note([noteOf('source_set', by, { source: source.name })], now());
         return outcome;
       }),
     removeSource: (name: string, by: string | null) =>
