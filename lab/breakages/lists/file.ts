@@ -20,6 +20,13 @@ export const file: Area = {
       ],
     },
     {
+      file: '../threads/client.ts',
+      breaks: 'A thread that is told to close twice closes its file twice, and one of the two fails.',
+      find: 'this.#closing ??= this.#close();',
+      replace: 'this.#closing = this.#close();',
+      tests: ['store/event-store.test.ts'],
+    },
+    {
       file: 'database.ts',
       breaks: 'A missing file is silently replaced by an empty one, and all its events are accepted again.',
       find: 'if (lock.mark > 0) throw goneError(path, lock.mark);',

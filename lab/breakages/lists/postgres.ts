@@ -116,6 +116,13 @@ export const postgres: Area = {
       tests: ['store/postgres/epochs.test.ts'],
     },
     {
+      file: 'store.ts',
+      breaks: 'Whoever closes a store on PostgreSQL that is being closed goes on before it is.',
+      find: 'this.#closing ??= this.#close();',
+      replace: 'if (this.#closing !== null) return Promise.resolve();\n    this.#closing = this.#close();',
+      tests: ['store/event-store.test.ts'],
+    },
+    {
       file: 'commit.ts',
       breaks: 'Events are acknowledged by a server that was told to sync no more.',
       find: '      last_offset = last_offset + $9::int * (${KEEPS}),',

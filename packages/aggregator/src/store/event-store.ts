@@ -86,7 +86,7 @@ export interface EventStore {
    */
   watchEpochs(listener: (epoch: Epoch) => void): () => void;
 
-  /** Waits for pending work, then closes the file. */
+  /** Waits for pending work, then closes the file. Called again, it waits for the same. */
   close(): Promise<void>;
 }
 

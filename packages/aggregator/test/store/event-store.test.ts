@@ -204,4 +204,15 @@ for (const suite of storeSuites()) {
     );
     await assert.rejects(store.probe(), StoreError);
   });
+
+  suite('whoever closes a store that is being closed waits until it is', async (store) => {
+    await store.append([batchOf(eventWith())]);
+    const closed: string[] = [];
+    await Promise.all([
+      store.close().then(() => closed.push('first')),
+      store.close().then(() => closed.push('second')),
+    ]);
+    assert.deepEqual(closed, ['first', 'second']);
+    await store.close();
+  });
 }

@@ -98,6 +98,7 @@ export class PostgresStore implements EventStore {
   readonly #epochWatchers = new Watchers<Epoch>();
   readonly #tell: Tell;
   readonly #calls = new Calls();
+  #closing: Promise<void> | null = null;
   /** All commits up to here were told. */
   #lastOffset = 0;
   /** The end that was missed last, which is told once. */
@@ -337,8 +338,12 @@ export class PostgresStore implements EventStore {
     return this.#calls.make(() => this.#merging.merge());
   }
 
-  async close(): Promise<void> {
-    if (this.#calls.isClosed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     await this.#calls.close();
     await this.#watch.close();
     await this.#retention.close();

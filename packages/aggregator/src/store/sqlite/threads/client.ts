@@ -21,6 +21,7 @@ export class ThreadClient<C extends Calls> {
   readonly #waiting = new Map<number, Waiting>();
   #nextId = OPENED + 1;
   #ended: StoreError | null = null;
+  #closing: Promise<void> | null = null;
   readonly #told: (message: StoreMessage) => void;
 
   private constructor(data: ThreadData, told: (message: StoreMessage) => void) {
@@ -79,8 +80,13 @@ export class ThreadClient<C extends Calls> {
     });
   }
 
-  /** Lets the thread finish its calls, close the file and end. */
-  async close(): Promise<void> {
+  /** Lets the thread finish its calls, close the file and end. Called again, it waits for the same. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     if (this.#ended !== null) return;
     const exited = new Promise((resolve) => this.#worker.once('exit', resolve));
     await this.call('close', [] as unknown as Parameters<C['close']>);
