@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { Site } from '../../lab/aggregator-process.ts';
 import { PostgresServer } from '../../lab/postgres-server.ts';
+import { pathOf } from '../../lab/repository.ts';
 import { poolerMissing, startPooler } from '../support/pgbouncer.ts';
 import { SteadyPublishers } from '../support/steady-publishers.ts';
 
 const TIMEOUT = { timeout: 120_000 };
+const MOVE = pathOf('packages/aggregator/src/programs/move.ts');
 
 const missing = poolerMissing();
 if (missing === null) testsBehindPoolers();
@@ -34,6 +36,13 @@ function testsBehindPoolers(): void {
       },
     );
   }
+
+  test('a move through a pooler in transaction mode is refused in one line, and ends', TIMEOUT, async (t) => {
+    const address = await startPooler(t, await serverFor(t), 'transaction');
+    const program = new Site(t).run([process.execPath, MOVE, '--from', address, '--to', 'sqlite:new.db']);
+    assert.equal((await program.exit(30_000)).code, 2, program.printed());
+    assert.match(program.stderr, /^move: a pooler stands before the server[^\n]*\n$/);
+  });
 
   test('a pooler in statement mode is refused in one line', TIMEOUT, async (t) => {
     const address = await startPooler(t, await serverFor(t), 'statement');

@@ -47,6 +47,13 @@ export const moving: Area = {
       tests: LETTING_GO,
     },
     {
+      file: 'postgres/move/readable.ts',
+      breaks: 'A move that a pooler stands in the way of does not end.',
+      find: '      await client?.end().catch(() => {});\n',
+      replace: '',
+      tests: ['../../../tests/faults/postgres-pooler.test.ts'],
+    },
+    {
       file: 'postgres/move/target.ts',
       breaks:
         'A topic whose insertion was undone is taken for one that is there, and its events are on none.',

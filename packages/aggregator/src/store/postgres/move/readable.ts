@@ -87,12 +87,15 @@ export class ReadableSchema implements ReadableLog {
       known: () => ({ lastOffset: 0, epochId: 0, append: null }),
       began: async () => {},
     });
+    let client: Client | undefined;
     try {
-      const client = await sessions.connect();
+      client = await sessions.connect();
       await refusePoolerOfTransactions(client, () => sessions.connect());
       await client.query(SETTINGS);
       return new ReadableSchema(client, address);
     } catch (error) {
+      // Left open, it would keep the program from ending.
+      await client?.end().catch(() => {});
       throw openErrorOf(address.place, error);
     }
   }
