@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-const BYTES_MAX = 6900;
+const BYTES_MAX = 7000;
 
 /** What a page loads that uses the whole client: one module, minified by esbuild, gzipped at level 9. */
-test('the client is under 6.9 kB, and needs nothing but what a browser has', async (t) => {
+test('the client is under 7 kB, and needs nothing but what a browser has', async (t) => {
   const { outputFiles, metafile } = await build({
     entryPoints: [fileURLToPath(new URL('../src/index.ts', import.meta.url))],
     bundle: true,
