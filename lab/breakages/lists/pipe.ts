@@ -41,6 +41,20 @@ export const pipe: Area = {
     },
     {
       file: 'event-files.ts',
+      breaks: 'A full file that the user took away ends the pipe.',
+      find: 'await rm(this.#full.shift()!.path, { force: true });',
+      replace: 'await rm(this.#full.shift()!.path);',
+      tests: FILES,
+    },
+    {
+      file: 'file-target.ts',
+      breaks: 'A pipe that is closed while a file ends goes on renaming files, which another one may write.',
+      find: '    if (this.#isClosed) return;\n',
+      replace: '',
+      tests: FILES,
+    },
+    {
+      file: 'event-files.ts',
       breaks: 'What a killed pipe wrote is relied on before it is synced.',
       find: '      await file.datasync();\n',
       replace: '',

@@ -13,6 +13,7 @@ import { type TestContext, test } from 'node:test';
 import { until } from '../../../lab/program.ts';
 import { tempFolder } from '../../aggregator/test/support/temp-folder.ts';
 import { sharedServer } from '../../client/test/support/shared-server.ts';
+import { FileTarget } from '../src/pipe/file-target.ts';
 import { exactEvent, pipedGroups } from './support/piped-group.ts';
 
 const TIMEOUT = { timeout: 60_000 };
@@ -168,6 +169,49 @@ test('only so many full files are kept as --keep says', TIMEOUT, async (t) => {
   assert.equal(full().length, 2);
   const events = await stored();
   assert.deepEqual(lines(), events.slice(-lines().length));
+});
+
+test('a full file that was taken away need not be removed', TIMEOUT, async (t) => {
+  const { pipe, stored, group } = await groupWith(t, 100);
+  const { folder, to, lines, full } = filesIn(t);
+  const { drained } = group;
+  const { code, stderr } = await pipe([...to, '--rotate-size=5kB', '--keep=2'], async () => {
+    await drained();
+    renameSync(join(folder, full()[0]!), join(folder, 'away'));
+    await group.chronicle.publish(Array.from({ length: 100 }, (_, i) => exactEvent(t.name, 101 + i)));
+    await drained();
+  });
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.equal(full().length, 2);
+  const events = await stored();
+  assert.deepEqual(lines(), events.slice(-lines().length));
+});
+
+test('a file that is closed while the one before it ends stays as it is', TIMEOUT, async (t) => {
+  const { path, full, lines } = filesIn(t);
+  const periodMs = 1000;
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.now() });
+  const failed = t.mock.fn();
+  const rotation = { bytesMax: Infinity, periodMs, filesKept: Infinity };
+  const target = await FileTarget.open(path, rotation, () => {}, failed);
+  const events = [1, 2].map((offset) => {
+    const text = `${exactEvent(t.name, offset).slice(0, -1)},"offset":${offset},"received_at":"x"}`;
+    return { text, offset, delivery: 1 };
+  });
+  const { signal } = new AbortController();
+  await target.take([events[0]!], signal);
+  t.mock.timers.tick(periodMs);
+  await Promise.all([target.take([events[1]!], signal), target.close()]);
+  t.mock.timers.tick(periodMs);
+  // Long enough for what a timer has begun, by the clock that stays.
+  const endMs = performance.now() + 200;
+  while (performance.now() < endMs) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(full().length, 1);
+  assert.deepEqual(
+    lines(),
+    events.map(({ text }) => text),
+  );
+  assert.equal(failed.mock.callCount(), 0);
 });
 
 test('a file has the events of one period, also if nothing comes at its end', TIMEOUT, async (t) => {

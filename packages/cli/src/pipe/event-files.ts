@@ -1,5 +1,5 @@
 import { constants, existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { type FileHandle, open, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { Stopped } from '@chronicleweaver/terminal';
 import { type Contents, EventLines } from './event-lines.ts';
@@ -183,7 +183,8 @@ export class EventFiles {
     this.#lines = new EventLines();
     this.#end = 0;
     await syncFolder(this.#path);
-    while (this.#full.length > this.#rotation.filesKept) await unlink(this.#full.shift()!.path);
+    // The user may have taken one away.
+    while (this.#full.length > this.#rotation.filesKept) await rm(this.#full.shift()!.path, { force: true });
   }
 
   /** What the files have is known from having read them, so nobody else may change them. */

@@ -18,6 +18,7 @@ export class FileTarget implements Target {
   /** What is under way; appends and rotations take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   private constructor(files: EventFiles, periodMs: number, note: Note, fail: (error: unknown) => void) {
     this.#files = files;
@@ -42,6 +43,7 @@ export class FileTarget implements Target {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
     await this.#inTurn(() => this.#files.close());
   }
@@ -58,6 +60,8 @@ export class FileTarget implements Target {
   }
 
   #rotateInTime(): void {
+    // A rotation was under way then: another pipe may have the file by now.
+    if (this.#isClosed) return;
     const ms = this.#periodMs - (Date.now() % this.#periodMs);
     this.#timer = setTimeout(
       () => {
