@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'node:test';
 import { eventWith } from '../../support/events.ts';
 import { RawConnection, requestText } from '../../support/raw-http.ts';
@@ -7,7 +8,7 @@ import { STALLED_COUNT, stallReader } from '../../support/stalled-reader.ts';
 
 const TIMEOUT = { timeout: 120_000 };
 /** Several pauses of the slow reader, though the machine be busy; it reads for longer. */
-const STALLED_MS = 1500;
+const STALLED_MS = 4000;
 const ROOM = { READ_BYTES_MAX: `${1024 * 1024}` };
 
 /** Repeats the request until its answer has the expected status. */
@@ -92,12 +93,14 @@ test(
     const pausing = setInterval(() => {
       slow.resume();
       setTimeout(() => slow.pause(), 2);
-    }, 200);
+    }, STALLED_MS / 6);
     let refused = 0;
     while (!slow.isClosed) {
       const response = await fetch(`${server.url}/events?topic=none`);
       if (response.status === 503) refused += 1;
       await response.arrayBuffer();
+      // The reader and the service are in this process.
+      await sleep(10);
     }
     clearInterval(pausing);
     assert.ok((await reading).endsWith(']}\r\n0\r\n\r\n'));
