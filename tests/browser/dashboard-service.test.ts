@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { Page } from 'playwright-core';
+import type { Page, Route } from 'playwright-core';
 import { type AggregatorProcess, Site } from '../../lab/aggregator-process.ts';
 import { IN_BROWSER, openPage } from './chromium.ts';
 import { assertReadable, makeKey, publishSome } from './dashboard.ts';
@@ -93,6 +93,30 @@ test('an old answer, or one that is no ChronicleWeaver at all, breaks no page', 
     await page.waitForTimeout(300);
   }
   assert.deepEqual(thrown, []);
+});
+
+test('a late refusal of the key of before asks for no other key', IN_BROWSER, async (t) => {
+  const site = new Site(t);
+  const keys = join(site.folder, 'keys.json');
+  const key = await makeKey(site, keys, 'reader', 'read');
+  const aggregator = await site.start({ settings: { API_KEYS_FILE: keys } });
+  const { page } = await openPage(t, aggregator, '/health');
+  await page.evaluate(`sessionStorage.setItem('chronicleweaver-key', 'revoked')`);
+  const held = Promise.withResolvers<Route>();
+  await page.route('**/metrics', (route) => {
+    if (route.request().headers()['authorization'] === 'Bearer revoked') held.resolve(route);
+    else void route.continue();
+  });
+  await page.goto(`${aggregator.url}/dashboard/topics`);
+  await page.getByLabel('Secret of the key').fill(key);
+  await page.getByRole('button', { name: 'Use this key' }).click();
+  await page.getByRole('dialog').waitFor({ state: 'hidden' });
+  const late = page.waitForResponse((response) => response.status() === 401);
+  await (await held.promise).continue();
+  await (await late).finished();
+  // The next question to the service, with the key in use.
+  await page.waitForResponse((response) => response.url().endsWith('/metrics') && response.ok());
+  assert.ok(!(await page.getByRole('dialog').isVisible()), 'it asks for a key');
 });
 
 test('each key sees what it may see, and is told what it may not', IN_BROWSER, async (t) => {

@@ -2,7 +2,7 @@ import { Watched } from '../watched.ts';
 import { type Json, parseExact } from '../json/exact-json.ts';
 import { itemsIn, textIn } from '../json/fields.ts';
 import { BASE } from './address.ts';
-import { authorization, keyAsked } from './key.ts';
+import { authorization, key, keyAsked } from './key.ts';
 
 /** Why the last request got no answer at all; undefined while the service answers. */
 export const unreachable = new Watched<string | undefined>(undefined);
@@ -58,6 +58,7 @@ export async function ask(
   path: string,
   { method = 'GET', body, accept, signal }: Asking = {},
 ): Promise<Answer> {
+  const secret = key.value;
   const headers: Record<string, string> = { accept: accept ?? 'application/json', ...authorization() };
   if (body !== undefined) headers['content-type'] = 'application/json';
   const timeout = AbortSignal.timeout(ANSWER_MS_MAX);
@@ -83,7 +84,8 @@ export async function ask(
   unreachable.set([502, 504].includes(response.status) ? `a proxy answered ${response.status}` : undefined);
   if (response.ok) return { text, headers: response.headers };
   const refusal = new Refusal(response.status, text);
-  if (response.status === 401) keyAsked.set(refusal.message);
+  // Another key may have been given meanwhile, of which this says nothing.
+  if (response.status === 401 && secret === key.value) keyAsked.set(refusal.message);
   throw refusal;
 }
 
