@@ -43,6 +43,18 @@ export const TORTURED = {
     },
   ],
   'brings expired texts back in merges': [
+    // More merges than one in some seconds, and a moment in which the texts that one has read may expire.
+    {
+      file: `${SOURCES}/store/sqlite/blocks/block-log.ts`,
+      find: 'eventsMax: 4096,',
+      replace: 'eventsMax: 256,',
+    },
+    {
+      file: `${SOURCES}/store/sqlite/blocks/block-log.ts`,
+      find: 'if (merge.row !== null) this.#exchange(merge, merge.row);',
+      replace: `const at = ((merge as { doneAt?: number }).doneAt ??= performance.now());
+    if (merge.row !== null && performance.now() - at > 100) this.#exchange(merge, merge.row);`,
+    },
     {
       file: `${SOURCES}/store/sqlite/blocks/block-log.ts`,
       find: '=== true) this.#merge = null;',

@@ -17,11 +17,24 @@ else if (process.env['REQUIRE_STRACE'] === '1') {
   test('strace can be used, as REQUIRE_STRACE=1 asks', () => assert.fail(missing));
 } else test('states after a power loss, made from a recording by strace', { skip: missing }, () => {});
 
-function losses(
+async function losses(
   t: TestContext,
   count: number,
   changes: readonly Change[],
   isKept = false,
+): Promise<PowerLossReport> {
+  let report = await recordedLosses(t, count, changes, isKept);
+  // Seen once in some twenty runs on a busy machine: strace does not tell everything, and the files say that it did not.
+  for (let again = 0; again < 2 && report.failure?.isOfRecording === true; again++)
+    report = await recordedLosses(t, count, changes, isKept);
+  return report;
+}
+
+function recordedLosses(
+  t: TestContext,
+  count: number,
+  changes: readonly Change[],
+  isKept: boolean,
 ): Promise<PowerLossReport> {
   return withSeedOf('POWER_LOSS_SEED', async ({ seed }) => {
     const options = { seed, losses: count, folder: tmpdir(), jsonPath: null };

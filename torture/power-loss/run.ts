@@ -49,7 +49,7 @@ export interface PowerLossReport {
   /** What was answered and had to hold, added up over all losses. */
   promisesChecked: number;
   outcome: 'kept' | 'broken';
-  failure: { readonly message: string; readonly folder: string } | null;
+  failure: { readonly message: string; readonly folder: string; readonly isOfRecording: boolean } | null;
 }
 
 /** The account, with everything that was sent. */
@@ -97,7 +97,7 @@ export async function runPowerLoss(
     report.outcome = 'kept';
   } catch (error) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    report.failure = { message, folder };
+    report.failure = { message, folder, isOfRecording: error instanceof RecordingError };
     temp.keep();
   }
   return report;
@@ -230,14 +230,21 @@ async function record(
   return recorded;
 }
 
-/** Throws if the recording is incomplete: the files must match it, and every answer must be in it. */
+/** A recording that is not of what has happened says nothing about the service. */
+class RecordingError extends Error {}
+
+/** Throws a RecordingError if the recording is incomplete: the files must match it, and every answer must be in it. */
 function expectRecorded(files: ReadonlyMap<string, Buffer>, account: Account, { offsets }: Promises): void {
   for (const [path, bytes] of files) {
-    if (!readFileSync(path).equals(bytes)) throw new Error(`the recording does not lead to ${path} as it is`);
+    const now = readFileSync(path);
+    if (now.equals(bytes)) continue;
+    const differs = now.findIndex((byte, i) => byte !== bytes[i]);
+    const sizes = `${now.length} bytes, ${bytes.length} recorded; the first that differs is at ${differs}`;
+    throw new RecordingError(`the recording does not lead to ${path} as it is: ${sizes}`);
   }
   for (let k = 0; k < account.count; k++) {
     if (account.isAcknowledged(k) && offsets.get(k) !== account.offsetOf(k))
-      throw new Error(`the answer about event ${k} was not recorded`);
+      throw new RecordingError(`the answer about event ${k} was not recorded`);
   }
 }
 
