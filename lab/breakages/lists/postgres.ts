@@ -117,6 +117,13 @@ export const postgres: Area = {
     },
     {
       file: 'store.ts',
+      breaks: 'A start that fails at its last look keeps a connection, and the process does not end.',
+      find: '      if (opened !== undefined) await opened.#hearing.close();\n',
+      replace: '',
+      tests: ['store/postgres/open.test.ts'],
+    },
+    {
+      file: 'store.ts',
       breaks: 'Whoever closes a store on PostgreSQL that is being closed goes on before it is.',
       find: 'this.#closing ??= this.#close();',
       replace: 'if (this.#closing !== null) return Promise.resolve();\n    this.#closing = this.#close();',

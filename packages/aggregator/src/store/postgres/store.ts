@@ -256,6 +256,8 @@ export class PostgresStore implements EventStore {
         await client.end();
       }
     } catch (error) {
+      // It may listen already, on a connection that would keep the process from ending.
+      if (opened !== undefined) await opened.#hearing.close();
       await sessions.close();
       throw openErrorOf(address.place, error);
     }

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
-import { ACCEPTED } from '../../../src/store/event-store.ts';
+import { until } from '../../../../../lab/program.ts';
+import { ACCEPTED, StoreError } from '../../../src/store/event-store.ts';
+import { LogEnd } from '../../../src/store/postgres/log-end.ts';
 import { type PostgresOptions, PostgresStore } from '../../../src/store/postgres/store.ts';
 import { batchOf, eventWith } from '../../support/events.ts';
 import { TO_FORMAT_1, TO_FORMAT_7 } from '../../support/older-schema.ts';
@@ -184,6 +186,32 @@ test('what was acknowledged is missed though another instance has written on in 
     store.epochs.map(({ afterOffset }) => afterOffset),
     [0, 1],
   );
+});
+
+test('a start that fails once it hears of commits leaves no connection behind', async (t) => {
+  const address = await newLog();
+  const client = await beside(t, address);
+  const looks = t.mock.method(LogEnd.prototype, 'look', async () => {
+    if (looks.mock.callCount() > 0) throw new StoreError('failed', 'the connection was lost');
+    return 0;
+  });
+  await assert.rejects(PostgresStore.open(address, undefined, LOSSY));
+  assert.equal(looks.mock.callCount(), 2);
+  try {
+    await until(
+      () => 'all connections are closed',
+      async () => {
+        const { rows } = await client.query(
+          "SELECT FROM pg_stat_activity WHERE application_name = 'chronicleweaver'",
+        );
+        return rows.length === 0;
+      },
+      10_000,
+    );
+  } finally {
+    // One that is left would keep this process from ending, too.
+    await cutAll(client);
+  }
 });
 
 /** As where a standby was promoted that lacks the commit of offset 2. */
