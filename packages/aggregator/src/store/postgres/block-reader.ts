@@ -1,16 +1,20 @@
-import type { ClientBase } from 'pg';
 import { type PageQuery, type SnapshotQuery, StoreError } from '../event-store.ts';
 import { Block, type BlockRow } from '../blocks/block-format.ts';
 import { damaged } from '../errors.ts';
-import { bigintArray, intArray } from './arrays.ts';
+import { intArray } from './arrays.ts';
+import {
+  type Place,
+  type Wanted,
+  mayHaveMore,
+  nameOf,
+  placesHolding,
+  placesOf,
+  rowsAt,
+} from './block-places.ts';
 import type { Reading } from './sessions.ts';
 
 /** The range to examine: the events beyond `after`, in the query's order, up to `upTo`. */
 export type RangeQuery = Pick<SnapshotQuery, 'order' | 'after'> & Pick<PageQuery, 'upTo'>;
-
-/** Blocks found by one look: those of the merged part of the log, and of appends that are not merged yet. */
-const MERGED_MAX = 16;
-const FRESH_MAX = 1000;
 
 /** Bytes of blocks fetched at once, as they are stored. */
 const FETCH_BYTES_MAX = 512 * 1024;
@@ -24,89 +28,8 @@ const KEPT_BYTES_MAX = 8 * 1024 * 1024;
  */
 const FETCH_TEXT_BYTES_MAX = KEPT_BYTES_MAX / 4;
 
-/**
- * Which blocks a read wants: all that have events of the topics, or those that may have some with a text, or ids without one
- * (migrations.ts).
- */
-type Wanted = 'all' | 'kept' | 'gone';
-
-/** The blocks of the topics $3, or of all topics; `listed` are those that a block has. */
-const OF_TOPICS = (wanted: Wanted, listed: string) => {
-  if (wanted === 'all') return `($3::int[] IS NULL OR ${listed} && $3::int[])`;
-  const left = `${wanted}_topics`;
-  return `(${left} IS NULL OR ${left} <> '{}') AND ($3::int[] IS NULL OR coalesce(${left}, ${listed}) && $3::int[])`;
-};
-
-/** The merged blocks of a range. */
-const MERGED = (direction: 'ASC' | 'DESC', limit: string, wanted: Wanted) => `
-  SELECT true AS is_merged, first_offset, events, bytes, version, gone_topics, append_id, place,
-    (SELECT received_ms FROM log WHERE log.append_id = merged_block.append_id) AS received_ms
-  FROM merged_block
-  WHERE first_offset >= coalesce(
-      (SELECT first_offset FROM merged_block WHERE first_offset <= $1::bigint ORDER BY first_offset DESC LIMIT 1), 1)
-    AND first_offset <= $2::bigint
-    AND first_offset + events > $1::bigint
-    AND ${OF_TOPICS(wanted, 'topics')}
-  ORDER BY first_offset ${direction} LIMIT ${limit}`;
-
-/** The blocks of appends above the merged part. */
-const FRESH = (direction: 'ASC' | 'DESC', limit: string, wanted: Wanted) => `
-  SELECT false AS is_merged, log.first_offset + block.place AS first_offset, block.events, octet_length(block.body) AS bytes,
-    version, gone_topics, log.append_id, block.place, log.received_ms
-  FROM log JOIN block USING (append_id)
-  WHERE log.events > 0
-    AND log.first_offset > (SELECT last_offset FROM merging)
-    AND log.first_offset >= coalesce(
-      (SELECT first_offset FROM log WHERE events > 0 AND first_offset <= $1::bigint ORDER BY first_offset DESC LIMIT 1), 1)
-    AND log.first_offset <= $2::bigint
-    AND log.first_offset + block.place <= $2::bigint
-    AND log.first_offset + block.place + block.events > $1::bigint
-    AND ${OF_TOPICS(wanted, 'log.topics')}
-  ORDER BY log.first_offset ${direction}, block.place ${direction} LIMIT ${limit}`;
-
-/** Where the blocks of a range are, all as of one moment: the second part is looked at only where the first one ends. */
-const ASCENDING = (wanted: Wanted) => `
-  WITH merged AS MATERIALIZED (${MERGED('ASC', `${MERGED_MAX}`, wanted)}),
-  fresh AS MATERIALIZED (
-    ${FRESH('ASC', `CASE WHEN (SELECT count(*) FROM merged) = ${MERGED_MAX} THEN 0 ELSE ${FRESH_MAX} END`, wanted)}
-  ) SELECT * FROM merged UNION ALL SELECT * FROM fresh ORDER BY first_offset`;
-const DESCENDING = (wanted: Wanted) => `
-  WITH fresh AS MATERIALIZED (${FRESH('DESC', `${FRESH_MAX}`, wanted)}),
-  merged AS MATERIALIZED (
-    ${MERGED('DESC', `CASE WHEN (SELECT count(*) FROM fresh) = ${FRESH_MAX} THEN 0 ELSE ${MERGED_MAX} END`, wanted)}
-  ) SELECT * FROM fresh UNION ALL SELECT * FROM merged ORDER BY first_offset DESC`;
-
-/** Where the blocks are that hold the events at the offsets $1, as of one moment. */
-const HOLDING = `
-  WITH sought AS (SELECT unnest($1::bigint[]) AS sought), merged_to AS (SELECT last_offset FROM merging)
-  SELECT DISTINCT ON (first_offset) * FROM (
-    SELECT true AS is_merged, found.* FROM sought, LATERAL (
-      SELECT first_offset, events, bytes, version, gone_topics, append_id, place,
-        (SELECT received_ms FROM log WHERE log.append_id = merged_block.append_id) AS received_ms
-      FROM merged_block WHERE first_offset <= sought ORDER BY first_offset DESC LIMIT 1
-    ) AS found
-    WHERE sought <= (SELECT last_offset FROM merged_to)
-    UNION ALL
-    SELECT false, entry.first_offset + found.place, events, bytes, version, gone_topics, entry.append_id, found.place, entry.received_ms
-    FROM sought, LATERAL (
-      SELECT append_id, first_offset, received_ms FROM log WHERE events > 0 AND first_offset <= sought
-      ORDER BY first_offset DESC LIMIT 1
-    ) AS entry, LATERAL (
-      SELECT place, events, octet_length(body) AS bytes, version, gone_topics FROM block
-      WHERE block.append_id = entry.append_id AND place <= sought - entry.first_offset ORDER BY place DESC LIMIT 1
-    ) AS found
-    WHERE sought > (SELECT last_offset FROM merged_to)
-  ) AS each ORDER BY first_offset`;
-
 /** Offsets looked for at once. */
 const SOUGHT_MAX = 1000;
-
-const FETCH_MERGED = `
-  SELECT first_offset AS id, 0 AS place, directory, body FROM merged_block WHERE first_offset = ANY ($1::text[]::bigint[])`;
-
-const FETCH = `
-  SELECT append_id AS id, place, directory, body FROM unnest($1::text[]::bigint[], $2::int[]) AS sought (append_id, place)
-  JOIN block USING (append_id, place)`;
 
 /** The part of a block that a read has not examined yet: from one offset to another, both included. */
 export interface Part {
@@ -114,21 +37,6 @@ export interface Part {
   readonly first: number;
   readonly last: number;
   readonly place: Place;
-}
-
-/** A block as a look found it: of an append, or, without its id, a merged one. */
-export interface Place {
-  readonly is_merged: boolean;
-  readonly first_offset: string;
-  readonly events: number;
-  readonly bytes: number;
-  /** Another one each time the block is rewritten. */
-  readonly version: number;
-  /** Of which topics it may have ids without a text; null: of any of its own. */
-  readonly gone_topics: number[] | null;
-  readonly append_id: string | null;
-  readonly place: number | null;
-  readonly received_ms: string | null;
 }
 
 /**
@@ -169,7 +77,9 @@ export class BlockReader {
     let gone: string | undefined;
     while (low <= high) {
       const forgotten = this.#forgotten;
-      const places = await this.#look(query.order, wanted, [low, high, ids]);
+      const places = await this.#sessions.read((client) =>
+        placesOf(client, query.order, wanted, [low, high, ids]),
+      );
       let missing: string | undefined;
       for await (const one of this.#blocksAt(places, forgotten)) {
         missing = one.missing;
@@ -198,7 +108,8 @@ export class BlockReader {
     let gone: string | undefined;
     for (let at = 0; at < all.length;) {
       const forgotten = this.#forgotten;
-      const places = await this.#lookFor(all.subarray(at, at + SOUGHT_MAX));
+      const sought = all.subarray(at, at + SOUGHT_MAX);
+      const places = await this.#sessions.read((client) => placesHolding(client, sought));
       const before = at;
       let missing: string | undefined;
       for await (const one of this.#blocksAt(places, forgotten)) {
@@ -231,21 +142,6 @@ export class BlockReader {
     }
   }
 
-  async #lookFor(offsets: Float64Array): Promise<Place[]> {
-    const { rows } = await this.#sessions.read((client) =>
-      client.query<Place>({ name: 'places holding', text: HOLDING, values: [bigintArray(offsets)] }),
-    );
-    return rows;
-  }
-
-  async #look(order: 'asc' | 'desc', wanted: Wanted, values: unknown[]): Promise<Place[]> {
-    const text = (order === 'asc' ? ASCENDING : DESCENDING)(wanted);
-    const { rows } = await this.#sessions.read((client) =>
-      client.query<Place>({ name: `places ${order} ${wanted}`, text, values }),
-    );
-    return rows;
-  }
-
   /**
    * The blocks at these places, up to one that is missing, which is named, or that is damaged.
    *
@@ -261,7 +157,7 @@ export class BlockReader {
     const rows =
       unknown.length === 0
         ? new Map<string, BlockRow>()
-        : await this.#sessions.read((client) => fetchRows(client, unknown));
+        : await this.#sessions.read((client) => rowsAt(client, unknown));
     const blocks: Block[] = [];
     const fetched = { storedBytes: 0, textBytes: 0 };
     for (const [i, place] of places.entries()) {
@@ -354,46 +250,6 @@ function fetchedAtOnce(places: readonly Place[], from: number, unpacking: number
   let to = from;
   while (to < places.length && (to === from || bytes < bytesMax)) bytes += places[to++]!.bytes;
   return to;
-}
-
-function mayHaveMore(places: readonly Place[]): boolean {
-  const merged = places.filter(({ is_merged: isMerged }) => isMerged).length;
-  return merged === MERGED_MAX || places.length - merged === FRESH_MAX;
-}
-
-function nameOf({ append_id: id, place, first_offset: first }: Place): string {
-  return id === null ? `merged ${first}` : `${id} ${place}`;
-}
-
-async function fetchRows(client: ClientBase, places: readonly Place[]): Promise<Map<string, BlockRow>> {
-  const found = new Map<string, BlockRow>();
-  const merged = places.filter(({ append_id: id }) => id === null);
-  const others = places.filter(({ append_id: id }) => id !== null);
-  // The client library knows results as text alone: bytes come as twice as many digits.
-  if (merged.length > 0) {
-    const { rows } = await client.query<FetchedRow>({
-      name: 'fetch merged',
-      text: FETCH_MERGED,
-      values: [merged.map(({ first_offset: first }) => first)],
-    });
-    for (const row of rows) found.set(`merged ${row.id}`, row);
-  }
-  if (others.length > 0) {
-    const { rows } = await client.query<FetchedRow>({
-      name: 'fetch',
-      text: FETCH,
-      values: [others.map(({ append_id: id }) => id), intArray(others.map(({ place }) => place!))],
-    });
-    for (const row of rows) found.set(`${row.id} ${row.place}`, row);
-  }
-  return found;
-}
-
-interface FetchedRow {
-  readonly id: string;
-  readonly place: number;
-  readonly directory: Buffer;
-  readonly body: Buffer;
 }
 
 function noBlockWith(offset: number): Error {
