@@ -126,7 +126,7 @@ export class FileLife implements AsyncDisposable {
   async #start(): Promise<AggregatorProcess> {
     const startMs = performance.now();
     const service = this.#launch();
-    await service.listening();
+    await expectStart(service);
     this.#usualStartMs = (this.#usualStartMs + performance.now() - startMs) / 2;
     this.#checkpointBefore = lastCheckpoint(this.#databasePath);
     return service;
@@ -222,6 +222,15 @@ export class FileLife implements AsyncDisposable {
 
   #samples(): SeededRandom {
     return sampleChoices(this.#setting.random, this.#setting.report.rounds);
+  }
+}
+
+/** It may be the first to notice what a kill left behind. */
+async function expectStart(service: AggregatorProcess): Promise<void> {
+  try {
+    await service.listening();
+  } catch (error) {
+    throw new BrokenPromise('a service that starts', error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -1,4 +1,6 @@
+import { AssertionError } from 'node:assert';
 import type { Answers } from './account.ts';
+import { BrokenPromise } from './broken-promise.ts';
 import { WORKS, type Work } from './file-state.ts';
 import type { Deletions } from './letting-go/deleter.ts';
 
@@ -31,11 +33,29 @@ export interface Report extends Outcome {
   verified: number;
 }
 
-interface Failure {
+interface Failure extends Cause {
   readonly round: number;
-  readonly message: string;
   /** The files, kept as they were found; null where there are none. */
   readonly folder: string | null;
+}
+
+/** What ended a run. */
+export interface Cause {
+  readonly message: string;
+  /** Whether the service did what it must not; otherwise the run itself came to grief. */
+  readonly isOfService: boolean;
+}
+
+export function causeOf(error: unknown): Cause {
+  return {
+    message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    isOfService: isOfService(error),
+  };
+}
+
+function isOfService(error: unknown): boolean {
+  if (error instanceof BrokenPromise || error instanceof AssertionError) return true;
+  return error instanceof Error && isOfService(error.cause);
 }
 
 export function newReport(seed: number): Report {

@@ -7,7 +7,7 @@ import { SeededRandom } from '../lab/random.ts';
 import { FileLife } from './file-life.ts';
 import type { Options } from './options.ts';
 import { planLife } from './plan.ts';
-import type { Report } from './report.ts';
+import { type Report, causeOf } from './report.ts';
 import { RUNS, type Runs, shapeChange } from './runs-of-keys.ts';
 
 /**
@@ -65,7 +65,6 @@ export async function runTorture(
   } catch (error) {
     report.outcome = 'broken';
     temp.keep();
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    report.failure = { round: report.rounds, message, folder };
+    report.failure = { round: report.rounds, folder, ...causeOf(error) };
   }
 }

@@ -52,28 +52,19 @@ test(
   },
 );
 
-for (const [what, found] of [
-  // Whichever is seen first: somebody reads past the hole, or the instance cuts an answer short because of it.
-  // Whichever is seen first: the hole, or books that count it.
-  [
-    'takes offsets from a sequence',
-    /no hole: offset \d+ holds event \d+|a whole answer to \/events|unique_processed in the books/,
-  ],
-  // Whichever is seen first: a follower of that instance is shown what nobody can read yet, or a reader or a truncation misses it.
-  [
-    'answers before the commit',
-    /no hole: offset \d+ holds event|stored no earlier: a reader|found nothing|has no events/,
-  ],
-  [
-    'serves texts that another instance let go of',
-    /410 for|which was let go of|a whole answer to|should be gone/,
-  ],
-  ['has followers trust notifications', /no hole: offset \d+ holds event \d+\n\s+found: a follower/],
+for (const what of [
+  'takes offsets from a sequence',
+  'answers before the commit',
+  'serves texts that another instance let go of',
+  'has followers trust notifications',
 ] as const)
-  test(`the history of what clients were told shows that a server ${what} [P-1, P-4]`, TIMEOUT, async (t) => {
-    const { outcome, failure } = await tortured(t, { kills: 20 }, INSTANCES_TORTURED[what], [
+  // What shows it first is up to chance: a reader, a follower, the books, or an instance that refuses. Anything will do, as in
+  // torture.test.ts; tests/history.test.ts shows what the history notices.
+  test(`the torture of many instances finds a server that ${what} [P-1, P-4]`, TIMEOUT, async (t) => {
+    const { outcome, failure, answers } = await tortured(t, { kills: 20 }, INSTANCES_TORTURED[what], [
       'same keys everywhere',
     ]);
-    assert.equal(outcome, 'broken', 'the history shows nothing');
-    assert.match(failure!.message, found);
+    assert.equal(outcome, 'broken', 'the torture found nothing');
+    assert.ok(failure!.isOfService, failure!.message);
+    assert.ok(answers.accepted > 0, 'it never served');
   });

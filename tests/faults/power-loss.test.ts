@@ -55,10 +55,7 @@ function testsUnderStrace(): void {
       async (t) => {
         const { outcome, failure } = await losses(t, 100, POWER_LOST[`synchronous=${level}`], true);
         assert.equal(outcome, 'broken');
-        assert.match(
-          failure!.message,
-          /acknowledged events at their offsets\n\s+found: \d+ are not|a file that is sound|found: no file/,
-        );
+        assert.ok(failure!.isOfService, failure!.message);
       },
     );
   }
@@ -69,21 +66,18 @@ function testsUnderStrace(): void {
     async (t) => {
       const { outcome, failure } = await losses(t, 100, POWER_LOST['answers before the commit'], true);
       assert.equal(outcome, 'broken');
-      assert.match(failure!.message, /acknowledged events at their offsets/);
+      assert.ok(failure!.isOfService, failure!.message);
     },
   );
 
-  for (const [breakage, found] of [
-    ['truncates without a sync', /nothing of event \d+ of \w+, which was let go of/],
-    ['sets policies without a sync', /policy [\w-]+ with a bound/],
-  ] as const) {
+  for (const breakage of ['truncates without a sync', 'sets policies without a sync'] as const) {
     test(`a service that ${breakage} is found to break its word [RET-1, RET-15]`, TIMEOUT, async (t) => {
       let report = await losses(t, 150, POWER_LOST[breakage]);
       // In one recording of some ten the next commit syncs so soon that no moment lies between.
       for (let again = 0; again < 3 && report.outcome === 'kept'; again++)
         report = await losses(t, 150, POWER_LOST[breakage]);
       assert.equal(report.outcome, 'broken');
-      assert.match(report.failure!.message, found);
+      assert.ok(report.failure!.isOfService, report.failure!.message);
     });
   }
 

@@ -150,7 +150,7 @@ export class DatabaseLife {
       if ((found as Error).message === error.message) return error;
       return new Error(
         `${error.message}\nThe history of what clients were told: ${(found as Error).message}`,
-        { cause: error },
+        { cause: found },
       );
     }
   }

@@ -4,6 +4,7 @@ import { changedSource, shippedSource } from '../../lab/changed-source.ts';
 import { tempFolder } from '../../lab/lifetime.ts';
 import { SeededRandom } from '../../lab/random.ts';
 import type { DatabaseOptions } from '../options.ts';
+import { causeOf } from '../report.ts';
 import { GivenDatabase, OwnDatabase } from './database.ts';
 import { DatabaseLife } from './life.ts';
 import { FAULTS_OF, type Fault } from './plan.ts';
@@ -50,8 +51,7 @@ export async function runDatabaseTorture(
     report.outcome = 'kept';
   } catch (error) {
     report.outcome = 'broken';
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    report.failure = { round: report.rounds, message, folder: null };
+    report.failure = { round: report.rounds, folder: null, ...causeOf(error) };
   } finally {
     await database.close();
   }

@@ -14,7 +14,7 @@ import { checkService } from '../check.ts';
 import { Events } from '../events.ts';
 import { Deleter, type Deletions, setPolicies } from '../letting-go/deleter.ts';
 import { publish } from '../publisher.ts';
-import { newReport, noDeletions } from '../report.ts';
+import { type Cause, causeOf, newReport, noDeletions } from '../report.ts';
 import { shapeChange } from '../runs-of-keys.ts';
 import { checkFile } from './check.ts';
 import { Disk, REMAINS, type Remains } from './disk.ts';
@@ -49,7 +49,7 @@ export interface PowerLossReport {
   /** What was answered and had to hold, added up over all losses. */
   promisesChecked: number;
   outcome: 'kept' | 'broken';
-  failure: { readonly message: string; readonly folder: string; readonly isOfRecording: boolean } | null;
+  failure: (Cause & { readonly folder: string; readonly isOfRecording: boolean }) | null;
 }
 
 /** The account, with everything that was sent. */
@@ -96,8 +96,7 @@ export async function runPowerLoss(
     await loseOften(options, report, { folder, source, events }, () => advanced(report));
     report.outcome = 'kept';
   } catch (error) {
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    report.failure = { message, folder, isOfRecording: error instanceof RecordingError };
+    report.failure = { folder, isOfRecording: error instanceof RecordingError, ...causeOf(error) };
     temp.keep();
   }
   return report;
