@@ -5,8 +5,11 @@ import { type EventStore, StoreError } from '../../src/store/event-store.ts';
 import { type MoveOptions, type MoveOutcome, move } from '../../src/store/move/move.ts';
 import { openLogs } from '../../src/store/move/open-logs.ts';
 import { PostgresStore } from '../../src/store/postgres/store.ts';
+import { verifyDatabase } from '../../src/store/postgres/verify.ts';
 import { SqliteStore } from '../../src/store/sqlite/store.ts';
+import { verifyFile } from '../../src/store/sqlite/upkeep/verify.ts';
 import { newLog } from './postgres-server.ts';
+import type { TestClock } from './stores.ts';
 import { tempFolder } from './temp-folder.ts';
 
 /** The stores that a log can be moved from and to: how the address of a new one is made. */
@@ -15,11 +18,21 @@ export const MOVABLE: Readonly<Record<string, (t: TestContext) => Promise<string
   postgres: () => newLog(),
 };
 
-/** Opens a store as a service does; it is closed with the test if not before. */
-export async function openAt(t: TestContext, address: string): Promise<EventStore> {
+/** Each pair of them. */
+export const PAIRS = Object.entries(MOVABLE).flatMap(([from, source]) =>
+  Object.entries(MOVABLE).map(([to, target]) => ({
+    named: `from ${from} to ${to}`,
+    source,
+    target,
+    isOther: from !== to,
+  })),
+);
+
+/** Opens a store as a service does, with this clock or its own; it is closed with the test if not before. */
+export async function openAt(t: TestContext, address: string, clock?: TestClock): Promise<EventStore> {
   const store = address.startsWith('sqlite:')
-    ? await SqliteStore.open(address.slice('sqlite:'.length))
-    : await PostgresStore.open(address, undefined, { allowsLoss: true });
+    ? await SqliteStore.open(address.slice('sqlite:'.length), undefined, { clock: clock?.shared })
+    : await PostgresStore.open(address, undefined, { now: clock?.now, allowsLoss: true });
   t.after(() => store.close());
   return store;
 }
@@ -57,6 +70,12 @@ export async function refusalOf(work: Promise<unknown>): Promise<string> {
   assert.ok(error instanceof StoreError, String(error));
   assert.ok(!error.message.includes('\n'), error.message);
   return error.message;
+}
+
+/** What `verify` finds wrong. */
+export async function problemsOf(address: string): Promise<readonly string[]> {
+  if (!address.startsWith('sqlite:')) return (await verifyDatabase(address)).problems;
+  return verifyFile(address.slice('sqlite:'.length)).problems;
 }
 
 /** Everything that a reader can see of a log. */

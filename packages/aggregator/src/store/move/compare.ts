@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { EXPIRED, bytesOf } from '../blocks/block-format.ts';
 import type { TopicSummary } from '../event-store.ts';
 import type { LogPart, LogState, SourceLog, TargetLog } from './moved-log.ts';
+import { STORY_NAMES, type StoryPart } from './moved-story.ts';
 import { isKept, textsOf, timesOf, withKeys } from './parts.ts';
 
 /** What differs, for whoever reads it. */
@@ -11,6 +12,7 @@ const NAMES: Readonly<Record<keyof LogState, string>> = {
   policies: 'the retention policies',
   sources: 'the sources',
   forgotten: 'the numbers of ids that are forgotten',
+  repeatsSinceMs: 'the times since which repeats are counted',
   groups: 'the groups',
   hands: 'the leased or returned events of groups',
   lastGroupId: 'the ids of groups',
@@ -81,6 +83,16 @@ export class Comparison {
     }
   }
 
+  /** Compares a part of the story row by row; the source must be held. */
+  async story(part: StoryPart): Promise<void> {
+    const copies = oneByOne<unknown>(this.#target.content.story(part));
+    for await (const row of oneByOne<unknown>(this.#source.content.story(part))) {
+      const { value: copy } = await copies.next();
+      if (!isDeepStrictEqual(copy, row)) throw this.#difference(`${STORY_NAMES[part]} differ`);
+    }
+    if ((await copies.next()).done !== true) throw this.#difference(`${STORY_NAMES[part]}: it has more`);
+  }
+
   async #letters(): Promise<void> {
     const there = this.#target.content.letters();
     for await (const letters of this.#source.content.letters()) {
@@ -108,6 +120,10 @@ export class Comparison {
   #difference(what: string): DifferenceError {
     return new DifferenceError({ source: this.#source, target: this.#target }, what);
   }
+}
+
+async function* oneByOne<T>(chunks: AsyncIterable<readonly T[]>): AsyncGenerator<T, undefined> {
+  for await (const rows of chunks) yield* rows;
 }
 
 async function topicsOf({ content }: SourceLog | TargetLog): Promise<TopicSummary[]> {

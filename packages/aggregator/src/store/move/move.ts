@@ -6,6 +6,7 @@ import { Comparison } from './compare.ts';
 import { LettingGo } from './let-go.ts';
 import { type MoveMark, refusalOf } from './move-mark.ts';
 import type { KeyedPart, SourceLog, TargetLog } from './moved-log.ts';
+import { STORY_PARTS } from './moved-story.ts';
 import { withKeys } from './parts.ts';
 
 /** A transaction of the target takes parts until they have so many events or bytes. */
@@ -109,7 +110,9 @@ async function finish(course: Course, mark: MoveMark): Promise<MoveOutcome> {
   await compare(course, lastOffset);
   const state = await source.content.state();
   await target.writeState(state, source.content.letters());
+  for (const part of STORY_PARTS) await target.writeStory(part, source.content.story(part));
   await comparison.state(state);
+  for (const part of STORY_PARTS) await comparison.story(part);
   await source.leave({ ...mark, role: 'moved', other: target.place });
   await target.complete();
   return { kind: 'moved', lastOffset };

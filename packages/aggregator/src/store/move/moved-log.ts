@@ -6,6 +6,7 @@ import type { OffsetSet } from '../offset-set.ts';
 import type { Policy } from '../retention-store.ts';
 import type { KeptSource } from '../source-store.ts';
 import type { MoveMark } from './move-mark.ts';
+import type { AsyncRows, MovedStory, StoryPart } from './moved-story.ts';
 
 /** What a move reads of a log, be it the one that is moved or the one that it has become. */
 export interface ReadableLog {
@@ -33,6 +34,8 @@ export interface ReadableLog {
   state(): Promise<LogState>;
   /** The dead letters of all groups, by group and offset, a bounded number at a time. */
   letters(): AsyncGenerator<readonly MovedLetter[]>;
+  /** What the log remembers of repeats, a bounded number of rows at a time; of a source only once it is held, as the state. */
+  story<P extends StoryPart>(part: P): AsyncRows<MovedStory[P]>;
 }
 
 interface MovedLog {
@@ -79,6 +82,8 @@ export interface TargetLog extends MovedLog {
   forget(offsets: OffsetSet): Promise<void>;
   /** Puts everything beside the events in place of what is there. */
   writeState(state: LogState, letters: AsyncIterable<readonly MovedLetter[]>): Promise<void>;
+  /** Puts these rows in place of what is there of a part of the story; after the state, in the order of STORY_PARTS. */
+  writeStory<P extends StoryPart>(part: P, rows: AsyncIterable<readonly MovedStory[P][]>): Promise<void>;
   /** Opens it for services: the move is done. */
   complete(): Promise<void>;
 }
@@ -124,6 +129,8 @@ export interface LogState {
   readonly policies: readonly Policy[];
   readonly sources: readonly KeptSource[];
   readonly forgotten: number;
+  /** Since when repeats are counted, milliseconds since 1970. */
+  readonly repeatsSinceMs: number;
   /** By their ids. Who may send a webhook is not moved: whoever was sending is gone. */
   readonly groups: readonly GroupRow[];
   readonly hands: readonly MovedHand[];

@@ -29,6 +29,7 @@ const STEPS = [
   'keyFault',
   'hold',
   'writeState',
+  'writeStory',
   'leave',
   'complete',
 ] as const;
@@ -145,7 +146,6 @@ for (const [from, to] of [
       const events = manyEvents(more, (i) => ({ event_id: `${sent.length}-${i}` }));
       for (const event of events) await old.append([batchOf(event)]);
       sent = [...sent, ...events];
-      // Repeats count in the books alone.
       await old.append([batchOf(sent[0]!)]);
       repeats += 1;
       for (const isForgotten of [false, true]) {
@@ -185,6 +185,8 @@ for (const [from, to] of [
       const { topic, event_id: id } = sent[offset - 1]!;
       assert.equal(await store.find(topic, id), undefined);
     }
+    const { duplicates } = await store.repeats.ages({});
+    assert.equal(duplicates.reduce((sum, count) => sum + count, 0), repeats); // prettier-ignore
     const known = [...sent.keys()].map((i) => i + 1).filter((offset) => !forgotten.has(offset));
     const [again] = await store.append([batchOf(...known.map((offset) => sent[offset - 1]!))]);
     assert.deepEqual(new Set(again!.verdicts), new Set([DUPLICATE]));

@@ -4,27 +4,10 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { ACCEPTED, CONFLICT, DUPLICATE, type EventStore } from '../../../src/store/event-store.ts';
 import { MemoryStore } from '../../../src/store/memory/store.ts';
-import { verifyDatabase } from '../../../src/store/postgres/verify.ts';
-import { verifyFile } from '../../../src/store/sqlite/upkeep/verify.ts';
 import { batchOf, eventWith, manyEvents } from '../../support/events.ts';
 import { expireTo, policyWith } from '../../support/letting-go.ts';
-import { MOVABLE, everythingIn, moved, openAt } from '../../support/moving.ts';
+import { MOVABLE, PAIRS, everythingIn, moved, openAt, problemsOf } from '../../support/moving.ts';
 import { IDS, TOPICS, aStep, booksOf, logOf, taken } from '../../support/store-steps.ts';
-
-const PAIRS = Object.entries(MOVABLE).flatMap(([from, source]) =>
-  Object.entries(MOVABLE).map(([to, target]) => ({
-    named: `from ${from} to ${to}`,
-    source,
-    target,
-    isOther: from !== to,
-  })),
-);
-
-/** What `verify` finds wrong. */
-async function problemsOf(address: string): Promise<readonly string[]> {
-  if (!address.startsWith('sqlite:')) return (await verifyDatabase(address)).problems;
-  return verifyFile(address.slice('sqlite:'.length)).problems;
-}
 
 /** What is told of every id that there can be, without times. */
 async function foundIn(store: EventStore): Promise<unknown[]> {

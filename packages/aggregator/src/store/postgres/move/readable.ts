@@ -13,6 +13,7 @@ import type {
   MovedLetter,
   ReadableLog,
 } from '../../move/moved-log.ts';
+import type { AsyncRows, MovedStory, StoryPart } from '../../move/moved-story.ts';
 import { partsOf } from '../../move/parts.ts';
 import { type Address, readAddress } from '../address.ts';
 import { BlockReader } from '../block-reader.ts';
@@ -26,6 +27,7 @@ import { Sessions } from '../sessions.ts';
 import { Topics } from '../topics.ts';
 import { groupsIn, lettersIn } from './groups.ts';
 import { keysAt } from './stored-keys.ts';
+import { STORY_READERS } from './story.ts';
 
 /** Offsets that are read before blocks that were kept are forgotten. */
 const READ_OFFSETS = 65_536;
@@ -55,6 +57,8 @@ const DIRECTORIES = `
     ORDER BY log.first_offset, block.place
     LIMIT CASE WHEN (SELECT count(*) FROM merged) = ${DIRECTORIES_MAX} THEN 0 ELSE ${DIRECTORIES_MAX} END
   ) SELECT * FROM merged UNION ALL SELECT * FROM fresh ORDER BY first_offset`;
+
+const SINCE = 'SELECT since_ms FROM repeats';
 
 const EPOCHS = 'SELECT name, after_offset FROM epoch ORDER BY epoch_id';
 
@@ -174,12 +178,17 @@ export class ReadableSchema implements ReadableLog {
       policies: await this.read(listPolicies),
       sources: await this.read(listSources),
       forgotten: await this.forgotten(),
+      repeatsSinceMs: await this.#sinceMs(),
       ...(await this.read(groupsIn)),
     };
   }
 
   letters(): AsyncGenerator<readonly MovedLetter[]> {
     return lettersIn(this);
+  }
+
+  async *story<P extends StoryPart>(part: P): AsyncRows<MovedStory[P]> {
+    yield* STORY_READERS[part](this);
   }
 
   /** Oldest first. */
@@ -210,6 +219,11 @@ export class ReadableSchema implements ReadableLog {
       client.query<{ forgotten: string; expiries: string }>(FORGOTTEN),
     );
     return rows[0]!;
+  }
+
+  async #sinceMs(): Promise<number> {
+    const { rows } = await this.read((client) => client.query<{ since_ms: string }>(SINCE));
+    return Number(rows[0]!.since_ms);
   }
 
   async #books(): Promise<MovedBooks> {

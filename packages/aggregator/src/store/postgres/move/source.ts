@@ -4,6 +4,7 @@ import type { SourceLog } from '../../move/moved-log.ts';
 import { beginSession } from '../epochs.ts';
 import { callErrorOf, remedyFor } from '../errors.ts';
 import { putMark } from '../move-mark.ts';
+import { settleAll } from '../repeats/settle-repeats.ts';
 import { refuseOlderFormat } from '../schema.ts';
 import { unbroken } from '../unbroken.ts';
 import { lockTables, raiseFence } from './fence.ts';
@@ -66,6 +67,9 @@ export class PostgresSource implements SourceLog {
       try {
         await client.query('BEGIN');
         await lockTables(client);
+        await settleAll(client);
+        // Settling does without it; what a move reads from here on need not.
+        await client.query('SET LOCAL enable_hashjoin = on');
         return null;
       } catch (error) {
         await client.query('ROLLBACK').catch(() => {});

@@ -1,8 +1,10 @@
 import { type ClientBase, DatabaseError } from 'pg';
+import { damaged } from '../../errors.ts';
 import { StoreError } from '../../event-store.ts';
 import { KeyHasher } from '../../key-hash.ts';
 import { type MoveMark, otherSecret, takenMark } from '../../move/move-mark.ts';
 import type { KeyedPart, LogState, MovedLetter, TargetLog } from '../../move/moved-log.ts';
+import type { MovedStory, StoryPart } from '../../move/moved-story.ts';
 import { identitiesOf } from '../../move/parts.ts';
 import type { OffsetSet } from '../../offset-set.ts';
 import type { Part } from '../block-reader.ts';
@@ -21,6 +23,7 @@ import { putGroups } from './groups.ts';
 import { type MoveOptions, ReadableSchema } from './readable.ts';
 import { Rows } from './rows.ts';
 import { placesOf, summarizeKeys } from './stored-keys.ts';
+import { storyWriter } from './story.ts';
 
 /** One place in the space of advisory locks, beside a hash of the schema's name. */
 const MOVE_LOCK = 0x43_57_4d_56;
@@ -237,7 +240,7 @@ export class PostgresTarget implements TargetLog {
   }
 
   writeState(state: LogState, letters: AsyncIterable<readonly MovedLetter[]>): Promise<void> {
-    const { books, epochs, policies, sources } = state;
+    const { books, epochs, policies, sources, repeatsSinceMs } = state;
     return this.#transaction(async (client) => {
       const { received, conflicts, lastMs } = books;
       await client.query('UPDATE head SET received = $1, conflicts = $2, last_ms = $3', [
@@ -245,6 +248,7 @@ export class PostgresTarget implements TargetLog {
         conflicts,
         lastMs,
       ]);
+      await client.query('UPDATE repeats SET since_ms = $1', [repeatsSinceMs]);
       // Their numbers go on, so that an instance that runs learns of them.
       const gone = await client.query<{ last_id: number }>('SELECT max(epoch_id) AS last_id FROM epoch');
       const lastId = gone.rows[0]!.last_id;
@@ -265,6 +269,15 @@ export class PostgresTarget implements TargetLog {
     });
   }
 
+  writeStory<P extends StoryPart>(part: P, rows: AsyncIterable<readonly MovedStory[P][]>): Promise<void> {
+    return this.#transaction(async (client) => {
+      const writer = storyWriter(part, client, (topic) => this.#storedId(topic));
+      await writer.empty();
+      for await (const some of rows) await writer.put(some);
+      await writer.end();
+    });
+  }
+
   async complete(): Promise<void> {
     await this.#transaction(async (client) => {
       const mark = await this.content.mark();
@@ -278,6 +291,14 @@ export class PostgresTarget implements TargetLog {
 
   close(): Promise<void> {
     return this.content.close();
+  }
+
+  /** Of a topic with events, all of which were copied. */
+  #storedId(name: string): number {
+    const id = this.#topicIds.get(name);
+    if (id === undefined)
+      throw damaged(`there are repeats on a topic ${JSON.stringify(name)} without events`);
+    return id;
   }
 
   /** Where the answer to the commit does not come, the move ends, and another run finds out how far it came. */

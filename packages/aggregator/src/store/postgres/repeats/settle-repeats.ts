@@ -194,7 +194,8 @@ export async function settleSome(
   return { appends, bytes: Number(bytes), isDone: appends === pending };
 }
 
-async function settleAll(client: ClientBase): Promise<void> {
+/** The same until all is settled. */
+export async function settleAll(client: ClientBase): Promise<void> {
   while (!(await settleSome(client)).isDone);
 }
 

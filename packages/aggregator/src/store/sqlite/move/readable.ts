@@ -6,6 +6,7 @@ import type { TopicSummary } from '../../event-store.ts';
 import { GROUP_COLUMNS, HAND_COLUMNS, LETTERS_MAX, LETTER_COLUMNS } from '../../move/group-columns.ts';
 import type { MoveMark } from '../../move/move-mark.ts';
 import type { Lengths, LogPart, LogState, MovedKey, MovedLetter, ReadableLog } from '../../move/moved-log.ts';
+import type { AsyncRows, MovedStory, StoryPart } from '../../move/moved-story.ts';
 import { partsOf } from '../../move/parts.ts';
 import { epochsOf } from '../file/epochs.ts';
 import { readLedger } from '../file/ledger.ts';
@@ -14,6 +15,7 @@ import { policiesIn } from '../policy-rows.ts';
 import { sourcesIn } from '../source-rows.ts';
 import { Reader } from '../read.ts';
 import { StoredKeys } from './stored-keys.ts';
+import { STORY_READERS } from './story.ts';
 
 /** Bytes of packed blocks that one statement reads; while it runs, the service cannot reuse its log. */
 const READ_BYTES_MAX = 4 * 1024 * 1024;
@@ -94,6 +96,7 @@ export class ReadableFile implements ReadableLog {
       policies: policiesIn(this.#db),
       sources: sourcesIn(this.#db),
       forgotten: await this.forgotten(),
+      repeatsSinceMs: Number(this.#db.prepare('SELECT since_ms FROM repeat_state').get()!['since_ms']),
       groups: this.#rows(`SELECT ${GROUP_COLUMNS.join()} FROM event_group ORDER BY group_id`),
       hands: this.#rows(`SELECT ${HAND_COLUMNS.join()} FROM hand ORDER BY group_id, take, due_ms, is_last`),
       lastGroupId: Number(last?.['seq'] ?? 0),
@@ -110,6 +113,10 @@ export class ReadableFile implements ReadableLog {
       yield letters;
       ({ group_id: id, offset } = letters.at(-1)!);
     }
+  }
+
+  async *story<P extends StoryPart>(part: P): AsyncRows<MovedStory[P]> {
+    yield* STORY_READERS[part](this.#db);
   }
 
   #rows<T extends object>(sql: string, ...values: number[]): T[] {

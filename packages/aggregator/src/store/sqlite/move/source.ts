@@ -8,6 +8,7 @@ import { beginEpoch, epochsOf } from '../file/epochs.ts';
 import { isInUse } from '../file/lock.ts';
 import { putMark } from '../file/move-mark.ts';
 import { placeOf } from '../file/place.ts';
+import { countRepeatsSince, settleRepeats } from '../repeats/repeats.ts';
 import { ReadableFile, secretIn } from './readable.ts';
 
 /** The first format with the books as they are now. A service of an older version may be running on such a file. */
@@ -68,6 +69,8 @@ export class SqliteSource implements SourceLog {
     this.content = new ReadableFile(this.#db);
     // As a service would that starts on it now: a copy is a log of its own.
     beginEpoch(this.#db);
+    countRepeatsSince(this.#db, Date.now());
+    settleRepeats(this.#db);
     return null;
   }
 

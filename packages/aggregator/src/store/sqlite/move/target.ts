@@ -6,6 +6,7 @@ import { StoreError } from '../../event-store.ts';
 import { GROUP_COLUMNS, HAND_COLUMNS, LETTER_COLUMNS } from '../../move/group-columns.ts';
 import { type MoveMark, otherSecret, takenMark } from '../../move/move-mark.ts';
 import type { KeyedPart, LogState, MovedLetter, TargetLog } from '../../move/moved-log.ts';
+import type { MovedStory, StoryPart } from '../../move/moved-story.ts';
 import { type Identity, countsOf, forgottenIn, identitiesOf, textsOf } from '../../move/parts.ts';
 import type { OffsetSet } from '../../offset-set.ts';
 import { BlockReader } from '../block-reader.ts';
@@ -19,6 +20,7 @@ import { putPolicy } from '../policy-rows.ts';
 import { putSource } from '../source-rows.ts';
 import { Scrub } from '../scrub.ts';
 import { ReadableFile, secretIn } from './readable.ts';
+import { type StoryWriter, storyWriter } from './story.ts';
 
 /** Blocks that lose texts in one transaction. */
 const BLOCKS_CHANGED = 64;
@@ -151,16 +153,13 @@ export class SqliteTarget implements TargetLog {
   }
 
   async writeState(state: LogState, letters: AsyncIterable<readonly MovedLetter[]>): Promise<void> {
-    const { books, epochs, policies, sources, groups, hands, lastGroupId } = state;
+    const { books, epochs, policies, sources, repeatsSinceMs, groups, hands, lastGroupId } = state;
     this.#file.appender.transaction(() => {
       const { received, conflicts, lastMs } = books;
       this.#db
         .prepare('UPDATE ledger SET received = ?1, duplicates = ?1 - accepted, conflicts = ?2, last_ms = ?3')
         .run(received, conflicts, lastMs);
-      // What is remembered of repeats is not moved: it begins with this file.
-      this.#db.exec(
-        'UPDATE repeat_state SET (duplicates_before, conflicts_before) = (SELECT duplicates, conflicts FROM ledger)',
-      );
+      this.#db.prepare('UPDATE repeat_state SET since_ms = ?').run(repeatsSinceMs);
       this.#db.exec('DELETE FROM epoch');
       const insert = this.#db.prepare('INSERT INTO epoch (name, after_offset) VALUES (?, ?)');
       for (const { name, afterOffset } of epochs) insert.run(name, afterOffset);
@@ -177,6 +176,18 @@ export class SqliteTarget implements TargetLog {
     for await (const some of letters) {
       this.#file.appender.transaction(() => this.#insert('dead_letter', LETTER_COLUMNS, some));
     }
+  }
+
+  /** In many transactions: a run that is killed in between is followed by another one, which begins with this part anew. */
+  async writeStory<P extends StoryPart>(
+    part: P,
+    rows: AsyncIterable<readonly MovedStory[P][]>,
+  ): Promise<void> {
+    const { appender } = this.#file;
+    const writer: StoryWriter<MovedStory[P]> = storyWriter(part, this.#db, (topic) => this.#storedId(topic));
+    appender.transaction(() => writer.empty());
+    for await (const some of rows) appender.transaction(() => writer.put(some));
+    appender.transaction(() => writer.end());
   }
 
   async complete(): Promise<void> {
@@ -273,6 +284,14 @@ export class SqliteTarget implements TargetLog {
       const text = `another program reads ${this.place}, whose write-ahead log keeps bytes of what was let go of until that has ended`;
       throw new StoreError('blocked', text);
     }
+  }
+
+  /** Of a topic with events, all of which were copied. */
+  #storedId(name: string): number {
+    const id = this.#topicIds.get(name);
+    if (id === undefined)
+      throw damaged(`there are repeats on a topic ${JSON.stringify(name)} without events`);
+    return id;
   }
 
   #topicId(name: string): number {

@@ -15,9 +15,9 @@ import { BlockReader } from '../block-reader.ts';
 import type { Books } from '../books.ts';
 import type { TopicRow } from '../topic-rows.ts';
 import { Conflicts, type FreshConflict } from './conflicts.ts';
-import { CommitPacker, type CommittedRepeat, repeatsIn } from './packed.ts';
+import { CommitPacker } from './packed.ts';
 import { PendingRepeats } from './pending.ts';
-import { Settling } from './settling.ts';
+import { Settling, settleSome } from './settling.ts';
 import { TimeMarks } from './time-marks.ts';
 
 /** Repeats packed together: they are settled together. */
@@ -139,17 +139,7 @@ export class Repeats {
 
   /** Settles commits until these are so many repeats. */
   settleSome(repeatsMin: number): void {
-    const repeats: CommittedRepeat[] = [];
-    const commits = [];
-    for (const commit of this.#pending.commits()) {
-      repeats.push(...repeatsIn(commit.body));
-      commits.push(commit);
-      if (repeats.length >= repeatsMin) break;
-    }
-    if (commits.length === 0) return;
-    this.#settling.settle(repeats);
-    this.#pending.remove(commits);
-    this.#pendingCount -= repeats.length;
+    this.#pendingCount -= settleSome(this.#pending, this.#settling, repeatsMin);
   }
 
   /** Lets go of the texts that lost to some of the events in a range, which are losing their own. */
@@ -204,6 +194,16 @@ export class Repeats {
     if (topic.expired + topic.bare === 0) return true;
     const block = this.#blocks.find(offset);
     return block?.isKept(offset - block.firstOffset) === true;
+  }
+}
+
+/** Settles all that is pending, where nobody else writes and no transaction is open. */
+export function settleRepeats(db: DatabaseSync): void {
+  const [pending, settling] = [new PendingRepeats(db), new Settling(db)];
+  for (let settled = 1; settled > 0;) {
+    db.exec('BEGIN');
+    settled = settleSome(pending, settling, SETTLED_AT_ONCE);
+    db.exec('COMMIT');
   }
 }
 

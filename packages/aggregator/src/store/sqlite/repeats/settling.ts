@@ -7,7 +7,8 @@ import {
   PERIOD_PAIRS_MAX,
   REPEATS_KEPT_MAX,
 } from '../../repeat-store.ts';
-import { type CommittedRepeat, addCounts, historyIn, packCounts, packHistory } from './packed.ts';
+import { type CommittedRepeat, addCounts, historyIn, packCounts, packHistory, repeatsIn } from './packed.ts';
+import type { PendingRepeats } from './pending.ts';
 
 const BUCKETS = AGE_BOUNDS_MS.length + 1;
 
@@ -135,6 +136,21 @@ export class Settling {
     }
     this.#putPeriod.run(period, topicId, name, repeats.length, conflictsAmong(repeats));
   }
+}
+
+/** Settles commits until these are so many repeats, in the caller's transaction. Returns how many repeats it has settled. */
+export function settleSome(pending: PendingRepeats, settling: Settling, repeatsMin: number): number {
+  const repeats: CommittedRepeat[] = [];
+  const commits = [];
+  for (const commit of pending.commits()) {
+    repeats.push(...repeatsIn(commit.body));
+    commits.push(commit);
+    if (repeats.length >= repeatsMin) break;
+  }
+  if (commits.length === 0) return 0;
+  settling.settle(repeats);
+  pending.remove(commits);
+  return repeats.length;
 }
 
 function numberOfCut(duplicates: number): number {

@@ -1,0 +1,67 @@
+/**
+ * What a log remembers of its repeats (store/repeat-store.ts), on its way from one store to the other. A part is a list of rows in
+ * an order that all stores share, so that two of them can be compared row by row.
+ *
+ * Repeats that a store has noted and not counted yet are counted once it is held. So a row here is always of counts.
+ */
+export interface MovedStory {
+  /** By topic and source, as bytes. */
+  readonly counts: MovedCount;
+  /** By period, topic and source. */
+  readonly periods: MovedPeriod;
+}
+
+export type StoryPart = keyof MovedStory;
+
+/** In the order in which they are written: each may rest on those before it. */
+export const STORY_PARTS = ['counts', 'periods'] as const satisfies readonly StoryPart[];
+
+/** For whoever reads what differs. */
+export const STORY_NAMES: Readonly<Record<StoryPart, string>> = {
+  counts: 'the counts of repeats',
+  periods: 'the counts of repeats by period',
+};
+
+/** Repeats of all time. An empty source stands for those that are too many to be named. */
+export interface MovedCount {
+  readonly topic: string;
+  readonly source: string;
+  /** An entry for each place of AgeCounts. */
+  readonly duplicates: readonly number[];
+  readonly conflicts: readonly number[];
+}
+
+export interface MovedPeriod {
+  /** When the period began. */
+  readonly periodMs: number;
+  readonly topic: string;
+  readonly source: string;
+  readonly duplicates: number;
+  readonly conflicts: number;
+}
+
+/** Where a store reads each part. */
+export type StoryReaders<S> = {
+  readonly [P in StoryPart]: (store: S) => Rows<MovedStory[P]> | AsyncRows<MovedStory[P]>;
+};
+
+export type Rows<T> = Generator<readonly T[]>;
+export type AsyncRows<T> = AsyncGenerator<readonly T[]>;
+
+/** Rows that are read, written and compared at once end with the one that brings them to so many bytes. */
+const ROWS_BYTES = 1024 * 1024;
+
+/** Gathers rows until they have enough bytes together. */
+export function* gathered<T>(rows: Iterable<T>, bytesOf: (row: T) => number): Rows<T> {
+  let some: T[] = [];
+  let bytes = 0;
+  for (const row of rows) {
+    some.push(row);
+    bytes += bytesOf(row);
+    if (bytes < ROWS_BYTES) continue;
+    yield some;
+    some = [];
+    bytes = 0;
+  }
+  if (some.length > 0) yield some;
+}

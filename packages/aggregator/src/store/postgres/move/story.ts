@@ -1,0 +1,39 @@
+import type { ClientBase } from 'pg';
+import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
+import type { Reading } from '../sessions.ts';
+import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
+
+/** Writes a part of the story into a schema, within one transaction of the caller's. */
+export interface StoryWriter<T> {
+  /** Takes away what is there. */
+  empty(): Promise<void>;
+  /** Adds the next rows. */
+  put(rows: readonly T[]): Promise<void>;
+  /** After the last rows. */
+  end(): Promise<void>;
+}
+
+/** Of each part what reads it from a schema that nobody writes meanwhile. */
+export const STORY_READERS: StoryReaders<Reading> = {
+  counts: countsIn,
+  periods: periodsIn,
+};
+
+const STORY_WRITERS: {
+  readonly [P in StoryPart]: (
+    client: ClientBase,
+    topicId: (name: string) => number,
+  ) => StoryWriter<MovedStory[P]>;
+} = {
+  counts: writingCounts,
+  periods: writingPeriods,
+};
+
+/** @param topicId the id of the topic with this name */
+export function storyWriter<P extends StoryPart>(
+  part: P,
+  client: ClientBase,
+  topicId: (name: string) => number,
+): StoryWriter<MovedStory[P]> {
+  return STORY_WRITERS[part](client, topicId);
+}

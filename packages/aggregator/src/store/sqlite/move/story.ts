@@ -1,0 +1,38 @@
+import type { DatabaseSync } from 'node:sqlite';
+import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
+import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
+
+/** Writes a part of the story into a file; each call is one transaction of the caller's. */
+export interface StoryWriter<T> {
+  /** Takes away what is there. */
+  empty(): void;
+  /** Adds the next rows. */
+  put(rows: readonly T[]): void;
+  /** After the last rows. */
+  end(): void;
+}
+
+/** Of each part what reads it from a file that nobody writes meanwhile. */
+export const STORY_READERS: StoryReaders<DatabaseSync> = {
+  counts: countsIn,
+  periods: periodsIn,
+};
+
+const STORY_WRITERS: {
+  readonly [P in StoryPart]: (
+    db: DatabaseSync,
+    topicId: (name: string) => number,
+  ) => StoryWriter<MovedStory[P]>;
+} = {
+  counts: writingCounts,
+  periods: writingPeriods,
+};
+
+/** @param topicId the id of the topic with this name */
+export function storyWriter<P extends StoryPart>(
+  part: P,
+  db: DatabaseSync,
+  topicId: (name: string) => number,
+): StoryWriter<MovedStory[P]> {
+  return STORY_WRITERS[part](db, topicId);
+}
