@@ -118,7 +118,7 @@ export const postgres: Area = {
     {
       file: 'store.ts',
       breaks: 'A start that fails at its last look keeps a connection, and the process does not end.',
-      find: '      if (opened !== undefined) await opened.#hearing.close();\n',
+      find: '      if (opened !== undefined) await opened.#parts.hearing.close();\n',
       replace: '',
       tests: ['store/postgres/open.test.ts'],
     },

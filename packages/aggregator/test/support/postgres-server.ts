@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { Client } from 'pg';
 import { FAST, PostgresServer } from '../../../../lab/postgres-server.ts';
 import { StoreError } from '../../src/store/event-store.ts';
-import { type PostgresOptions, PostgresStore } from '../../src/store/postgres/store.ts';
+import type { PostgresOptions } from '../../src/store/postgres/parts.ts';
+import { PostgresStore } from '../../src/store/postgres/store.ts';
 import type { Scope } from './temp-folder.ts';
 import { until } from './until.ts';
 

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { EventBatch } from '../../event/event-batch.ts';
 import { freeMemory } from '../../released-memory.ts';
+import type { AuditStore } from '../audit-store.ts';
 import { groupOf, resultsOf } from '../commit-group.ts';
 import {
   type AppendResult,
@@ -18,7 +19,6 @@ import {
   type TopicFilter,
   type TopicSummary,
 } from '../event-store.ts';
-import type { AuditStore } from '../audit-store.ts';
 import type { GroupStore } from '../group-store.ts';
 import { KeyHasher } from '../key-hash.ts';
 import { refuseMarked } from '../move/move-mark.ts';
@@ -29,35 +29,18 @@ import type { RetentionStore } from '../retention-store.ts';
 import type { SourceStore } from '../source-store.ts';
 import type { Tell } from '../tell.ts';
 import { Watchers } from '../watchers.ts';
-import { type Address, readAddress } from './address.ts';
+import { readAddress } from './address.ts';
 import { AppendIds } from './append-ids.ts';
-import { Appender } from './append.ts';
-import { PostgresAudit } from './audit/audit.ts';
 import { Calls } from './calls.ts';
 import { Epochs } from './epochs.ts';
 import { openErrorOf } from './errors.ts';
-import { Expiries } from './expiries.ts';
-import { GroupWatch } from './groups/group-watch.ts';
-import { hashOf } from './group-keys.ts';
-import { PostgresGroups } from './groups/groups.ts';
-import { Hearing } from './hearing.ts';
-import { LogEnd } from './log-end.ts';
-import { type MergeShape, Merging } from './merge.ts';
 import { markIn } from './move-mark.ts';
+import { type Ground, Parts, type PostgresOptions } from './parts.ts';
 import { Policies } from './policies.ts';
 import { refusePoolerOfTransactions } from './pooler.ts';
-import { Probing } from './probing.ts';
-import { Reader } from './read.ts';
 import { RecentKeys } from './recent-keys.ts';
-import { PostgresRepeats } from './repeats/repeats.ts';
-import { PostgresRetention } from './retention.ts';
-import { PostgresSources } from './sources.ts';
 import { prepareSchema } from './schema.ts';
 import { GROUPS_AT_ONCE, type SessionStart, Sessions } from './sessions.ts';
-import { Settling } from './settle.ts';
-import { Topics } from './topics.ts';
-import { type VacuumShape, Vacuuming } from './vacuum.ts';
-import { Watch } from './watch.ts';
 
 /** Smaller groups cost less to garbage-collect than to free. */
 const FREED_BYTES_MIN = 4096;
@@ -75,26 +58,11 @@ export class PostgresStore implements EventStore {
   readonly repeats: RepeatStore;
   readonly sources: SourceStore;
   readonly audit: AuditStore;
-  readonly #repeats: PostgresRepeats;
-  readonly #retention: PostgresRetention;
-  readonly #expiries: Expiries;
-  readonly #vacuuming: Vacuuming;
-  readonly #groups: PostgresGroups;
-  readonly #hearing: Hearing;
-  readonly #groupWatch: GroupWatch;
+  readonly #parts: Parts;
   readonly #sessions: Sessions;
-  readonly #hasher: KeyHasher;
   readonly #policies: Policies;
-  readonly #probing: Probing;
-  readonly #appender: Appender;
-  readonly #end: LogEnd;
-  readonly #reader: Reader;
-  readonly #watch: Watch;
-  readonly #settling: Settling;
-  readonly #merging: Merging;
-  readonly #topics: Topics;
-  readonly #watchers = new Watchers<News>();
   readonly #epochs: Epochs;
+  readonly #watchers = new Watchers<News>();
   readonly #epochWatchers = new Watchers<Epoch>();
   readonly #tell: Tell;
   readonly #calls = new Calls();
@@ -104,99 +72,30 @@ export class PostgresStore implements EventStore {
   /** The end that was missed last, which is told once. */
   #missed = 0;
 
-  private constructor(parts: Parts, log: (message: StoreMessage) => void, options: PostgresOptions) {
-    const { address, sessions, ids, version, secret, epochs } = parts;
-    this.#database = address.place;
+  private constructor(
+    { database, version }: Place,
+    ground: Ground,
+    log: (message: StoreMessage) => void,
+    options: PostgresOptions,
+  ) {
+    this.#database = database;
     this.#version = version;
     const tell: Tell = (fields, message, level = 'info') => log({ level, fields, message });
     this.#tell = tell;
-    this.#sessions = sessions;
-    this.#probing = new Probing(sessions);
-    this.#settling = new Settling(sessions);
-    this.#vacuuming = new Vacuuming(sessions, tell, options.vacuuming);
-    this.#merging = new Merging(sessions, this.#vacuuming, tell, options.merging);
-    this.#epochs = epochs;
-    this.#hasher = new KeyHasher(secret);
-    this.#policies = parts.policies;
-    const topics = new Topics(sessions);
-    this.#topics = topics;
-    const end = new LogEnd(
-      sessions,
-      () => this.#probing.probe(),
-      (epochId) => this.#learn(epochId),
-      (expiries, lastOffset) => this.#expiries.looked(expiries, lastOffset),
-    );
-    this.#end = end;
-    this.#reader = new Reader(sessions, topics, end);
-    const hashOfNames = (topic: string, eventId: string) => this.#hashOf(topic, eventId);
-    const audit = new PostgresAudit({
-      sessions,
-      reader: this.#reader,
-      hashOf: hashOfNames,
-      now: options.now,
+    this.#sessions = ground.sessions;
+    this.#policies = ground.policies;
+    this.#epochs = ground.epochs;
+    const parts = new Parts(ground, options, {
+      tell,
+      learn: (epochId) => this.#learn(epochId),
+      reached: (lastOffset) => this.#reached(lastOffset),
     });
-    this.audit = this.#calls.audit(audit);
-    const channel = `${address.schema}_commits`;
-    this.#appender = new Appender({
-      sessions,
-      topics,
-      hasher: this.#hasher,
-      recent: parts.recent,
-      policies: parts.policies,
-      channel,
-      nextAppendId: (client) => ids.next(client),
-      now: options.now,
-      confirmed: (lastOffset) => end.confirm(lastOffset),
-      noted: (repeats) => this.#repeats.noted(repeats),
-      isAudited: () => audit.isOn,
-      probing: this.#probing,
-    });
-    this.#hearing = new Hearing(sessions, tell);
-    this.#groupWatch = new GroupWatch({
-      hearing: this.#hearing,
-      channel: `${address.schema}_groups`,
-      sessions,
-      told: (news) => this.#groups.heard(news),
-    });
-    this.#groups = new PostgresGroups({
-      sessions,
-      reader: this.#reader,
-      nextApplyId: (client) => ids.next(client),
-      now: options.now,
-      isAudited: () => audit.isOn,
-      others: this.#groupWatch,
-    });
-    this.groups = this.#calls.groups(this.#groups);
-    this.#expiries = new Expiries(this.#hearing, `${address.schema}_expiries`);
-    const retention = new PostgresRetention({
-      sessions,
-      topics,
-      expiries: this.#expiries,
-      vacuuming: this.#vacuuming,
-      audit,
-      hashOf: hashOfNames,
-      now: options.now,
-    });
-    this.#retention = retention;
-    this.retention = this.#calls.retention(retention);
-    this.sources = this.#calls.sources(new PostgresSources(sessions, audit));
-    const repeats = new PostgresRepeats({
-      sessions,
-      topics,
-      reader: this.#reader,
-      end,
-      vacuuming: this.#vacuuming,
-      hashOf: hashOfNames,
-    });
-    this.#repeats = repeats;
-    this.repeats = this.#calls.repeats(repeats);
-    this.#watch = new Watch({
-      hearing: this.#hearing,
-      channel,
-      end,
-      epochId: () => epochs.lastId,
-      told: (lastOffset) => this.#reached(lastOffset),
-    });
+    this.#parts = parts;
+    this.groups = this.#calls.groups(parts.groups);
+    this.retention = this.#calls.retention(parts.retention);
+    this.repeats = this.#calls.repeats(parts.repeats);
+    this.sources = this.#calls.sources(parts.sources);
+    this.audit = this.#calls.audit(parts.audit);
   }
 
   /** Opens the log, or makes it. Rejects with a StoreError `unusable` that says what to do. */
@@ -211,12 +110,13 @@ export class PostgresStore implements EventStore {
     const policies = new Policies((secret) => {
       // At once: nobody may go by the new version and by a key of before.
       recent.clear();
-      if (opened !== undefined) opened.#hasher.use(secret);
+      hasher?.use(secret);
     });
     const epochs = new Epochs((epoch) => {
       if (opened !== undefined) opened.#begins(epoch);
     });
     let opened: PostgresStore | undefined;
+    let hasher: KeyHasher | undefined;
     const sessions = new Sessions(address, {
       allowsLoss: options.allowsLoss ?? false,
       known: () =>
@@ -225,7 +125,7 @@ export class PostgresStore implements EventStore {
           : {
               lastOffset: opened.#lastOffset,
               epochId: epochs.lastId,
-              append: opened.#appender.lastKept,
+              append: opened.#parts.appender.lastKept,
             },
       began: async (client, start) => {
         // Where the log has gone back, others may still draw from this range.
@@ -238,26 +138,25 @@ export class PostgresStore implements EventStore {
       const client = await sessions.connect();
       try {
         await refusePoolerOfTransactions(client, () => sessions.connect());
-        const secret = await prepareSchema(client, address.schema);
+        const { schema } = address;
+        hasher = new KeyHasher(await prepareSchema(client, schema));
         refuseMarked(address.place, await markIn(client));
         await epochs.learn(client, 1);
         const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
-        const version = rows[0]!.server_version;
-        const parts = { address, sessions, ids, recent, policies, secret, epochs, version };
-        const store = new PostgresStore(parts, log, options);
+        const place = { database: address.place, version: rows[0]!.server_version };
+        const ground = { schema, sessions, ids, recent, policies, hasher, epochs };
+        const store = new PostgresStore(place, ground, log, options);
         opened = store;
         await store.probe();
-        store.#lastOffset = await store.#end.look();
-        await store.#watch.open();
-        store.#merging.open();
-        store.#groupWatch.open();
+        store.#lastOffset = await store.#parts.end.look();
+        await store.#parts.open();
         return store;
       } finally {
         await client.end();
       }
     } catch (error) {
       // It may listen already, on a connection that would keep the process from ending.
-      if (opened !== undefined) await opened.#hearing.close();
+      if (opened !== undefined) await opened.#parts.hearing.close();
       await sessions.close();
       throw openErrorOf(address.place, error);
     }
@@ -273,57 +172,57 @@ export class PostgresStore implements EventStore {
 
   async append(batches: readonly EventBatch[]): Promise<AppendResult[]> {
     const group = groupOf(batches);
-    this.#watch.ownBegins();
+    this.#parts.watch.ownBegins();
     try {
-      const results = resultsOf(batches, await this.#calls.make(() => this.#appender.append(group)));
+      const results = resultsOf(batches, await this.#calls.make(() => this.#parts.appender.append(group)));
       const news = newsOf(batches, results);
       if (news !== null) {
         if (news.after === this.#lastOffset) this.#lastOffset = news.lastOffset;
         this.#watchers.tell(news);
-        this.#settling.appended();
-        this.#merging.appended();
+        this.#parts.settling.appended();
+        this.#parts.merging.appended();
       }
       return results;
     } finally {
-      this.#watch.ownEnds();
+      this.#parts.watch.ownEnds();
       if (group.bytes.buffer.byteLength >= FREED_BYTES_MIN) freeMemory(new Uint8Array(group.bytes.buffer));
     }
   }
 
   async probe(): Promise<void> {
-    this.#end.confirm(await this.#calls.make(() => this.#probing.probe()));
+    this.#parts.end.confirm(await this.#calls.make(() => this.#parts.probing.probe()));
   }
 
   snapshot(query: SnapshotQuery): Promise<Snapshot> {
-    return this.#calls.make(() => this.#reader.snapshot(query));
+    return this.#calls.make(() => this.#parts.reader.snapshot(query));
   }
 
   read(query: PageQuery): Promise<EventPage> {
-    return this.#calls.make(() => this.#reader.page(query));
+    return this.#calls.make(() => this.#parts.reader.page(query));
   }
 
   readAt(offsets: Float64Array): Promise<PlacedPage> {
-    return this.#calls.make(() => this.#reader.pageAt(offsets));
+    return this.#calls.make(() => this.#parts.reader.pageAt(offsets));
   }
 
   countAt(offsets: Float64Array, filter: TopicFilter): Promise<number> {
-    return this.#calls.make(() => this.#reader.countAt(offsets, filter));
+    return this.#calls.make(() => this.#parts.reader.countAt(offsets, filter));
   }
 
   find(topic: string, eventId: string): Promise<string | ExpiredEvent | undefined> {
-    const hash = this.#hashOf(topic, eventId);
+    const hash = this.#parts.hashOf(topic, eventId);
     return this.#calls.make(async () => {
-      const offset = await this.#reader.locate(hash);
-      return offset === null ? undefined : this.#reader.at(offset);
+      const offset = await this.#parts.reader.locate(hash);
+      return offset === null ? undefined : this.#parts.reader.at(offset);
     });
   }
 
   topics(filter: TopicFilter = {}): Promise<TopicSummary[]> {
-    return this.#calls.make(() => this.#reader.topics(filter));
+    return this.#calls.make(() => this.#parts.reader.topics(filter));
   }
 
   stats(): Promise<StoreStats> {
-    return this.#calls.make(() => this.#reader.stats());
+    return this.#calls.make(() => this.#parts.reader.stats());
   }
 
   watch(after: number, listener: NewsListener): () => void {
@@ -337,7 +236,7 @@ export class PostgresStore implements EventStore {
 
   /** Merges small blocks now, and not only in the background; unless another instance does. */
   merge(): Promise<void> {
-    return this.#calls.make(() => this.#merging.merge());
+    return this.#calls.make(() => this.#parts.merging.merge());
   }
 
   close(): Promise<void> {
@@ -347,25 +246,17 @@ export class PostgresStore implements EventStore {
 
   async #close(): Promise<void> {
     await this.#calls.close();
-    await this.#watch.close();
-    await this.#retention.close();
-    await this.#vacuuming.close();
-    await this.#groupWatch.close();
-    await this.#groups.close();
-    await this.#hearing.close();
-    await this.#settling.close();
-    await this.#repeats.close();
-    await this.#merging.close();
+    await this.#parts.close();
     await this.#sessions.close();
   }
 
   /** What a session sees before it is used. */
   async #began(client: ClientBase, start: SessionStart): Promise<void> {
-    this.#topics.forget();
-    this.#groups.forget();
+    this.#parts.topics.forget();
+    this.#parts.groups.forget();
     this.#version = start.version;
     await this.#epochs.learn(client, start.epochId);
-    this.#end.confirm(start.lastOffset);
+    this.#parts.end.confirm(start.lastOffset);
     if (start.isNewEpoch) {
       this.#tell(
         { afterOffset: start.lastOffset },
@@ -389,10 +280,10 @@ export class PostgresStore implements EventStore {
   #begins(epoch: Epoch): void {
     const { afterOffset } = epoch;
     this.#lastOffset = Math.min(this.#lastOffset, afterOffset);
-    if ((this.#appender.lastKept?.firstOffset ?? 0) > afterOffset) this.#appender.lastKept = null;
-    this.#reader.forget();
-    this.#expiries.forget();
-    this.#end.fall(afterOffset);
+    if ((this.#parts.appender.lastKept?.firstOffset ?? 0) > afterOffset) this.#parts.appender.lastKept = null;
+    this.#parts.reader.forget();
+    this.#parts.expiries.forget();
+    this.#parts.end.fall(afterOffset);
     this.#epochWatchers.tell(epoch);
   }
 
@@ -413,34 +304,10 @@ export class PostgresStore implements EventStore {
     this.#lastOffset = lastOffset;
     this.#watchers.tell({ after, lastOffset, events: null });
   }
-
-  /** The identity of the event. */
-  #hashOf(topic: string, eventId: string): Buffer {
-    this.#hasher.hashNames(topic, eventId);
-    return hashOf(this.#hasher);
-  }
 }
 
-export interface PostgresOptions {
-  /** A clock for tests, milliseconds since 1970, in place of the database's. */
-  readonly now?: (() => number) | undefined;
-  /** Whether to take a server that could lose what it confirmed. For tests that are about something else. */
-  readonly allowsLoss?: boolean;
-  /** How many ids of appends a range has; few for tests. */
-  readonly rangeIds?: number;
-  /** Other sizes of merging, for tests. */
-  readonly merging?: Partial<MergeShape>;
-  /** Other bounds of vacuuming, for tests. */
-  readonly vacuuming?: Partial<VacuumShape>;
-}
-
-interface Parts {
-  readonly address: Address;
-  readonly sessions: Sessions;
-  readonly ids: AppendIds;
-  readonly recent: RecentKeys;
-  readonly policies: Policies;
+interface Place {
+  readonly database: string;
+  /** The server's own. */
   readonly version: string;
-  readonly secret: Uint8Array;
-  readonly epochs: Epochs;
 }

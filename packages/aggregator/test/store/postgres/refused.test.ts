@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { type PostgresOptions, PostgresStore } from '../../../src/store/postgres/store.ts';
+import type { PostgresOptions } from '../../../src/store/postgres/parts.ts';
+import { PostgresStore } from '../../../src/store/postgres/store.ts';
 import { batchOf, eventWith } from '../../support/events.ts';
 import { beside, newLog, refusalToOpen, sharedServer } from '../../support/postgres-server.ts';
 
