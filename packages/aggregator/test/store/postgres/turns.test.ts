@@ -15,6 +15,9 @@ test('an instance that lost a race for a retry waits its turn from then on, but 
   const [first, second] = await Promise.all([open(), open()]);
   t.after(() => Promise.all([first.close(), second.close()]));
   const other = await beside(t, address);
+  // Each has connected, so that none of the races takes so long that a connection is given up.
+  await first.append([batchOf(eventWith({ event_id: 'before the races' }))]);
+  await second.append([batchOf(eventWith({ event_id: 'also before' }))]);
   // The first race is lost without a look, the second one though the look found nothing.
   await raced(other, first, second, 'a');
   await raced(other, first, second, 'b');
