@@ -95,7 +95,7 @@ async function tried(breakage: Breakage, bench: Bench): Promise<Result> {
   const restore = copy.change(changesOf(breakage));
   try {
     const startMs = performance.now();
-    const limitMs = SLOWER_MAX * unbrokenMs + (breakage.hangs ? graceMs / 4 : graceMs);
+    const limitMs = SLOWER_MAX * unbrokenMs + (breakage.hangs ? graceMs / 15 : graceMs);
     const outcome = await runTests(place, breakage.tests, limitMs);
     const ms = performance.now() - startMs;
     switch (outcome.kind) {
