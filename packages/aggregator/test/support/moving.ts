@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { type EventStore, StoreError } from '../../src/store/event-store.ts';
 import { type MoveOptions, type MoveOutcome, move } from '../../src/store/move/move.ts';
+import type { SourceLog, TargetLog } from '../../src/store/move/moved-log.ts';
 import { openLogs } from '../../src/store/move/open-logs.ts';
 import { PostgresStore } from '../../src/store/postgres/store.ts';
 import { verifyDatabase } from '../../src/store/postgres/verify.ts';
@@ -55,6 +56,37 @@ export async function moved(
   const { source, target } = await openLogs({ from, to }, { allowsLoss: true });
   try {
     return await move(source, target, { ...QUIET, ...options });
+  } finally {
+    await source.close();
+    await target.close();
+  }
+}
+
+/** The log, with something in place of one of its calls. */
+export function withCall<T extends SourceLog | TargetLog>(
+  log: T,
+  name: string,
+  replaced: (call: () => unknown) => Promise<unknown>,
+): T {
+  return new Proxy(log, {
+    get: (_, asked) => {
+      const value: unknown = Reflect.get(log, asked);
+      if (typeof value !== 'function') return value;
+      const call = (value as (...args: unknown[]) => unknown).bind(log);
+      return asked === name ? (...args: unknown[]) => replaced(() => call(...args)) : call;
+    },
+  });
+}
+
+/** Ends the move at a step, before it is done or after, as a kill does: both stores are let go of at once. */
+export async function killed(from: string, to: string, step: string, isDone: boolean): Promise<void> {
+  const { source, target } = await openLogs({ from, to }, { allowsLoss: true });
+  const dies = async (call: () => unknown): Promise<never> => {
+    if (isDone) await call();
+    throw new Error('killed');
+  };
+  try {
+    await assert.rejects(move(withCall(source, step, dies), withCall(target, step, dies), QUIET), /killed/);
   } finally {
     await source.close();
     await target.close();

@@ -1,4 +1,5 @@
 import type { EventStore } from '../../src/store/event-store.ts';
+import type { Conflict, RepeatStore } from '../../src/store/repeat-store.ts';
 import { batchOf, eventWith } from './events.ts';
 import type { TestClock } from './stores.ts';
 
@@ -30,6 +31,16 @@ export async function repeated(store: EventStore, clock: TestClock, rounds: numb
   }
 }
 
+async function conflictsIn(repeats: RepeatStore): Promise<Conflict[]> {
+  const conflicts: Conflict[] = [];
+  for (let before: number | null = null; ;) {
+    const page = await repeats.conflicts({ before, limit: 7 });
+    conflicts.push(...page.conflicts);
+    if (page.next === null) return conflicts;
+    before = page.next;
+  }
+}
+
 /** Everything that a store tells of repeats. */
 export async function storyIn(store: EventStore, clock: TestClock) {
   const { repeats } = store;
@@ -42,5 +53,5 @@ export async function storyIn(store: EventStore, clock: TestClock) {
       repeaters.push(await repeats.repeaters({ by, sinceMs, limit: 10 }));
     repeaters.push(await repeats.repeaters({ by, sinceMs: null, limit: 10, topic: 'hooks' }));
   }
-  return { ages, repeaters };
+  return { ages, repeaters, conflicts: await conflictsIn(repeats) };
 }

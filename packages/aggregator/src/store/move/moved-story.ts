@@ -1,3 +1,5 @@
+import type { Conflict } from '../repeat-store.ts';
+
 /**
  * What a log remembers of its repeats (store/repeat-store.ts), on its way from one store to the other. A part is a list of rows in
  * an order that all stores share, so that two of them can be compared row by row.
@@ -9,17 +11,20 @@ export interface MovedStory {
   readonly counts: MovedCount;
   /** By period, topic and source. */
   readonly periods: MovedPeriod;
+  /** By their number, which is that of the books. */
+  readonly conflicts: Conflict;
 }
 
 export type StoryPart = keyof MovedStory;
 
 /** In the order in which they are written: each may rest on those before it. */
-export const STORY_PARTS = ['counts', 'periods'] as const satisfies readonly StoryPart[];
+export const STORY_PARTS = ['counts', 'periods', 'conflicts'] as const satisfies readonly StoryPart[];
 
 /** For whoever reads what differs. */
 export const STORY_NAMES: Readonly<Record<StoryPart, string>> = {
   counts: 'the counts of repeats',
   periods: 'the counts of repeats by period',
+  conflicts: 'the conflicts',
 };
 
 /** Repeats of all time. An empty source stands for those that are too many to be named. */

@@ -3,13 +3,21 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { DUPLICATE } from '../../../src/store/event-store.ts';
 import { move } from '../../../src/store/move/move.ts';
-import type { SourceLog, TargetLog } from '../../../src/store/move/moved-log.ts';
 import { openLogs } from '../../../src/store/move/open-logs.ts';
 import { FORMAT_MIN } from '../../../src/store/sqlite/move/source.ts';
 import { batchOf, manyEvents } from '../../support/events.ts';
 import { takeBack } from '../../support/older-format.ts';
 import { beside } from '../../support/postgres-server.ts';
-import { MOVABLE, QUIET, everythingIn, moved, openAt, refusalOf } from '../../support/moving.ts';
+import {
+  MOVABLE,
+  QUIET,
+  everythingIn,
+  killed,
+  moved,
+  openAt,
+  refusalOf,
+  withCall,
+} from '../../support/moving.ts';
 
 const GROUP = {
   name: 'workers',
@@ -36,37 +44,6 @@ const STEPS = [
 
 const CUT =
   "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'chronicleweaver move'";
-
-/** The log, with something in place of one of its calls. */
-function withCall<T extends SourceLog | TargetLog>(
-  log: T,
-  name: string,
-  replaced: (call: () => unknown) => Promise<unknown>,
-): T {
-  return new Proxy(log, {
-    get: (_, asked) => {
-      const value: unknown = Reflect.get(log, asked);
-      if (typeof value !== 'function') return value;
-      const call = (value as (...args: unknown[]) => unknown).bind(log);
-      return asked === name ? (...args: unknown[]) => replaced(() => call(...args)) : call;
-    },
-  });
-}
-
-/** Ends the move at a step, before it is done or after, as a kill does: both stores are let go of at once. */
-async function killed(from: string, to: string, step: string, isDone: boolean): Promise<void> {
-  const { source, target } = await openLogs({ from, to }, { allowsLoss: true });
-  const dies = async (call: () => unknown): Promise<never> => {
-    if (isDone) await call();
-    throw new Error('killed');
-  };
-  try {
-    await assert.rejects(move(withCall(source, step, dies), withCall(target, step, dies), QUIET), /killed/);
-  } finally {
-    await source.close();
-    await target.close();
-  }
-}
 
 test('a move from a file of an older format goes on after an interruption', async (t) => {
   const [from, to] = [await MOVABLE['sqlite']!(t), await MOVABLE['sqlite']!(t)];

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
 import type { Reading } from '../sessions.ts';
+import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
 
 /** Writes a part of the story into a schema, within one transaction of the caller's. */
@@ -17,6 +18,7 @@ export interface StoryWriter<T> {
 export const STORY_READERS: StoryReaders<Reading> = {
   counts: countsIn,
   periods: periodsIn,
+  conflicts: conflictsIn,
 };
 
 const STORY_WRITERS: {
@@ -27,6 +29,7 @@ const STORY_WRITERS: {
 } = {
   counts: writingCounts,
   periods: writingPeriods,
+  conflicts: writingConflicts,
 };
 
 /** @param topicId the id of the topic with this name */

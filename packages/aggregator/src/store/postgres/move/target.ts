@@ -73,7 +73,7 @@ const END = `
   forgotten AS (UPDATE retention SET forgotten = forgotten + $5::int WHERE $5::int > 0)
   UPDATE head SET last_offset = $2::bigint, received = $2::bigint, last_ms = $3::bigint WHERE last_offset = $1::bigint`;
 
-const VACUUM = 'VACUUM (SKIP_LOCKED, PARALLEL 0) block, merged_block, key';
+const VACUUM = 'VACUUM (SKIP_LOCKED, PARALLEL 0) block, merged_block, key, conflict';
 
 /** Blocks that lose texts in one transaction, and ids that are forgotten in one. */
 const BLOCKS_CHANGED = 64;

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
+import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
 
 /** Writes a part of the story into a file; each call is one transaction of the caller's. */
@@ -16,6 +17,7 @@ export interface StoryWriter<T> {
 export const STORY_READERS: StoryReaders<DatabaseSync> = {
   counts: countsIn,
   periods: periodsIn,
+  conflicts: conflictsIn,
 };
 
 const STORY_WRITERS: {
@@ -26,6 +28,7 @@ const STORY_WRITERS: {
 } = {
   counts: writingCounts,
   periods: writingPeriods,
+  conflicts: writingConflicts,
 };
 
 /** @param topicId the id of the topic with this name */
