@@ -11,6 +11,21 @@ export const pipe: Area = {
   tests: 'packages/cli/test',
   breakages: [
     {
+      file: 'command-target.ts',
+      breaks: 'A command that takes too long and runs as somebody else takes the pipe with it.',
+      find: "if (code !== 'EPERM') throw error;",
+      replace: 'throw error;',
+      tests: PIPE,
+      hangs: true,
+    },
+    {
+      file: '../commands/pipe.ts',
+      breaks: 'A command with a timeout of a month is ended at once.',
+      find: 'options.timeout && Math.min(options.timeout, TIMEOUT_MS_MAX)',
+      replace: 'options.timeout',
+      tests: PIPE,
+    },
+    {
       file: '../commands/pipe.ts',
       breaks: 'A pipe with --until-now ends before all is done.',
       find: 'if (cursor >= last || lag === 0) return;',

@@ -100,6 +100,30 @@ test('a command that takes too long is ended with all that it started', TIMEOUT,
   assert.equal((await group.group()).dead, 1);
 });
 
+test('a command may be given more time than a timer can wait', TIMEOUT, async (t) => {
+  const { pipe, group } = await groupWith(t, 1, { max_deliveries: 1 });
+  const { code, stderr } = await pipe(['--exec=sleep 1', '--timeout=30d']);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.equal((await group.group()).dead, 0);
+});
+
+test('a command that takes too long and may not be ended is waited for', TIMEOUT, async (t) => {
+  const { pipe, group } = await groupWith(t, 1, { max_deliveries: 1 });
+  const tried = join(tempFolder(t), 'tried');
+  t.mock.method(process, 'kill', () => {
+    writeFileSync(tried, '');
+    throw Object.assign(new Error('kill EPERM'), { code: 'EPERM' });
+  });
+  const { code, stderr } = await pipe([`--exec=until test -e ${tried}; do sleep 0.1; done`, '--timeout=1s']);
+  assert.equal(code, 0);
+  assert.equal(
+    stderr,
+    'chronicleweaver: the command takes longer than 1 s, and cannot be ended: kill EPERM\n',
+  );
+  const { lag, dead } = await group.group();
+  assert.deepEqual([lag, dead], [0, 0]);
+});
+
 test('an interrupted pipe lets its command finish, and acknowledges the batch', TIMEOUT, async (t) => {
   const { pipe, group } = await groupWith(t, 1);
   const folder = tempFolder(t);

@@ -135,6 +135,9 @@ interface Surroundings {
 
 const ANSWER_MS = 30_000;
 
+/** 24 days: a timer of more than 2^31 ms would fire at once. */
+const TIMEOUT_MS_MAX = 24 * 86_400_000;
+
 /** With --until-now, how long after a look at the group the next one follows. */
 const LOOK_AGAIN_MS = 500;
 
@@ -143,7 +146,8 @@ async function targetOf(
   options: PipeOptions,
   { terminal, note, fail }: Surroundings,
 ): Promise<Target> {
-  const { exec, to, timeout, rotateSize, rotateEvery, keep, header = [], bearer } = options;
+  const { exec, to, rotateSize, rotateEvery, keep, header = [], bearer } = options;
+  const timeout = options.timeout && Math.min(options.timeout, TIMEOUT_MS_MAX);
   if ((exec === undefined) === (to === undefined)) {
     throw new Stopped(2, 'pipe takes either --exec or --to; see --help');
   }

@@ -64,8 +64,7 @@ export class CommandTarget implements Target {
     const kill = (signal: NodeJS.Signals, afterMs: number): void => {
       killers.push(
         setTimeout(() => {
-          isLate = true;
-          process.kill(-child.pid!, signal);
+          if (this.#signalled(child.pid!, signal)) isLate = true;
         }, afterMs),
       );
     };
@@ -80,6 +79,24 @@ export class CommandTarget implements Target {
         else resolve(code ?? `was ended by ${signal}`);
       });
     }).finally(() => killers.forEach((killer) => clearTimeout(killer)));
+  }
+
+  /** Signals the command and all that it started. False if that cannot be done: it then ends by itself, and says how. */
+  #signalled(pid: number, signal: NodeJS.Signals): boolean {
+    try {
+      process.kill(-pid, signal);
+      return true;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      // It has ended just now.
+      if (code === 'ESRCH') return false;
+      // It runs as somebody else, as behind sudo.
+      if (code !== 'EPERM') throw error;
+      this.#note(
+        `the command takes longer than ${this.#timeoutMs! / 1000} s, and cannot be ended: ${message}`,
+      );
+      return false;
+    }
   }
 }
 
