@@ -197,8 +197,12 @@ export class SqliteStore implements EventStore {
 
   async close(): Promise<void> {
     // The writer goes last: the last connection to close checkpoints the write-ahead log into the file.
-    await this.#reader.close();
-    await this.#writer.close();
+    try {
+      await this.#reader.close();
+    } finally {
+      // Also where the reader has died: the writer's thread would keep the process from ending, and others from the file.
+      await this.#writer.close();
+    }
   }
 }
 

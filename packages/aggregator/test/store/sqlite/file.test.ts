@@ -14,6 +14,7 @@ import {
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { StoreError } from '../../../src/store/event-store.ts';
 import { openForReading, openForWriting, refuseOldSqlite } from '../../../src/store/sqlite/file/database.ts';
 import { refuseCutLog } from '../../../src/store/sqlite/file/ledger.ts';
@@ -36,6 +37,20 @@ test('the writer syncs its log with every commit [P-1]', (t) => {
   });
   assert.equal(db.prepare('PRAGMA journal_mode').get()!['journal_mode'], 'wal');
   assert.equal(db.prepare('PRAGMA synchronous').get()!['synchronous'], 2);
+});
+
+test('a store whose reader dies while it closes lets go of the file all the same', async (t) => {
+  const path = join(tempFolder(t), 'events.db');
+  const store = await SqliteStore.open(path);
+  await store.append([batchOf(eventWith())]);
+  // The first thing that is said from now on is to the reader, which is to close.
+  const said = t.mock.method(Worker.prototype, 'postMessage', function (this: Worker) {
+    said.mock.restore();
+    void this.terminate();
+  });
+  await assert.rejects(store.close(), /the store's reader thread has ended/);
+  FileLock.take(path).release();
+  assert.equal(existsSync(`${path}-wal`), false, 'what was written is in the file');
 });
 
 test('a log that grew during a long read shrinks when the read ends', (t) => {
