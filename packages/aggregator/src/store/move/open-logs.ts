@@ -34,10 +34,21 @@ export async function openLogs(
       toScheme === 'sqlite' ? SqliteTarget.open(pathIn(to)) : await PostgresTarget.open(to, options);
     return { source, target };
   } catch (error) {
-    // The new service may be running on it.
+    throw (await movedAway(source)) ?? error;
+  }
+}
+
+/** Why the target cannot be opened if the source was moved before: the new service may be running on it. Closes the source. */
+async function movedAway(source: SourceLog): Promise<StoreError | null> {
+  try {
     const mark = await source.content.mark();
+    return mark?.role === 'moved' ? new StoreError('unusable', refusalOf(source.place, mark)!) : null;
+  } catch {
+    // The target's error is the one to tell.
+    return null;
+  } finally {
+    // Left open, it would keep the program from ending.
     await source.close();
-    throw mark?.role === 'moved' ? new StoreError('unusable', refusalOf(source.place, mark)!) : error;
   }
 }
 

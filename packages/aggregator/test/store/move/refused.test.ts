@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { StoreError } from '../../../src/store/event-store.ts';
 import { DifferenceError } from '../../../src/store/move/compare.ts';
+import { openLogs } from '../../../src/store/move/open-logs.ts';
+import { ReadableSchema } from '../../../src/store/postgres/move/readable.ts';
 import { batchOf, eventWith, manyEvents } from '../../support/events.ts';
 import { policyWith } from '../../support/letting-go.ts';
 import { MOVABLE, moved, openAt, refusalOf } from '../../support/moving.ts';
@@ -41,6 +44,23 @@ test('what cannot be moved is refused in one line, without a password', async (t
     assert.match(message, why, `${from} ${to}`);
     assert.ok(!message.includes('secret'), message);
   }
+});
+
+test('a move that can open no target closes its source, also where that can be read no more', async (t) => {
+  const from = await filled(t, await newLog());
+  const closes = t.mock.method(ReadableSchema.prototype, 'close');
+  let looks = 0;
+  t.mock.method(ReadableSchema.prototype, 'mark', async () => {
+    // To open the source takes a look, and to say why there is no target takes another one.
+    if (++looks > 1) throw new StoreError('failed', 'the source is gone');
+    return null;
+  });
+  const notes = join(tempFolder(t), 'notes.txt');
+  writeFileSync(notes, 'The minutes of the meeting, in plain text.\n'.repeat(200));
+  const message = await refusalOf(openLogs({ from, to: `sqlite:${notes}` }, { allowsLoss: true }));
+  assert.equal(looks, 2);
+  assert.match(message, /is not an SQLite file/, 'what the target says is told');
+  assert.equal(closes.mock.callCount(), 1);
 });
 
 test('a target that has policies or sources of its own is refused, and so is one whose ids are hashed under another secret', async (t) => {
