@@ -126,8 +126,8 @@ export const sources: Area = {
     {
       file: 'store/sqlite/source-rows.ts',
       breaks: 'On SQLite a changed definition is not stored.',
-      find: "if (outcome === 'created' || outcome === 'changed') db",
-      replace: "if (outcome === 'created') db",
+      find: "if (outcome === 'created' || outcome === 'changed') writeSource",
+      replace: "if (outcome === 'created') writeSource",
       tests: SUITE,
     },
     {

@@ -87,10 +87,15 @@ export async function putPolicy(client: ClientBase, policy: Policy): Promise<Put
   await giveWay(client);
   const outcome = outcomeOfPut(await listPolicies(client), policy);
   if (outcome.kind === 'created' || outcome.kind === 'changed') {
-    await client.query(PUT, [policy.name, JSON.stringify(policy)]);
+    await writePolicy(client, policy);
     await outdate(client);
   }
   return outcome;
+}
+
+/** In the caller's transaction, whatever stands beside it; the caller outdates what appends go by. */
+export async function writePolicy(client: ClientBase, policy: Policy): Promise<void> {
+  await client.query(PUT, [policy.name, JSON.stringify(policy)]);
 }
 
 /** In the caller's transaction. */

@@ -63,11 +63,16 @@ export async function listSources(client: ClientBase): Promise<KeptSource[]> {
 }
 
 /** In the caller's transaction. */
-export async function putSource(client: ClientBase, { name, definition }: KeptSource): Promise<PutSource> {
+async function putSource(client: ClientBase, { name, definition }: KeptSource): Promise<PutSource> {
   await client.query(LOCK);
   const { rows } = await client.query<{ before: string | null; sources: number }>(BEFORE, [name]);
   const { before, sources } = rows[0]!;
   const outcome = outcomeOfPut(before ?? undefined, definition, sources);
-  if (outcome === 'created' || outcome === 'changed') await client.query(PUT, [name, definition]);
+  if (outcome === 'created' || outcome === 'changed') await writeSource(client, { name, definition });
   return outcome;
+}
+
+/** In the caller's transaction, however many there are. */
+export async function writeSource(client: ClientBase, { name, definition }: KeptSource): Promise<void> {
+  await client.query(PUT, [name, definition]);
 }

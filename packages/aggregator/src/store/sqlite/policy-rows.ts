@@ -11,13 +11,16 @@ export function policiesIn(db: DatabaseSync): Policy[] {
 /** Within a transaction; as RetentionStore's `put`. */
 export function putPolicy(db: DatabaseSync, policy: Policy): PutPolicy {
   const outcome = outcomeOfPut(policiesIn(db), policy);
-  if (outcome.kind === 'created' || outcome.kind === 'changed') {
-    db.prepare('INSERT OR REPLACE INTO retention (name, policy) VALUES (?, ?)').run(
-      policy.name,
-      JSON.stringify(policy),
-    );
-  }
+  if (outcome.kind === 'created' || outcome.kind === 'changed') writePolicy(db, policy);
   return outcome;
+}
+
+/** Within a transaction, whatever stands beside it. */
+export function writePolicy(db: DatabaseSync, policy: Policy): void {
+  db.prepare('INSERT OR REPLACE INTO retention (name, policy) VALUES (?, ?)').run(
+    policy.name,
+    JSON.stringify(policy),
+  );
 }
 
 /** Returns whether there was one. */

@@ -20,8 +20,13 @@ export function sourcesNamed(db: DatabaseSync, names: readonly string[]): KeptSo
 export function putSource(db: DatabaseSync, { name, definition }: KeptSource): PutSource {
   const count = Number(db.prepare(COUNT).get()!['sources']);
   const outcome = outcomeOfPut(sourcesNamed(db, [name])[0]?.definition, definition, count);
-  if (outcome === 'created' || outcome === 'changed') db.prepare(PUT).run(name, definition);
+  if (outcome === 'created' || outcome === 'changed') writeSource(db, { name, definition });
   return outcome;
+}
+
+/** Within a transaction, however many there are. */
+export function writeSource(db: DatabaseSync, { name, definition }: KeptSource): void {
+  db.prepare(PUT).run(name, definition);
 }
 
 /** Returns whether there was one. */

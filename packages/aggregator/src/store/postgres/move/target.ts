@@ -14,8 +14,8 @@ import { callErrorOf, openErrorOf } from '../errors.ts';
 import { forgotten } from '../forgetting.ts';
 import { putMark } from '../move-mark.ts';
 import { Rewriting } from '../rewriting.ts';
-import { outdate, putPolicy } from '../policies.ts';
-import { putSource } from '../sources.ts';
+import { outdate, writePolicy } from '../policies.ts';
+import { writeSource } from '../sources.ts';
 import { prepareSchema } from '../schema.ts';
 import { unbroken } from '../unbroken.ts';
 import { dropFence, lockTables, passFence, raiseFence } from './fence.ts';
@@ -260,10 +260,11 @@ export class PostgresTarget implements TargetLog {
         lastId + epochs.length,
         epochs.at(-1)!.name,
       ]);
+      // As they are: a log may have more of them than may be put today.
       await client.query('DELETE FROM policy');
-      for (const policy of policies) await putPolicy(client, policy);
+      for (const policy of policies) await writePolicy(client, policy);
       await client.query('DELETE FROM source');
-      for (const source of sources) await putSource(client, source);
+      for (const source of sources) await writeSource(client, source);
       await outdate(client);
       await putGroups(client, state, letters);
     });

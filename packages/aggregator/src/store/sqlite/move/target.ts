@@ -16,8 +16,8 @@ import { keepKeys } from '../keep-keys.ts';
 import { EntryList } from '../keys/bare-keys.ts';
 import { ForgetPass } from '../keys/forget-pass.ts';
 import { type OpenFile, openFile } from '../open-file.ts';
-import { putPolicy } from '../policy-rows.ts';
-import { putSource } from '../source-rows.ts';
+import { writePolicy } from '../policy-rows.ts';
+import { writeSource } from '../source-rows.ts';
 import { Scrub } from '../scrub.ts';
 import { ReadableFile, secretIn } from './readable.ts';
 import { type StoryWriter, storyWriter } from './story.ts';
@@ -163,10 +163,11 @@ export class SqliteTarget implements TargetLog {
       this.#db.exec('DELETE FROM epoch');
       const insert = this.#db.prepare('INSERT INTO epoch (name, after_offset) VALUES (?, ?)');
       for (const { name, afterOffset } of epochs) insert.run(name, afterOffset);
+      // As they are: a log may have more of them than may be put today.
       this.#db.exec('DELETE FROM retention');
-      for (const policy of policies) putPolicy(this.#db, policy);
+      for (const policy of policies) writePolicy(this.#db, policy);
       this.#db.exec('DELETE FROM source');
-      for (const source of sources) putSource(this.#db, source);
+      for (const source of sources) writeSource(this.#db, source);
       this.#db.exec('DELETE FROM event_group; DELETE FROM hand; DELETE FROM dead_letter');
       this.#insert('event_group', GROUP_COLUMNS, groups);
       this.#insert('hand', HAND_COLUMNS, hands);
