@@ -40,6 +40,34 @@ test('a service that goes away is told, and comes back by itself on every page',
   }
 });
 
+test('an answer that is overtaken does not hide what came after it', IN_BROWSER, async (t) => {
+  const aggregator = await new Site(t).start();
+  const { page } = await openPage(t, aggregator, '/health');
+  const held = new Promise<() => Promise<void>>((resolve) => {
+    let asked = 0;
+    void page.route(
+      ({ pathname }) => pathname === '/stats',
+      async (route) => {
+        asked += 1;
+        if (asked > 1) return await route.continue();
+        const response = await route.fetch();
+        resolve(() => route.fulfill({ response }));
+      },
+    );
+  });
+  await page.goto(`${aggregator.url}/dashboard`);
+  const answerLate = await held;
+  await publishSome(aggregator, 1234);
+  // As of a tab that is looked at again.
+  await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+  await page.getByText('1,234', { exact: true }).first().waitFor();
+  await answerLate();
+  const asksAgain = () => page.waitForRequest((request) => new URL(request.url()).pathname === '/metrics');
+  await asksAgain();
+  await asksAgain();
+  assert.equal(await page.getByText('No event is stored yet').count(), 0);
+});
+
 test('a service of another version is told, and what it lacks is not shown', IN_BROWSER, async (t) => {
   const aggregator = await new Site(t).start();
   await publishSome(aggregator, 5);

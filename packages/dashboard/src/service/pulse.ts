@@ -44,6 +44,8 @@ export const pulse = new Watched<Pulse>(NOTHING);
 
 let statsAtMs = -Infinity;
 let timer: ReturnType<typeof setTimeout> | undefined;
+/** Counts the questions. What an older one is answered, perhaps to another key, says less than what the newest one is. */
+let begun = 0;
 
 /** Begins, and begins anew with another key. Called once. */
 export function startPulse(): void {
@@ -67,27 +69,28 @@ export function beatNow(): void {
 }
 
 async function beat(): Promise<void> {
-  const secret = key.value;
+  const nth = ++begun;
+  const isNewest = (): boolean => nth === begun;
   try {
     // Without a key that is in force each question would only be refused again.
-    if (keyAsked.value === undefined) await look(secret);
+    if (keyAsked.value === undefined) await look(isNewest);
   } catch (error) {
-    if (error instanceof Refusal && error.status === 403)
+    if (error instanceof Refusal && error.status === 403 && isNewest())
       pulse.set({ ...pulse.value, refused: error.message });
     // What is unreachable, or out of order, is shown by whoever asked.
   } finally {
-    if (secret === key.value) {
+    if (isNewest()) {
       clearTimeout(timer);
       timer = setTimeout(() => void beat(), document.hidden ? HIDDEN_EVERY_MS : EVERY_MS);
     }
   }
 }
 
-async function look(secret: string | undefined): Promise<void> {
+async function look(isNewest: () => boolean): Promise<void> {
   const metrics = await metricsSeen();
   const isDue = metrics === undefined || performance.now() - statsAtMs >= STATS_EVERY_MS;
   const stats = isDue ? await askJson('/stats') : pulse.value.stats;
-  if (secret !== key.value) return;
+  if (!isNewest()) return;
   if (isDue) statsAtMs = performance.now();
   const now =
     metrics === undefined ? lookAtBooks(booksOf(stats), Date.now()) : lookAtMetrics(metrics, Date.now());
