@@ -11,16 +11,22 @@ export interface Place {
   readonly port: number;
 }
 
+/** The path of a socket where it listens. */
+export interface SocketPlace {
+  readonly path: string;
+}
+
 /**
  * A network between clients and one server, which can be cut at any byte and can stall. In: connections to `port`. Out:
  * connections to the server, which may become another's while it is open.
  */
 export class Network implements AsyncDisposable {
   /** Where the server listens. Connections that are open stay with the one they have. */
-  server: Place;
+  server: Place | SocketPlace;
   readonly port: number;
   readonly #listener: Server;
   readonly #sockets = new Set<Socket>();
+  readonly #lost = new WeakSet<Socket>();
   /** Bytes that still pass, both ways and over all connections, before the connection that carries the next one is cut. */
   #bytesToCut = Infinity;
   #isLate = false;
@@ -28,14 +34,14 @@ export class Network implements AsyncDisposable {
   /** Connections cut so far. */
   cuts = 0;
 
-  private constructor(listener: Server, server: Place) {
+  private constructor(listener: Server, server: Place | SocketPlace) {
     this.#listener = listener;
     this.server = server;
     this.port = (listener.address() as AddressInfo).port;
     listener.on('connection', (near) => this.#join(near));
   }
 
-  static async open(server: Place): Promise<Network> {
+  static async open(server: Place | SocketPlace): Promise<Network> {
     // A client that closes its half may still be read from.
     const listener = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
     await once(listener, 'listening');
@@ -61,7 +67,15 @@ export class Network implements AsyncDisposable {
   flow(): void {
     this.#isStalled = false;
     this.#bytesToCut = Infinity;
-    for (const socket of this.#sockets) socket.resume();
+    for (const socket of this.#sockets) if (!this.#lost.has(socket)) socket.resume();
+  }
+
+  /** Passes nothing any more over the connections that are open, and tells neither end: as where a firewall has forgotten them. */
+  lose(): void {
+    for (const socket of this.#sockets) {
+      this.#lost.add(socket);
+      socket.pause();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,6 +4,7 @@ const GROUPS = ['store/postgres/groups-instances.test.ts', 'store/group-store-pr
 const GROUPS_IN_DOUBT = ['store/postgres/groups-in-doubt.test.ts'];
 
 const IN_DOUBT = ['store/postgres/in-doubt.test.ts'];
+const SILENT = ['store/postgres/silent.test.ts'];
 
 /** The log in PostgreSQL. */
 export const postgres: Area = {
@@ -149,6 +150,35 @@ export const postgres: Area = {
       find: "return `SET synchronous_commit = ${synchronousCommit === 'remote_apply' ? 'remote_apply' : 'on'}; ${MUST_KEEP}`;",
       replace: "return synchronousCommit === '' ? '' : MUST_KEEP;",
       tests: ['store/postgres/keeps.test.ts'],
+    },
+    {
+      file: 'store.ts',
+      breaks: 'A store cannot be closed while its database does not answer.',
+      find: 'setTimeout(() => this.#sessions.cut(), LEAVE_WITHIN_MS)',
+      replace: 'setTimeout(() => {}, LEAVE_WITHIN_MS)',
+      tests: SILENT,
+    },
+    {
+      file: 'merge.ts',
+      breaks: 'An instance merges no more once a connection was lost of whose end it did not hear.',
+      find: 'answered(client, () => client.query<R>({ name, text, values })),',
+      replace: 'answered(client, async () => {}).then(() => client.query<R>({ name, text, values })),',
+      tests: SILENT,
+    },
+    {
+      file: 'settle.ts',
+      breaks: 'An instance settles no more once a connection was lost of whose end it did not hear.',
+      find: "answered(client, () => client.query({ name: 'settle', text: SETTLE })),",
+      replace: "answered(client, async () => {}).then(() => client.query({ name: 'settle', text: SETTLE })),",
+      tests: SILENT,
+    },
+    {
+      file: 'hearing.ts',
+      breaks:
+        'An instance hears of no other once the connection was lost on which it did, until the system finds that out.',
+      find: 'if (this.#isHearing) this.#ask();',
+      replace: 'if (this.#isClosed) this.#ask();',
+      tests: SILENT,
     },
   ],
 };

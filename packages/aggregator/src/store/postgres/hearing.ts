@@ -1,10 +1,13 @@
 import type { Client } from 'pg';
 import { messageOf } from '../errors.ts';
 import type { Tell } from '../tell.ts';
-import { type Sessions, answered } from './sessions.ts';
+import { type Sessions, answered, ended } from './sessions.ts';
 
 /** How long a connection may take to hear the notification that it sent itself. */
 const HEARS_WITHIN_MS = 1000;
+
+/** The server says nothing by itself while nobody commits: so often it is asked whether it is still there. */
+const ASK_MS = 10_000;
 
 const NOTIFY = 'SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS new (payload)';
 
@@ -24,6 +27,7 @@ export class Hearing {
   #isDeafnessTold = false;
   #isClosed = false;
   #retryAt = 0;
+  #askAt = 0;
 
   constructor(sessions: Sessions, tell: Tell) {
     this.#sessions = sessions;
@@ -46,6 +50,7 @@ export class Hearing {
 
   /** Listens unless it hears, or has tried a moment ago. Returns whether it has begun to hear. */
   async listen(): Promise<boolean> {
+    if (this.#isHearing) this.#ask();
     if (this.#isHearing || this.#isClosed || performance.now() < this.#retryAt) return false;
     this.#listening ??= this.#tried().finally(() => (this.#listening = null));
     return this.#listening;
@@ -53,16 +58,14 @@ export class Hearing {
 
   async #tried(): Promise<boolean> {
     this.#retryAt = performance.now() + HEARS_WITHIN_MS;
-    await this.#client?.end().catch(() => {});
+    if (this.#client !== null) await ended(this.#client);
     this.#client = null;
     let client: Client | null = null;
     try {
       client = await this.#sessions.connect(() => this.#isClosed);
       const heardItself = this.#heardItself(client);
       client.on('end', () => (this.#isHearing = false));
-      for (const channel of this.#channels.keys()) await client.query(`LISTEN ${channel}`);
-      const [first] = this.#channels.keys();
-      await client.query("SELECT pg_notify($1, '')", [first]);
+      await this.#begin(client);
       this.#isHearing = await heardItself;
       if (this.#isHearing) this.#begun += 1;
       this.#client = client;
@@ -70,7 +73,7 @@ export class Hearing {
       return this.#isHearing;
     } catch (error) {
       this.#isHearing = false;
-      await client?.end().catch(() => {});
+      if (client !== null) await ended(client);
       this.#tellDeafness(messageOf(error));
       return false;
     }
@@ -86,10 +89,24 @@ export class Hearing {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#client?.end().catch(() => {});
     await this.#listening;
-    // One that was connected meanwhile.
-    await this.#client?.end().catch(() => {});
+    if (this.#client !== null) await ended(this.#client);
+  }
+
+  #begin(client: Client): Promise<unknown> {
+    return answered(client, async () => {
+      for (const channel of this.#channels.keys()) await client.query(`LISTEN ${channel}`);
+      const [first] = this.#channels.keys();
+      await client.query("SELECT pg_notify($1, '')", [first]);
+    });
+  }
+
+  /** Ends the connection where the server does not answer any more. */
+  #ask(): void {
+    const client = this.#client;
+    if (client === null || performance.now() < this.#askAt) return;
+    this.#askAt = performance.now() + ASK_MS;
+    void answered(client, () => client.query('SELECT')).catch(() => {});
   }
 
   #heardItself(client: Client): Promise<boolean> {

@@ -18,6 +18,8 @@ export class Hosts {
   /** Other errors are no host's, such as that a pool has no session free. */
   readonly #known = new WeakSet();
   readonly Client = clientsOf(this);
+  /** The clients that are connected, or about to be. */
+  readonly open = new Set<Client>();
   #next = 0;
 
   /** @param withinMs how long connecting may take; each of several hosts gets its part of it */
@@ -32,8 +34,10 @@ export class Hosts {
   }
 
   /** It was made for the host that is the next one now. */
-  made(client: ClientBase): void {
+  made(client: Client): void {
     this.#places.set(client, this.#next);
+    this.open.add(client);
+    client.on('end', () => this.open.delete(client));
   }
 
   /** It may be used: the next one is made for the same host. */

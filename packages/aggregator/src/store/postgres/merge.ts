@@ -9,7 +9,7 @@ import { damaged, messageOf } from '../errors.ts';
 import type { Tell } from '../tell.ts';
 import { intArray } from './arrays.ts';
 import { remedyFor } from './errors.ts';
-import { type Sessions, using } from './sessions.ts';
+import { type Sessions, answered, using } from './sessions.ts';
 import type { Vacuuming } from './vacuum.ts';
 
 /** The sizes of merging. Tests use small ones, to reach every step with few events. */
@@ -286,7 +286,9 @@ export class Merging {
   }
 
   #query<R extends object>(name: string, text: string, values: unknown[]) {
-    return using(this.#sessions.readers, (client: ClientBase) => client.query<R>({ name, text, values }));
+    return using(this.#sessions.readers, (client: ClientBase) =>
+      answered(client, () => client.query<R>({ name, text, values })),
+    );
   }
 }
 

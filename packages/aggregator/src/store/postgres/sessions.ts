@@ -33,6 +33,9 @@ const CONNECT_WITHIN_MS = 5_000;
  */
 const ANSWER_WITHIN_MS = 10_000;
 
+/** An idle connection that is ended is cut where the server has not closed it after this. */
+const END_WITHIN_MS = 1_000;
+
 /** An idle connection is asked after this whether the server is still there. */
 const KEEP_ALIVE_MS = 10_000;
 
@@ -102,6 +105,7 @@ export class Sessions {
   readonly #address: Address;
   readonly #hosts: Hosts;
   readonly #rules: SessionRules;
+  #isCut = false;
 
   constructor(address: Address, rules: SessionRules) {
     this.#address = address;
@@ -126,7 +130,7 @@ export class Sessions {
     const giveUpAt = performance.now() + ASK_FOR_MS;
     for (;;) {
       try {
-        return await this.#hosts.reach(() => this.#connected());
+        return await this.#reach(() => this.#connected());
       } catch (error) {
         if (!isPassing(error) || performance.now() > giveUpAt || isEnough()) throw error;
         await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
@@ -156,6 +160,19 @@ export class Sessions {
     await Promise.all([this.writers.end(), this.readers.end(), this.groups.end()]);
   }
 
+  /** Cuts all connections, and makes no more: whoever waits for an answer hears that none comes. */
+  cut(): void {
+    this.#isCut = true;
+    for (const client of this.#hosts.open) cut(client);
+  }
+
+  #reach<T>(connect: () => Promise<T>): Promise<T> {
+    return this.#hosts.reach(async () => {
+      if (this.#isCut) throw new StoreError('closed', 'the store is closed');
+      return connect();
+    });
+  }
+
   /** A connection to the next host. */
   async #connected(): Promise<Client> {
     const client = new this.#hosts.Client();
@@ -163,28 +180,27 @@ export class Sessions {
     client.on('error', () => {});
     try {
       await client.connect();
-      await this.#atHost(client, () => this.#checked(client));
+      await this.#atHost(client, () => answered(client, () => this.#checked(client)));
       return client;
     } catch (error) {
-      await client.end().catch(() => {});
+      await ended(client);
       throw error;
     }
   }
 
   #pool(max: number, settings = ''): SessionPool {
-    const hosts = this.#hosts;
     const pool = new Pool({
       max,
       connectionTimeoutMillis: CONNECT_WITHIN_MS,
       idleTimeoutMillis: 0,
-      Client: hosts.Client,
+      Client: this.#hosts.Client,
       // The pool waits for the promise, though its types do not say so.
       onConnect: (client): unknown => this.#ready(client, settings),
     });
     // An idle connection that breaks is dropped from the pool, which makes another when it is needed.
     pool.on('error', () => {});
     return {
-      connect: () => hosts.reach(() => pool.connect()),
+      connect: () => this.#reach(() => pool.connect()),
       end: () => pool.end(),
     };
   }
@@ -290,6 +306,13 @@ export async function answered<T>(client: ClientBase, work: () => Promise<T>): P
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Ends an idle connection, or cuts it where the server does not answer. */
+export async function ended(client: Client): Promise<void> {
+  const timer = setTimeout(() => cut(client), END_WITHIN_MS);
+  await client.end().catch(() => {});
+  clearTimeout(timer);
 }
 
 /** Breaks the connection, whatever is under way in it. */

@@ -1,5 +1,5 @@
 import { callErrorOf } from './errors.ts';
-import { type Sessions, using } from './sessions.ts';
+import { type Sessions, answered, using } from './sessions.ts';
 
 /** After so many appends that were made here, the counts of topics are brought up to date. */
 const APPENDS = 256;
@@ -54,7 +54,9 @@ export class Settling {
 
   async settle(): Promise<void> {
     try {
-      await using(this.#sessions.readers, (client) => client.query({ name: 'settle', text: SETTLE }));
+      await using(this.#sessions.readers, (client) =>
+        answered(client, () => client.query({ name: 'settle', text: SETTLE })),
+      );
     } catch (error) {
       throw callErrorOf(error);
     }

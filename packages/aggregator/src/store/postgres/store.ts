@@ -45,6 +45,9 @@ import { GROUPS_AT_ONCE, type SessionStart, Sessions } from './sessions.ts';
 /** Smaller groups cost less to garbage-collect than to free. */
 const FREED_BYTES_MIN = 4096;
 
+/** For how long a close waits for what may be lost, such as a lease that is given back, milliseconds. */
+const LEAVE_WITHIN_MS = 2_000;
+
 /**
  * One log in a PostgreSQL database, for any number of instances, none of them special: what is exact, durable and failed
  * over is the database's. What is kept here can be lost: names of topics, blocks, how far the log is known to reach.
@@ -246,8 +249,11 @@ export class PostgresStore implements EventStore {
 
   async #close(): Promise<void> {
     await this.#calls.close();
+    // Nobody waits for what is left, so a database that does not answer must not hold it up.
+    const cutting = setTimeout(() => this.#sessions.cut(), LEAVE_WITHIN_MS);
     await this.#parts.close();
     await this.#sessions.close();
+    clearTimeout(cutting);
   }
 
   /** What a session sees before it is used. */

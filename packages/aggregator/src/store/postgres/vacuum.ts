@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { messageOf } from '../errors.ts';
 import type { Tell } from '../tell.ts';
-import { type Sessions, cut } from './sessions.ts';
+import { type Sessions, answered, cut, ended } from './sessions.ts';
 
 /** When it is worth a vacuum. Tests use small numbers. */
 export interface VacuumShape {
@@ -139,7 +139,7 @@ export class Vacuuming {
         // Such as that the role does not own the table.
         else this.#failed(message ?? 'a warning');
       });
-      await client.query(SETTINGS);
+      await answered(client, () => client.query(SETTINGS));
       for (const table of tables) {
         isLocked = false;
         await client.query(`VACUUM (SKIP_LOCKED, TRUNCATE OFF, PARALLEL 0) ${table}`);
@@ -148,7 +148,7 @@ export class Vacuuming {
       }
     } finally {
       this.#client = null;
-      await client.end().catch(() => {});
+      await ended(client);
     }
   }
 
