@@ -270,5 +270,19 @@ export const postgresUpkeep: Area = {
       replace: 'BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY',
       tests: VERIFY,
     },
+    {
+      file: 'retention.ts',
+      breaks: 'What is let go of in a new epoch is of another topic, which has the id now.',
+      find: '      this.#topics.still(topicIds);\n      const { parts',
+      replace: '      const { parts',
+      tests: EPOCHS,
+    },
+    {
+      file: 'read.ts',
+      breaks: 'What is read in a new epoch is of another topic, which has the id now.',
+      find: '        this.#topics.still(topicIds);\n        if (!scan.goesOn',
+      replace: '        if (!scan.goesOn',
+      tests: EPOCHS,
+    },
   ],
 };

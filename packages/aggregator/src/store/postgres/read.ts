@@ -156,6 +156,7 @@ export class Reader {
     return this.#blocks.during(async () => {
       let count = 0;
       for await (const { block, held } of this.#blocks.holding(offsets)) {
+        this.#topics.still(topicIds);
         for (const offset of held) {
           const index = offset - block.firstOffset;
           if (block.isKept(index) && topicIds?.has(block.topicId(index)) !== false) count += 1;
@@ -175,6 +176,7 @@ export class Reader {
     await this.#blocks.during(async () => {
       const ascending = offsets.toSorted((a, b) => a - b);
       for await (const { block, held } of this.#blocks.holding(ascending)) {
+        this.#topics.still(topicIds);
         for (const offset of held) {
           const index = offset - block.firstOffset;
           const topicId = block.topicId(index);
@@ -255,6 +257,7 @@ export class Reader {
     const scan = new BlockScan(query, topicIds, visit, pass);
     return this.#blocks.during(async () => {
       for await (const { block, first, last } of this.#blocks.of(query, topicIds)) {
+        this.#topics.still(topicIds);
         if (!scan.goesOn(block, first, last)) return scan;
       }
       return { resumeAfter: null, expired: scan.expired };

@@ -124,7 +124,9 @@ export class PostgresRetention implements RetentionStore {
       // One view of it all: what another instance lets go of meanwhile would be due twice.
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
       try {
-        return await dueIn(client, query, topicIds);
+        const due = await dueIn(client, query, topicIds);
+        this.#topics.still(topicIds);
+        return due;
       } finally {
         await client.query('ROLLBACK');
       }
@@ -135,6 +137,7 @@ export class PostgresRetention implements RetentionStore {
     const topicIds = await this.#topics.of(filter);
     if (topicIds?.size === 0) return { events: 0, bytes: 0, isDone: true };
     const done = await Rewriting.transaction(this.#sessions, async (rewriting) => {
+      this.#topics.still(topicIds);
       const { parts, isDone } = await firstParts(rewriting, upTo, topicIds);
       const gone = await rewriting.expire(
         parts,
@@ -186,9 +189,10 @@ export class PostgresRetention implements RetentionStore {
   async forget({ committedBeforeMs, ...filter }: ForgetQuery): Promise<ForgottenSome> {
     const topicIds = await this.#topics.of(filter);
     if (topicIds?.size === 0) return { ids: 0, isDone: true };
-    const some = await Rewriting.transaction(this.#sessions, (rewriting) =>
-      forgetSome(rewriting, committedBeforeMs, topicIds),
-    );
+    const some = await Rewriting.transaction(this.#sessions, (rewriting) => {
+      this.#topics.still(topicIds);
+      return forgetSome(rewriting, committedBeforeMs, topicIds);
+    });
     if (some.ids > 0) this.#vacuuming.forgot(some.ids, some.isDone);
     return some;
   }

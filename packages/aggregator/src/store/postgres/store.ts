@@ -287,6 +287,7 @@ export class PostgresStore implements EventStore {
     const { afterOffset } = epoch;
     this.#lastOffset = Math.min(this.#lastOffset, afterOffset);
     if ((this.#parts.appender.lastKept?.firstOffset ?? 0) > afterOffset) this.#parts.appender.lastKept = null;
+    this.#parts.topics.begins();
     this.#parts.reader.forget();
     this.#parts.expiries.forget();
     this.#parts.end.fall(afterOffset);

@@ -1,5 +1,5 @@
 import { compileTopicFilter, selectsAll } from '../topic-filter.ts';
-import type { TopicFilter } from '../event-store.ts';
+import { StoreError, type TopicFilter } from '../event-store.ts';
 import { damaged } from '../errors.ts';
 import { textArray } from './arrays.ts';
 import { type Reading } from './sessions.ts';
@@ -26,6 +26,9 @@ export class Topics {
   readonly #nameOf = new Map<number, string>();
   #lastId = 0;
   #generation = 0;
+  /** How many epochs have begun since it was opened, and after how many of them ids were given out that are still in use. */
+  #begun = 0;
+  readonly #begunBefore = new WeakMap<ReadonlySet<number>, number>();
 
   constructor(sessions: Reading) {
     this.#sessions = sessions;
@@ -86,8 +89,29 @@ export class Topics {
     this.#lastId = 0;
   }
 
-  /** The ids of the topics that the filter selects, or undefined if it selects every topic. */
+  /**
+   * The ids of the topics that the filter selects, or undefined if it selects every topic. What rests on them holds only if they
+   * are `still` good once it was read or is about to be committed.
+   */
   async of(filter: TopicFilter): Promise<ReadonlySet<number> | undefined> {
+    const begun = this.#begun;
+    const ids = await this.#selected(filter);
+    if (ids !== undefined) this.#begunBefore.set(ids, begun);
+    return ids;
+  }
+
+  /** Throws where an epoch has begun since these were selected: they may be the ids of other topics in the session that has it. */
+  still(ids: ReadonlySet<number> | undefined): void {
+    if (ids === undefined || this.#begunBefore.get(ids) === this.#begun) return;
+    throw new StoreError('blocked', 'a new epoch has begun meanwhile: ask again');
+  }
+
+  /** An epoch has begun. */
+  begins(): void {
+    this.#begun += 1;
+  }
+
+  async #selected(filter: TopicFilter): Promise<ReadonlySet<number> | undefined> {
     const { topic } = filter;
     if (selectsAll(filter)) return undefined;
     const isMeant = compileTopicFilter(filter);

@@ -95,6 +95,57 @@ test('a database made of another as its template begins an epoch [EPO-1]', async
   await client.query(`DROP DATABASE ${name}`);
 });
 
+/**
+ * Begins work on events of the topic `lost`, and fails over while it waits for the lock: to a server that has never had that topic, and
+ * where another instance has given its id to the topic `orders`. Resolves with the work.
+ */
+async function failedOver<T>(
+  t: TestContext,
+  lock: string,
+  work: (store: PostgresStore) => Promise<T>,
+): Promise<{ readonly store: PostgresStore; readonly done: Promise<T> }> {
+  const address = await newLog();
+  const client = await beside(t, address);
+  const store = await opened(t, address);
+  await store.append([batchOf(eventWith({ topic: 'lost' }))]);
+  await client.query(`BEGIN; ${lock}`);
+  const done = work(store);
+  done.catch(() => {});
+  await until(
+    () => 'it waits for the lock',
+    async () => {
+      const { rows } = await client.query(
+        'SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))',
+      );
+      return rows.length > 0;
+    },
+  );
+  await client.query("UPDATE topic SET name = 'orders'; UPDATE head SET timeline = 'another'");
+  await cutAll(client);
+  await client.query('COMMIT');
+  return { store, done };
+}
+
+test('what is let go of on a topic is not that of another which has its id since a failover', async (t) => {
+  const { store, done } = await failedOver(t, 'SELECT FROM merging FOR UPDATE', (one) =>
+    one.retention.expire({ topic: 'lost', upTo: 1 }),
+  );
+  await assert.rejects(done, { code: 'blocked' });
+  assert.equal((await store.stats()).expired, 0);
+  assert.deepEqual(await store.retention.expire({ topic: 'lost', upTo: 1 }), {
+    events: 0,
+    bytes: 0,
+    isDone: true,
+  });
+});
+
+test('what is read of a topic is not that of another which has its id since a failover', async (t) => {
+  const query = { topic: 'lost', order: 'asc', after: 0, upTo: 1, eventsMax: 1, framing: 'array' } as const;
+  const { store, done } = await failedOver(t, 'LOCK TABLE block', (one) => one.read(query));
+  await assert.rejects(done, { code: 'blocked' });
+  assert.equal((await store.read(query)).count, 0);
+});
+
 test('a role that may not ask the server for its number is served, and a copy is still told by its tables', async (t) => {
   const { folder } = await sharedServer();
   const admin = await beside(t, `postgres://localhost/postgres?host=${folder}&user=postgres`);
