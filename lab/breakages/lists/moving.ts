@@ -275,6 +275,21 @@ export const moving: Area = {
       tests: STORY,
     },
     {
+      file: 'postgres/move/histories.ts',
+      breaks: 'Where a stretch has long histories, some of what they tell is lost on the way into a schema.',
+      find: 'if (stretch !== this.#stretch || this.#text.length + text.length > ROW_BYTES_MAX) {',
+      replace:
+        'if (this.#text.length + text.length > ROW_BYTES_MAX) this.#text = "";\n    if (stretch !== this.#stretch) {',
+      tests: STORY,
+    },
+    {
+      file: 'postgres/move/histories.ts',
+      breaks: 'Histories in a schema are taken for newer than what the service settles after the move.',
+      find: 'SELECT stretch, 1, step, events FROM',
+      replace: 'SELECT stretch, 0, 1000000 + step, events FROM',
+      tests: STORY,
+    },
+    {
       file: 'sqlite/threads/thread.ts',
       breaks: 'The service does not look for the mark of a move in its file.',
       find: '      refuseMovedFile(db);\n',

@@ -53,5 +53,7 @@ export async function storyIn(store: EventStore, clock: TestClock) {
       repeaters.push(await repeats.repeaters({ by, sinceMs, limit: 10 }));
     repeaters.push(await repeats.repeaters({ by, sinceMs: null, limit: 10, topic: 'hooks' }));
   }
-  return { ages, repeaters, conflicts: await conflictsIn(repeats) };
+  const histories = [];
+  for (const { topic, event_id: id } of STORY_EVENTS) histories.push(await repeats.history(topic, id));
+  return { ages, repeaters, conflicts: await conflictsIn(repeats), histories };
 }

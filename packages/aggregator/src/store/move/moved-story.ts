@@ -1,4 +1,4 @@
-import type { Conflict } from '../repeat-store.ts';
+import type { Conflict, Repeat } from '../repeat-store.ts';
 
 /**
  * What a log remembers of its repeats (store/repeat-store.ts), on its way from one store to the other. A part is a list of rows in
@@ -13,18 +13,26 @@ export interface MovedStory {
   readonly periods: MovedPeriod;
   /** By their number, which is that of the books. */
   readonly conflicts: Conflict;
+  /** By offset. */
+  readonly histories: MovedHistory;
 }
 
 export type StoryPart = keyof MovedStory;
 
 /** In the order in which they are written: each may rest on those before it. */
-export const STORY_PARTS = ['counts', 'periods', 'conflicts'] as const satisfies readonly StoryPart[];
+export const STORY_PARTS = [
+  'counts',
+  'periods',
+  'conflicts',
+  'histories',
+] as const satisfies readonly StoryPart[];
 
 /** For whoever reads what differs. */
 export const STORY_NAMES: Readonly<Record<StoryPart, string>> = {
   counts: 'the counts of repeats',
   periods: 'the counts of repeats by period',
   conflicts: 'the conflicts',
+  histories: 'the histories of events',
 };
 
 /** Repeats of all time. An empty source stands for those that are too many to be named. */
@@ -43,6 +51,15 @@ export interface MovedPeriod {
   readonly source: string;
   readonly duplicates: number;
   readonly conflicts: number;
+}
+
+/** What is told of the repeats of one event. */
+export interface MovedHistory {
+  readonly offset: number;
+  readonly duplicates: number;
+  readonly conflicts: number;
+  /** The last ones, the newest first. */
+  readonly repeats: readonly Repeat[];
 }
 
 /** Where a store reads each part. */

@@ -8,6 +8,7 @@ import { move } from '../../../src/store/move/move.ts';
 import { STORY_NAMES, STORY_PARTS } from '../../../src/store/move/moved-story.ts';
 import { openLogs } from '../../../src/store/move/open-logs.ts';
 import { FORMAT_MIN } from '../../../src/store/sqlite/move/source.ts';
+import { batchOf, manyEvents } from '../../support/events.ts';
 import { MOVABLE, PAIRS, QUIET, killed, moved, openAt, problemsOf, withCall } from '../../support/moving.ts';
 import { takeBack } from '../../support/older-format.ts';
 import { TestClock } from '../../support/stores.ts';
@@ -29,7 +30,7 @@ async function inBoth(
 }
 
 for (const { named, source, target } of PAIRS) {
-  test(`${named}: the new store tells of repeats what the old one told, and goes on with it [DUP-1, DUP-3, DUP-4]`, async (t) => {
+  test(`${named}: the new store tells of repeats what the old one told, and goes on with it [DUP-1 to DUP-4]`, async (t) => {
     const [from, to] = [await source(t), await target(t)];
     const clock = new TestClock(STARTED_MS);
     const reference = new MemoryStore(clock.now);
@@ -50,7 +51,7 @@ for (const { named, source, target } of PAIRS) {
     const store = await openAt(t, to, clock);
     assert.equal(await store.repeats.sinceMs(), sinceMs);
     assert.deepEqual(await storyIn(store, clock), await storyIn(reference, clock));
-    await inBoth(clock, [store, reference], (one) => repeated(one, clock, 7));
+    await inBoth(clock, [store, reference], (one) => repeated(one, clock, 40));
     assert.deepEqual(await storyIn(store, clock), await storyIn(reference, clock));
     await store.close();
     assert.deepEqual(await problemsOf(to), []);
@@ -88,6 +89,30 @@ for (const { named, source, target } of PAIRS) {
     assert.ok(told.conflicts.every(({ eventId }) => eventId !== 'bäder 4'));
   });
 }
+
+test('of many neighbours that were repeated often, from sources with long names, all is told on the other side [DUP-2]', async (t) => {
+  const [from, to] = [await MOVABLE['sqlite']!(t), await MOVABLE['postgres']!(t)];
+  const old = await openAt(t, from);
+  const source = 'é'.repeat(250);
+  const events = manyEvents(1100, () => ({ source }));
+  for (let i = 0; i < 18; i++) await old.append([batchOf(...events)]);
+  const told = async (store: EventStore) => {
+    const histories = [];
+    for (let i = 1; i <= 1100; i += 100) histories.push(await store.repeats.history('orders', `e-${i}`));
+    return histories;
+  };
+  const before = await told(old);
+  assert.ok(before.every((history) => history?.repeats.length === 17));
+  await old.close();
+  assert.equal((await moved(from, to)).kind, 'moved');
+  assert.deepEqual(await problemsOf(to), []);
+  const store = await openAt(t, to);
+  assert.deepEqual(await told(store), before);
+  await store.append([batchOf(events[0]!)]);
+  const { duplicates, repeats } = (await store.repeats.history('orders', 'e-1'))!;
+  assert.equal(duplicates, 18);
+  assert.deepEqual(repeats.slice(1), before[0]!.repeats);
+});
 
 test('a part of the story that does not arrive keeps the old store in its place', async (t) => {
   const from = await MOVABLE['sqlite']!(t);

@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
 import type { Reading } from '../sessions.ts';
 import { conflictsIn, writingConflicts } from './conflicts.ts';
+import { historiesIn, writingHistories } from './histories.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
 
 /** Writes a part of the story into a schema, within one transaction of the caller's. */
@@ -19,6 +20,7 @@ export const STORY_READERS: StoryReaders<Reading> = {
   counts: countsIn,
   periods: periodsIn,
   conflicts: conflictsIn,
+  histories: historiesIn,
 };
 
 const STORY_WRITERS: {
@@ -30,6 +32,7 @@ const STORY_WRITERS: {
   counts: writingCounts,
   periods: writingPeriods,
   conflicts: writingConflicts,
+  histories: writingHistories,
 };
 
 /** @param topicId the id of the topic with this name */

@@ -14,13 +14,13 @@ import { bigintArray, textArray } from '../arrays.ts';
 
 /** A stretch is so many neighbouring offsets, as a power of 2. */
 export const STRETCH_BITS = 10;
-const STRETCH = 2 ** STRETCH_BITS;
+export const STRETCH = 2 ** STRETCH_BITS;
 
 /** So many rows of a level, of one stretch, become one row of the next level; or fewer, once they have so many bytes. */
 export const ROWS_MERGED = 16;
 export const ROWS_BYTES_MAX = 8 * 1024 * 1024;
 /** A merged row tells fewer of the last repeats where it would have more bytes: each event of the stretch was repeated often, under a long name. */
-const ROW_BYTES_MAX = 4 * 1024 * 1024;
+export const ROW_BYTES_MAX = 4 * 1024 * 1024;
 /**
  * Where what is left of a stretch goes once ids of it are forgotten: of all its rows, or of those that came since. Merging never gets
  * so high.
@@ -69,6 +69,22 @@ export async function historyOf(
   const own = rows.filter(({ event }) => event !== '').map(({ event }) => ({ events: `=${place} ${event}` }));
   const { duplicates, conflicts, lines } = packed(own).get(place) ?? none();
   return { duplicates, conflicts, repeats: lines.map(repeatOf) };
+}
+
+/** What is known of the repeats of all events on these stretches, in the order of their offsets. */
+export async function historiesOf(
+  client: ClientBase,
+  stretches: readonly number[],
+): Promise<(History & { offset: number })[]> {
+  const { rows } = await client.query<{ stretch: string; events: string }>(OF_STRETCHES, [
+    bigintArray(stretches),
+    FORGOTTEN_LEVELS.all,
+  ]);
+  return [...Map.groupBy(rows, ({ stretch }) => stretch)].flatMap(([stretch, own]) =>
+    [...packed(own)]
+      .toSorted(([a], [b]) => a - b)
+      .map(([place, history]) => ({ offset: Number(stretch) * STRETCH + place, ...history })),
+  );
 }
 
 /**
@@ -210,7 +226,7 @@ function packed(rows: readonly { readonly events: string }[]): Map<number, Histo
 }
 
 /** The text of a row, as it is described at the table (tables.ts). */
-function textOf(histories: ReadonlyMap<number, History>, kept = REPEATS_KEPT_MAX): string {
+export function textOf(histories: ReadonlyMap<number, History>, kept = REPEATS_KEPT_MAX): string {
   const text = [...histories]
     .toSorted(([a], [b]) => a - b)
     .map(([place, { duplicates, conflicts, lines }]) =>
@@ -220,7 +236,11 @@ function textOf(histories: ReadonlyMap<number, History>, kept = REPEATS_KEPT_MAX
   return text.length > ROW_BYTES_MAX && kept > 1 ? textOf(histories, kept >> 1) : text;
 }
 
-function repeatOf(line: string): Repeat {
+export function lineOf({ receivedMs, isConflict, source, publisher }: Repeat): string {
+  return `${receivedMs}${isConflict ? '!' : ' '}${JSON.stringify(source)}\t${publisher ?? ''}`;
+}
+
+export function repeatOf(line: string): Repeat {
   const mark = line.search(/[ !]/);
   const tab = line.indexOf('\t');
   return {

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
 import { conflictsIn, writingConflicts } from './conflicts.ts';
+import { historiesIn, writingHistories } from './histories.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
 
 /** Writes a part of the story into a file; each call is one transaction of the caller's. */
@@ -18,6 +19,7 @@ export const STORY_READERS: StoryReaders<DatabaseSync> = {
   counts: countsIn,
   periods: periodsIn,
   conflicts: conflictsIn,
+  histories: historiesIn,
 };
 
 const STORY_WRITERS: {
@@ -29,6 +31,7 @@ const STORY_WRITERS: {
   counts: writingCounts,
   periods: writingPeriods,
   conflicts: writingConflicts,
+  histories: writingHistories,
 };
 
 /** @param topicId the id of the topic with this name */
