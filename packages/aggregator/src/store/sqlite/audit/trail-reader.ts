@@ -58,7 +58,7 @@ export class TrailReader {
       WHERE record BETWEEN ? AND ? AND (?3 IS NULL OR action IN (SELECT value FROM json_each(?3)))
       ORDER BY record DESC`);
     this.#count = db.prepare(`
-      SELECT CASE WHEN ?3 IS NULL THEN 0 ELSE at_ms / ?3 * ?3 END AS periodMs, action, sum(entries) AS entries
+      SELECT CASE WHEN ?3 IS NULL THEN 0 ELSE at_ms - at_ms % ?3 END AS periodMs, action, sum(entries) AS entries
       FROM audit WHERE record BETWEEN ?1 AND ?2 GROUP BY 1, 2 ORDER BY 1, 2`);
     this.#topicName = db.prepare('SELECT name FROM topic WHERE topic_id = ?');
   }
