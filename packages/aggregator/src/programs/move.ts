@@ -17,9 +17,10 @@ interface Options {
 
 const program = new Command('chronicleweaver move')
   .description(
-    'Moves everything from one store into another: events with their offsets, ids, books, groups, epochs, and what is ' +
-      'remembered of duplicates. A service may serve the old store meanwhile. Once that is stopped, what is left is copied and compared, and the old store is ' +
-      'marked, so that no service starts on it again. A move that was interrupted goes on when it is run again ' +
+    'Moves everything from one store into another: events with their offsets, ids, books, groups, epochs, the story of ' +
+      'duplicates, and the audit trail. A service may serve the old store meanwhile. Once that is stopped, what is left is ' +
+      'copied and compared, and the old store is marked, so that no service starts on it again. A move that was ' +
+      'interrupted goes on when it is run again ' +
       '(docs/operations.md).',
   )
   .option(

@@ -144,7 +144,14 @@ export function hasOffset(record: AuditRecord, offset: number): boolean {
   return false;
 }
 
-function bodyIn({ record, body }: AuditRecord): number[] | AuditDetails {
+/** The body with whole offsets, as of a record whose base is 0. */
+export function wholeBody(record: Pick<AuditRecord, 'record' | 'base' | 'body'>): string {
+  const body = record.base === 0 ? null : bodyIn(record);
+  if (!Array.isArray(body)) return record.body;
+  return JSON.stringify(body.map((value, i) => (i % 3 === 0 && value < 0 ? record.base - value : value)));
+}
+
+function bodyIn({ record, body }: Pick<AuditRecord, 'record' | 'body'>): number[] | AuditDetails {
   try {
     return JSON.parse(body) as number[] | AuditDetails;
   } catch (cause) {

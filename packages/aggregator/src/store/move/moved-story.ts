@@ -1,7 +1,8 @@
+import type { FreshRecord } from '../audit/audit-records.ts';
 import type { Conflict, Repeat } from '../repeat-store.ts';
 
 /**
- * What a log remembers of its repeats (store/repeat-store.ts), on its way from one store to the other. A part is a list of rows in
+ * What a log remembers of its repeats (store/repeat-store.ts), and its audit trail (store/audit-store.ts), on their way from one store to the other. A part is a list of rows in
  * an order that all stores share, so that two of them can be compared row by row.
  *
  * Repeats that a store has noted and not counted yet are counted once it is held. So a row here is always of counts.
@@ -15,6 +16,8 @@ export interface MovedStory {
   readonly conflicts: Conflict;
   /** By offset. */
   readonly histories: MovedHistory;
+  /** By number. */
+  readonly trail: MovedRecord;
 }
 
 export type StoryPart = keyof MovedStory;
@@ -25,6 +28,7 @@ export const STORY_PARTS = [
   'periods',
   'conflicts',
   'histories',
+  'trail',
 ] as const satisfies readonly StoryPart[];
 
 /** For whoever reads what differs. */
@@ -33,6 +37,7 @@ export const STORY_NAMES: Readonly<Record<StoryPart, string>> = {
   periods: 'the counts of repeats by period',
   conflicts: 'the conflicts',
   histories: 'the histories of events',
+  trail: 'the audit trails',
 };
 
 /** Repeats of all time. An empty source stands for those that are too many to be named. */
@@ -60,6 +65,12 @@ export interface MovedHistory {
   readonly conflicts: number;
   /** The last ones, the newest first. */
   readonly repeats: readonly Repeat[];
+}
+
+/** A record of the audit trail (store/audit/audit-records.ts). Its numbers have no gaps and its times never go back. */
+export interface MovedRecord extends FreshRecord {
+  readonly record: number;
+  readonly atMs: number;
 }
 
 /** Where a store reads each part. */

@@ -118,6 +118,7 @@ test('a part of the story that does not arrive keeps the old store in its place'
   const from = await MOVABLE['sqlite']!(t);
   const clock = new TestClock(STARTED_MS);
   const old = await openAt(t, from, clock);
+  await old.audit.begin();
   await begun(old);
   await repeated(old, clock, 3);
   await old.close();

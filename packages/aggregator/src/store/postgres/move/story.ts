@@ -4,6 +4,7 @@ import type { Reading } from '../sessions.ts';
 import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { historiesIn, writingHistories } from './histories.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
+import { recordsIn, writingRecords } from './trail.ts';
 
 /** Writes a part of the story into a schema, within one transaction of the caller's. */
 export interface StoryWriter<T> {
@@ -21,6 +22,7 @@ export const STORY_READERS: StoryReaders<Reading> = {
   periods: periodsIn,
   conflicts: conflictsIn,
   histories: historiesIn,
+  trail: recordsIn,
 };
 
 const STORY_WRITERS: {
@@ -33,6 +35,7 @@ const STORY_WRITERS: {
   periods: writingPeriods,
   conflicts: writingConflicts,
   histories: writingHistories,
+  trail: writingRecords,
 };
 
 /** @param topicId the id of the topic with this name */

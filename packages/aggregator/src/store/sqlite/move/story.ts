@@ -3,6 +3,7 @@ import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story
 import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { historiesIn, writingHistories } from './histories.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
+import { recordsIn, writingRecords } from './trail.ts';
 
 /** Writes a part of the story into a file; each call is one transaction of the caller's. */
 export interface StoryWriter<T> {
@@ -20,6 +21,7 @@ export const STORY_READERS: StoryReaders<DatabaseSync> = {
   periods: periodsIn,
   conflicts: conflictsIn,
   histories: historiesIn,
+  trail: recordsIn,
 };
 
 const STORY_WRITERS: {
@@ -32,6 +34,7 @@ const STORY_WRITERS: {
   periods: writingPeriods,
   conflicts: writingConflicts,
   histories: writingHistories,
+  trail: writingRecords,
 };
 
 /** @param topicId the id of the topic with this name */
