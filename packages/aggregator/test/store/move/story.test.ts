@@ -10,6 +10,7 @@ import { openLogs } from '../../../src/store/move/open-logs.ts';
 import { FORMAT_MIN } from '../../../src/store/sqlite/move/source.ts';
 import { batchOf, manyEvents } from '../../support/events.ts';
 import { MOVABLE, PAIRS, QUIET, killed, moved, openAt, problemsOf, withCall } from '../../support/moving.ts';
+import { beside } from '../../support/postgres-server.ts';
 import { takeBack } from '../../support/older-format.ts';
 import { TestClock } from '../../support/stores.ts';
 import { begun, repeated, storyIn } from '../../support/story.ts';
@@ -112,6 +113,21 @@ test('of many neighbours that were repeated often, from sources with long names,
   const { duplicates, repeats } = (await store.repeats.history('orders', 'e-1'))!;
   assert.equal(duplicates, 18);
   assert.deepEqual(repeats.slice(1), before[0]!.repeats);
+});
+
+test('a history of which a database tells fewer repeats is sound in a file [DUP-2]', async (t) => {
+  const [from, to] = [await MOVABLE['postgres']!(t), await MOVABLE['sqlite']!(t)];
+  const clock = new TestClock(STARTED_MS);
+  const old = await openAt(t, from, clock);
+  for (let i = 0; i < 4; i++) await old.append([batchOf(...manyEvents(1))]);
+  assert.equal((await old.repeats.history('orders', 'e-1'))?.repeats.length, 3);
+  await old.close();
+  const client = await beside(t, from);
+  await client.query("UPDATE histories SET events = regexp_replace(events, E'[^\\n]*\\n$', '')");
+  assert.equal((await moved(from, to)).kind, 'moved');
+  assert.deepEqual(await problemsOf(to), []);
+  const { duplicates, repeats } = (await (await openAt(t, to)).repeats.history('orders', 'e-1'))!;
+  assert.deepEqual([duplicates, repeats.length], [3, 2]);
 });
 
 test('a part of the story that does not arrive keeps the old store in its place', async (t) => {
