@@ -95,7 +95,7 @@ async function tried(breakage: Breakage, bench: Bench): Promise<Result> {
   const restore = copy.change(changesOf(breakage));
   try {
     const startMs = performance.now();
-    const limitMs = SLOWER_MAX * unbrokenMs + (breakage.hangs ? graceMs / 15 : graceMs);
+    const limitMs = SLOWER_MAX * unbrokenMs + (breakage.hangs ? graceMs / 25 : graceMs);
     const outcome = await runTests(place, breakage.tests, limitMs);
     const ms = performance.now() - startMs;
     switch (outcome.kind) {
@@ -111,7 +111,7 @@ async function tried(breakage: Breakage, bench: Bench): Promise<Result> {
   }
 }
 
-const UNBROKEN_MS_MAX = 120_000;
+const UNBROKEN_MS_MAX = 300_000;
 
 function unbrokenRun(file: string, { place, unbroken }: Bench): Promise<Unbroken> {
   let run = unbroken.get(file);

@@ -2,8 +2,8 @@ import type { FreshRecord } from '../audit/audit-records.ts';
 import type { Conflict, Repeat } from '../repeat-store.ts';
 
 /**
- * What a log remembers of its repeats (store/repeat-store.ts), and its audit trail (store/audit-store.ts), on their way from one store to the other. A part is a list of rows in
- * an order that all stores share, so that two of them can be compared row by row.
+ * What a log remembers of its repeats (store/repeat-store.ts), and its audit trail (store/audit-store.ts), on their way from one
+ * store to the other. A part is a list of rows in an order that all stores share, so that two of them can be compared row by row.
  *
  * Repeats that a store has noted and not counted yet are counted once it is held. So a row here is always of counts.
  */
