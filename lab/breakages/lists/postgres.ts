@@ -154,8 +154,22 @@ export const postgres: Area = {
     {
       file: 'store.ts',
       breaks: 'A store cannot be closed while its database does not answer.',
-      find: 'setTimeout(() => this.#sessions.cut(), LEAVE_WITHIN_MS)',
+      find: 'setTimeout(() => sessions.cut(), LEAVE_WITHIN_MS)',
       replace: 'setTimeout(() => {}, LEAVE_WITHIN_MS)',
+      tests: SILENT,
+    },
+    {
+      file: 'store.ts',
+      breaks: 'A service that starts waits without end for a database that has stopped answering.',
+      find: '        await ended(client);',
+      replace: '        await client.end();',
+      tests: SILENT,
+    },
+    {
+      file: 'sessions.ts',
+      breaks: 'Idle connections to a database that does not answer outlive the store.',
+      find: 'await Promise.all([...this.#hosts.open].map(ended));',
+      replace: '',
       tests: SILENT,
     },
     {

@@ -34,6 +34,15 @@ export async function beside(t: Scope, address: string): Promise<Client> {
   return client;
 }
 
+/** Whether somebody waits for a lock that the client holds. */
+export async function isWaitedFor(client: Client): Promise<boolean> {
+  // Not in pg_stat_activity, which a transaction sees as it was at its first look, without whoever has connected since.
+  const { rowCount } = await client.query(
+    'SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))',
+  );
+  return rowCount! > 0;
+}
+
 /** More than an instance has sessions of a kind. */
 const READERS_MANY = 10;
 

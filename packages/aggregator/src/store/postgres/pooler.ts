@@ -1,5 +1,6 @@
-import type { ClientBase } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import { StoreError } from '../event-store.ts';
+import { ended } from './sessions.ts';
 
 /** A pooler gives out the session that it used last, or takes turns: within so many rounds both show. */
 const ROUNDS = 3;
@@ -15,7 +16,7 @@ const PID = 'SELECT pg_backend_pid() AS pid';
  */
 export async function refusePoolerOfTransactions(
   one: ClientBase,
-  connect: () => Promise<ClientBase & { end: () => Promise<void> }>,
+  connect: () => Promise<Client>,
 ): Promise<void> {
   const pid = await pidOf(one);
   // A pooler cannot tell a client which session it will have, so it makes one up.
@@ -34,7 +35,7 @@ export async function refusePoolerOfTransactions(
       }
     }
   } finally {
-    await another.end();
+    await ended(another);
   }
 }
 

@@ -158,6 +158,8 @@ export class Sessions {
 
   async close(): Promise<void> {
     await Promise.all([this.writers.end(), this.readers.end(), this.groups.end()]);
+    // The pools wait for no connection that is idle, and one that a silent server does not end would keep the process from ending.
+    await Promise.all([...this.#hosts.open].map(ended));
   }
 
   /** Cuts all connections, and makes no more: whoever waits for an answer hears that none comes. */

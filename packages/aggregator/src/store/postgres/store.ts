@@ -40,7 +40,7 @@ import { Policies } from './policies.ts';
 import { refusePoolerOfTransactions } from './pooler.ts';
 import { RecentKeys } from './recent-keys.ts';
 import { prepareSchema } from './schema.ts';
-import { GROUPS_AT_ONCE, type SessionStart, Sessions } from './sessions.ts';
+import { GROUPS_AT_ONCE, type SessionStart, Sessions, ended } from './sessions.ts';
 
 /** Smaller groups cost less to garbage-collect than to free. */
 const FREED_BYTES_MIN = 4096;
@@ -155,12 +155,13 @@ export class PostgresStore implements EventStore {
         await store.#parts.open();
         return store;
       } finally {
-        await client.end();
+        await ended(client);
       }
     } catch (error) {
       // It may listen already, on a connection that would keep the process from ending.
-      if (opened !== undefined) await opened.#parts.hearing.close();
-      await sessions.close();
+      await left(sessions, async () => {
+        if (opened !== undefined) await opened.#parts.hearing.close();
+      });
       throw openErrorOf(address.place, error);
     }
   }
@@ -249,11 +250,7 @@ export class PostgresStore implements EventStore {
 
   async #close(): Promise<void> {
     await this.#calls.close();
-    // Nobody waits for what is left, so a database that does not answer must not hold it up.
-    const cutting = setTimeout(() => this.#sessions.cut(), LEAVE_WITHIN_MS);
-    await this.#parts.close();
-    await this.#sessions.close();
-    clearTimeout(cutting);
+    await left(this.#sessions, () => this.#parts.close());
   }
 
   /** What a session sees before it is used. */
@@ -310,6 +307,17 @@ export class PostgresStore implements EventStore {
     const after = this.#lastOffset;
     this.#lastOffset = lastOffset;
     this.#watchers.tell({ after, lastOffset, events: null });
+  }
+}
+
+/** Closes what uses the sessions, and then these. Nobody waits for it, so a database that does not answer must not hold it up. */
+async function left(sessions: Sessions, closeUsers: () => Promise<void>): Promise<void> {
+  const cutting = setTimeout(() => sessions.cut(), LEAVE_WITHIN_MS);
+  try {
+    await closeUsers();
+    await sessions.close();
+  } finally {
+    clearTimeout(cutting);
   }
 }
 

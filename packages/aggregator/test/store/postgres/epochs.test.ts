@@ -7,7 +7,7 @@ import { PostgresServer } from '../../../../../lab/postgres-server.ts';
 import { ACCEPTED } from '../../../src/store/event-store.ts';
 import { PostgresStore } from '../../../src/store/postgres/store.ts';
 import { batchOf, eventWith } from '../../support/events.ts';
-import { beside, newLog, sharedServer } from '../../support/postgres-server.ts';
+import { beside, isWaitedFor, newLog, sharedServer } from '../../support/postgres-server.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../../support/server.ts';
 import { StreamReader } from '../../support/stream-reader.ts';
 import { until } from '../../support/until.ts';
@@ -113,12 +113,7 @@ async function failedOver<T>(
   done.catch(() => {});
   await until(
     () => 'it waits for the lock',
-    async () => {
-      const { rows } = await client.query(
-        'SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))',
-      );
-      return rows.length > 0;
-    },
+    () => isWaitedFor(client),
   );
   await client.query("UPDATE topic SET name = 'orders'; UPDATE head SET timeline = 'another'");
   await cutAll(client);

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from 'pg';
 import { Network } from '../../../../../lab/network.ts';
+import { StoreError } from '../../../src/store/event-store.ts';
 import { readAddress } from '../../../src/store/postgres/address.ts';
 import { Hearing } from '../../../src/store/postgres/hearing.ts';
 import { Sessions } from '../../../src/store/postgres/sessions.ts';
 import { PostgresStore } from '../../../src/store/postgres/store.ts';
 import { batchOf, eventWith, manyEvents } from '../../support/events.ts';
-import { beside, newLog, sharedServer } from '../../support/postgres-server.ts';
+import { beside, isWaitedFor, newLog, sharedServer } from '../../support/postgres-server.ts';
 import { until } from '../../support/until.ts';
 
 /** Longer than a close may take that waits for nobody, also on a busy machine. */
-const CLOSE_MS_MAX = 20_000;
+const CLOSE_MS_MAX = 60_000;
 
 /** A network before the server of a log, the log's address through it, and a connection of the test's own past it. */
 async function networked(t: TestContext) {
@@ -35,12 +35,12 @@ async function opened(t: TestContext) {
   return { store, append, ...parts };
 }
 
-/** Whether somebody waits for a lock that the client holds. */
-async function isWaitedFor(client: Client): Promise<boolean> {
-  const { rows } = await client.query(
-    'SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))',
-  );
-  return rows.length > 0;
+function sessionsAt(address: string): Sessions {
+  return new Sessions(readAddress(address), {
+    allowsLoss: true,
+    known: () => ({ lastOffset: 0, epochId: 0, append: null }),
+    began: async () => {},
+  });
 }
 
 test('a store is closed soon while its database does not answer', async (t) => {
@@ -57,6 +57,30 @@ test('a store is closed soon while its database does not answer', async (t) => {
   // The end of the test closes it, too.
   network.flow();
   assert.equal(isClosed, true);
+});
+
+test('a store whose database stops answering while it is opened is refused', async (t) => {
+  const refusedAt = async (lock: string) => {
+    const { network, address, besides } = await networked(t);
+    await (await PostgresStore.open(address, undefined, { allowsLoss: true })).close();
+    const client = await besides();
+    await client.query(`BEGIN; ${lock}`);
+    let refused: unknown;
+    PostgresStore.open(address, undefined, { allowsLoss: true }).catch((error: unknown) => (refused = error));
+    await until(
+      () => `it waits for ${lock}`,
+      () => isWaitedFor(client),
+    );
+    network.stall();
+    await until(
+      () => `it is refused at ${lock}`,
+      () => refused !== undefined,
+    );
+    assert.ok(refused instanceof StoreError);
+    assert.equal(refused.code, 'unusable');
+  };
+  // Where its first session begins, and where others have begun that are idle.
+  await Promise.all(['SELECT FROM head FOR UPDATE', 'LOCK TABLE retention'].map(refusedAt));
 });
 
 test('blocks are merged again once the connection was lost on which they were, and nobody told of it', async (t) => {
@@ -110,20 +134,35 @@ test("topics' counts are settled again once the connection was lost on which the
   );
 });
 
+test('a connection that is idle does not outlive a store whose database does not answer', async (t) => {
+  const { network, address } = await networked(t);
+  await (await PostgresStore.open(address, undefined, { allowsLoss: true })).close();
+  const sessions = sessionsAt(address);
+  await sessions.read((client) => client.query('SELECT'));
+  const open = () => process.getActiveResourcesInfo().filter((one) => one === 'TCPSocketWrap').length;
+  network.stall();
+  const before = open();
+  await sessions.close();
+  // The near end in the network, which stands still, is left.
+  await until(
+    () => `${before} open, one of them too many`,
+    () => open() === before - 1,
+  );
+});
+
 test('an instance hears of the others again once the connection was lost on which it did, and nobody told of it', async (t) => {
   const { network, address } = await networked(t);
-  const sessions = new Sessions(readAddress(address), {
-    allowsLoss: true,
-    known: () => ({ lastOffset: 0, epochId: 0, append: null }),
-    began: async () => {},
-  });
+  const sessions = sessionsAt(address);
   const hearing = new Hearing(sessions, () => {});
   t.after(async () => {
     await hearing.close();
     await sessions.close();
   });
   hearing.on('news', () => {});
-  assert.equal(await hearing.listen(), true);
+  await until(
+    () => 'it hears',
+    () => hearing.listen(),
+  );
   network.lose();
   await until(
     () => 'it hears again',

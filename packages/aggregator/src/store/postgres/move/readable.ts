@@ -23,7 +23,7 @@ import { listPolicies } from '../policies.ts';
 import { listSources } from '../sources.ts';
 import { refusePoolerOfTransactions } from '../pooler.ts';
 import { Reader } from '../read.ts';
-import { Sessions } from '../sessions.ts';
+import { Sessions, ended } from '../sessions.ts';
 import { Topics } from '../topics.ts';
 import { groupsIn, lettersIn } from './groups.ts';
 import { keysAt } from './stored-keys.ts';
@@ -99,7 +99,7 @@ export class ReadableSchema implements ReadableLog {
       return new ReadableSchema(client, address);
     } catch (error) {
       // Left open, it would keep the program from ending.
-      await client?.end().catch(() => {});
+      if (client !== undefined) await ended(client);
       throw openErrorOf(address.place, error);
     }
   }
