@@ -72,7 +72,11 @@ export function pipeCommand(terminal: Terminal) {
     )
     .option('--until-now', 'end once all that is stored by now is handed over, or dead')
     .addOption(
-      option('--timeout <duration>', 'what a command (no end) or an answer (30s) may take', DURATION),
+      option(
+        '--timeout <duration>',
+        'what a command (no end) or an answer (30s) may take, at most 24d',
+        DURATION,
+      ),
     )
     .addOption(
       listOption('--header <line>', "a header of --to http, as 'name: value'; may be repeated", HEADER),

@@ -61,10 +61,18 @@ export class CommandTarget implements Target {
   #endOf(child: ChildProcess): Promise<number | string> {
     const killers: NodeJS.Timeout[] = [];
     let isLate = false;
+    let isTold = false;
     const kill = (signal: NodeJS.Signals, afterMs: number): void => {
       killers.push(
         setTimeout(() => {
-          if (this.#signalled(child.pid!, signal)) isLate = true;
+          const refusal = refusalOf(child.pid!, signal);
+          if (refusal === null) isLate = true;
+          else if (refusal !== '' && !isTold) {
+            isTold = true;
+            this.#note(
+              `the command takes longer than ${this.#timeoutMs! / 1000} s, and cannot be ended: ${refusal}`,
+            );
+          }
         }, afterMs),
       );
     };
@@ -80,23 +88,22 @@ export class CommandTarget implements Target {
       });
     }).finally(() => killers.forEach((killer) => clearTimeout(killer)));
   }
+}
 
-  /** Signals the command and all that it started. False if that cannot be done: it then ends by itself, and says how. */
-  #signalled(pid: number, signal: NodeJS.Signals): boolean {
-    try {
-      process.kill(-pid, signal);
-      return true;
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      // It has ended just now.
-      if (code === 'ESRCH') return false;
-      // It runs as somebody else, as behind sudo.
-      if (code !== 'EPERM') throw error;
-      this.#note(
-        `the command takes longer than ${this.#timeoutMs! / 1000} s, and cannot be ended: ${message}`,
-      );
-      return false;
-    }
+/**
+ * Signals a command and all that it started. Null if that was done; else the command ends by itself, and says how: the reason
+ * why it may not be signalled, or nothing if it has just ended.
+ */
+function refusalOf(pid: number, signal: NodeJS.Signals): string | null {
+  try {
+    process.kill(-pid, signal);
+    return null;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ESRCH') return '';
+    // It runs as somebody else, as behind sudo.
+    if (code !== 'EPERM') throw error;
+    return message;
   }
 }
 
