@@ -50,6 +50,7 @@ export class FileLife implements AsyncDisposable {
   readonly #programs = new Set<Program>();
   #verifying: Promise<void> | null = null;
   #hasPolicies = false;
+  #hasServed = false;
 
   constructor(setting: Setting) {
     this.#setting = setting;
@@ -126,10 +127,24 @@ export class FileLife implements AsyncDisposable {
   async #start(): Promise<AggregatorProcess> {
     const startMs = performance.now();
     const service = this.#launch();
-    await expectStart(service);
+    await this.#expectStart(service);
     this.#usualStartMs = (this.#usualStartMs + performance.now() - startMs) / 2;
     this.#checkpointBefore = lastCheckpoint(this.#databasePath);
     return service;
+  }
+
+  /** It may be the first to notice what a kill left behind; one that never comes up is no service. */
+  async #expectStart(service: AggregatorProcess): Promise<void> {
+    try {
+      await service.listening();
+    } catch (error) {
+      if (!this.#hasServed) throw error;
+      throw new BrokenPromise(
+        'a service that starts',
+        error instanceof Error ? error.message : String(error),
+      );
+    }
+    this.#hasServed = true;
   }
 
   async #killInStart(share: number): Promise<void> {
@@ -222,15 +237,6 @@ export class FileLife implements AsyncDisposable {
 
   #samples(): SeededRandom {
     return sampleChoices(this.#setting.random, this.#setting.report.rounds);
-  }
-}
-
-/** It may be the first to notice what a kill left behind. */
-async function expectStart(service: AggregatorProcess): Promise<void> {
-  try {
-    await service.listening();
-  } catch (error) {
-    throw new BrokenPromise('a service that starts', error instanceof Error ? error.message : String(error));
   }
 }
 

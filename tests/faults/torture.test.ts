@@ -16,7 +16,7 @@ const TIMEOUT = { timeout: 450_000 };
  * the kind is for `npm run torture` to show, and that each promise is checked, for tests/account.test.ts.
  */
 async function assertFound(t: TestContext, changes: readonly Change[], isKept = false): Promise<void> {
-  const { outcome, failure, answers } = await withSeedOf('TORTURE_SEED', async ({ seed }) => {
+  const { outcome, failure } = await withSeedOf('TORTURE_SEED', async ({ seed }) => {
     const report = newReport(seed);
     const options = { seed, minutes: 5, kills: 150, folder: tmpdir(), jsonPath: null };
     await runTorture(options, report, () => {}, changes, isKept);
@@ -28,7 +28,6 @@ async function assertFound(t: TestContext, changes: readonly Change[], isKept = 
   });
   assert.equal(outcome, 'broken', 'the torture found nothing');
   assert.ok(failure!.isOfService, failure!.message);
-  assert.ok(answers.accepted > 0, 'it never served');
 }
 
 for (const [what, promise, isKept] of [

@@ -66,7 +66,7 @@ export const moving: Area = {
     {
       file: 'postgres/move/readable.ts',
       breaks: 'A move that a pooler stands in the way of does not end.',
-      find: '      await client?.end().catch(() => {});\n',
+      find: '      if (client !== undefined) await ended(client);\n',
       replace: '',
       tests: ['../../../tests/faults/postgres-pooler.test.ts'],
     },
