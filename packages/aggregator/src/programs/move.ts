@@ -58,7 +58,7 @@ async function moveLog(options: Options): Promise<void> {
       progress: (step, done, total) => shown.advance(step, done, total),
       waiting: (why, copiedTo) => {
         shown.stop();
-        process.stderr.write(`move: close behind at offset ${copiedTo}; ${why}: stop it now\n`);
+        process.stderr.write(`move: close behind at offset ${copiedTo}; ${why} now\n`);
       },
       signal: interrupted,
     });
@@ -80,7 +80,7 @@ function reportOf(outcome: MoveOutcome, from: string, to: string): string {
     case 'moved_before':
       return `moved before: ${from} was moved to ${to}\n`;
     case 'in_use':
-      return `copied: ${events} from ${from} are in ${to}, compared; ${outcome.why}: stop it, and run this again\n`;
+      return `copied: ${events} from ${from} are in ${to}, compared; ${outcome.why}, and run this again\n`;
   }
 }
 

@@ -29,7 +29,7 @@ export interface MoveOptions {
   readonly fence: boolean;
   /** Called with the offset that a step has reached, and the one that it is to reach. */
   readonly progress: (step: 'copying' | 'comparing', done: number, total: number) => void;
-  /** Called once it is close behind a source that is in use, with the reason why it cannot finish. */
+  /** Called once it is close behind a source that is in use, with the reason why it cannot finish, and what to stop. */
   readonly waiting: (why: string, copiedTo: number) => void;
   readonly signal: AbortSignal;
 }

@@ -53,8 +53,8 @@ export interface SourceLog extends MovedLog {
   /** Under which it hashes ids and contents. */
   secret(): Promise<Uint8Array>;
   /**
-   * Keeps everybody from writing to it, until `leave` or `close`. Returns why not where a service is running on it; with
-   * `evenInUse` the service's writes wait, if the store can make them.
+   * Keeps everybody from writing to it, until `leave` or `close`. Where a service is running on it, returns why not and what
+   * to stop; with `evenInUse` the service's writes wait, if the store can make them.
    */
   hold(evenInUse: boolean): Promise<string | null>;
   /** Marks the held store as moved, durably: from now on nobody writes to it, and a service does not start on it. */

@@ -113,6 +113,21 @@ test('a target of another move is refused, and so is one that another move is fi
   await old.close();
 });
 
+test('a move that cannot finish tells whom to stop: the one service of a file, or all instances', async (t) => {
+  const STOP = {
+    sqlite: /^a service is running on it: stop it$/,
+    postgres: /sessions in its database: stop them$/,
+  };
+  for (const [named, stop] of Object.entries(STOP)) {
+    const source = await filled(t, await MOVABLE[named]!(t));
+    const old = await openAt(t, source);
+    const outcome = await moved(source, await FILE(t));
+    assert.ok(outcome.kind === 'in_use');
+    assert.match(outcome.why, stop);
+    await old.close();
+  }
+});
+
 test('an instance that runs on the empty target cannot write until the move is done, and then works on', async (t) => {
   const [source, target] = [await filled(t, await FILE(t)), await newLog()];
   const instance = await openAt(t, target);

@@ -61,7 +61,7 @@ export class PostgresSource implements SourceLog {
     if (!evenInUse) {
       const { rows } = await this.content.read(() => client.query<{ sessions: number }>(INSTANCES));
       const { sessions } = rows[0]!;
-      if (sessions > 0) return `instances have ${sessions} sessions in its database`;
+      if (sessions > 0) return `instances have ${sessions} sessions in its database: stop them`;
     }
     for (let tries = 1; ; tries++) {
       try {

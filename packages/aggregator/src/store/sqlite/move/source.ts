@@ -61,7 +61,7 @@ export class SqliteSource implements SourceLog {
     try {
       this.#held = openForWriting(this.#path);
     } catch (error) {
-      if (isInUse(error)) return 'a service is running on it';
+      if (isInUse(error)) return 'a service is running on it: stop it';
       throw error;
     }
     this.#db.close();
