@@ -61,10 +61,9 @@ for (const what of [
   // What shows it first is up to chance: a reader, a follower, the books, or an instance that refuses. Anything will do, as in
   // torture.test.ts; tests/history.test.ts shows what the history notices.
   test(`the torture of many instances finds a server that ${what} [P-1, P-4]`, TIMEOUT, async (t) => {
-    const { outcome, failure, answers } = await tortured(t, { kills: 20 }, INSTANCES_TORTURED[what], [
+    const { outcome, failure } = await tortured(t, { kills: 20 }, INSTANCES_TORTURED[what], [
       'same keys everywhere',
     ]);
     assert.equal(outcome, 'broken', 'the torture found nothing');
     assert.ok(failure!.isOfService, failure!.message);
-    assert.ok(answers.accepted > 0, 'it never served');
   });
