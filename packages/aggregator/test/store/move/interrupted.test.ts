@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { DUPLICATE } from '../../../src/store/event-store.ts';
+import { DUPLICATE, StoreError } from '../../../src/store/event-store.ts';
 import { move } from '../../../src/store/move/move.ts';
 import { openLogs } from '../../../src/store/move/open-logs.ts';
 import { FORMAT_MIN } from '../../../src/store/sqlite/move/source.ts';
@@ -58,6 +58,25 @@ test('a move from a file of an older format goes on after an interruption', asyn
   await killed(from, to, 'hold', false);
   assert.deepEqual(await moved(from, to), { kind: 'moved', lastOffset: 10 });
   assert.deepEqual(await everythingIn(await openAt(t, to)), before);
+});
+
+test('a move that cannot write to its file, as on a full disk, says so, and goes on later', async (t) => {
+  const [from, to] = [await MOVABLE['sqlite']!(t), await MOVABLE['sqlite']!(t)];
+  const old = await openAt(t, from);
+  await old.append([batchOf(...manyEvents(10))]);
+  await old.close();
+  const db = new DatabaseSync(from.slice('sqlite:'.length));
+  t.after(() => db.close());
+  db.exec('UPDATE log SET is_copy = 1');
+  // When it is held, and when it is left.
+  for (const table of ['epoch', 'move']) {
+    db.exec(`CREATE TRIGGER full BEFORE INSERT ON ${table} BEGIN SELECT RAISE(FAIL, 'full'); END`);
+    await assert.rejects(moved(from, to), (error) => {
+      return error instanceof StoreError && error.message.startsWith(`${from}: `);
+    });
+    db.exec('DROP TRIGGER full');
+  }
+  assert.deepEqual(await moved(from, to), { kind: 'moved', lastOffset: 10 });
 });
 
 test('what the old service took and let go of between the last copy and its end is moved, too', async (t) => {

@@ -5,6 +5,7 @@ import type { MoveMark } from '../../move/move-mark.ts';
 import type { SourceLog } from '../../move/moved-log.ts';
 import { openForCopying, openForWriting } from '../file/database.ts';
 import { beginEpoch, epochsOf } from '../file/epochs.ts';
+import { writeErrorOf } from '../file/errors.ts';
 import { isInUse } from '../file/lock.ts';
 import { putMark } from '../file/move-mark.ts';
 import { placeOf } from '../file/place.ts';
@@ -68,18 +69,30 @@ export class SqliteSource implements SourceLog {
     this.#db = this.#held.db;
     this.content = new ReadableFile(this.#db);
     // As a service would that starts on it now: a copy is a log of its own.
-    beginEpoch(this.#db);
-    countRepeatsSince(this.#db, Date.now());
-    settleRepeats(this.#db);
+    this.#write(() => {
+      beginEpoch(this.#db);
+      countRepeatsSince(this.#db, Date.now());
+      settleRepeats(this.#db);
+    });
     return null;
   }
 
   async leave(mark: MoveMark): Promise<void> {
-    putMark(this.#db, mark);
+    this.#write(() => putMark(this.#db, mark));
   }
 
   async close(): Promise<void> {
     this.#db.close();
     this.#held?.lock.release();
+  }
+
+  /** A full disk is often why a log is moved. So what fails says which of the two stores it was. */
+  #write(work: () => void): void {
+    try {
+      work();
+    } catch (cause) {
+      const { code, message } = cause instanceof StoreError ? cause : writeErrorOf(cause);
+      throw new StoreError(code, `${this.place}: ${message}`, { cause });
+    }
   }
 }
