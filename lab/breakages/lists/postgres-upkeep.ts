@@ -4,6 +4,7 @@ const MERGE = ['store/postgres/merge.test.ts'];
 const TURNS = ['store/postgres/turns.test.ts'];
 const VERIFY = ['store/postgres/verify.test.ts'];
 const EPOCHS = ['store/postgres/epochs.test.ts'];
+const ACROSS_EPOCHS = ['store/postgres/across-epochs.test.ts'];
 
 /** What is done to the log in PostgreSQL besides appending and reading. */
 export const postgresUpkeep: Area = {
@@ -273,16 +274,66 @@ export const postgresUpkeep: Area = {
     {
       file: 'retention.ts',
       breaks: 'What is let go of in a new epoch is of another topic, which has the id now.',
-      find: '      this.#topics.still(topicIds);\n      const { parts',
-      replace: '      const { parts',
-      tests: EPOCHS,
+      find: '      this.#topics.still(topicIds);\n      if (epoch',
+      replace: '      if (epoch',
+      tests: ACROSS_EPOCHS,
     },
     {
       file: 'read.ts',
       breaks: 'What is read in a new epoch is of another topic, which has the id now.',
       find: '        this.#topics.still(topicIds);\n        if (!scan.goesOn',
       replace: '        if (!scan.goesOn',
-      tests: EPOCHS,
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'retention.ts',
+      breaks: 'What is let go of in a new epoch are other events, which have the offsets now.',
+      find: '      if (epoch !== undefined) this.#epochs.still(epoch);\n',
+      replace: '',
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'repeats/repeats.ts',
+      breaks:
+        'What is told of repeats in a new epoch is of another topic, which has the id now, or of another event.',
+      find: 'return this.#epochs.inOne(read);',
+      replace: 'return read();',
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'epochs.ts',
+      breaks: 'What was read across epochs is told.',
+      find: 'if (epoch === this.newest) return result;',
+      replace: 'return result;',
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'epochs.ts',
+      breaks: 'What is gone since an epoch began makes a read of before fail.',
+      find: 'if (epoch === this.newest) throw error;',
+      replace: 'throw error;',
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'store.ts',
+      breaks: 'An event that is looked up while an epoch begins is another one, which has the offset now.',
+      find: 'this.#epochs.inOne(async () => {\n        const offset',
+      replace: '(async (read) => read())(async () => {\n        const offset',
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'store.ts',
+      breaks: 'What is counted in a new epoch is of another topic, which has the id now.',
+      find: 'this.#epochs.inOne(() => this.#parts.reader.snapshot(query))',
+      replace: 'this.#parts.reader.snapshot(query)',
+      tests: ACROSS_EPOCHS,
+    },
+    {
+      file: 'store.ts',
+      breaks: 'A topic that has another id since an epoch began is told to have no events.',
+      find: 'this.#epochs.inOne(() => this.#parts.reader.topics(filter))',
+      replace: 'this.#parts.reader.topics(filter)',
+      tests: ACROSS_EPOCHS,
     },
   ],
 };

@@ -10,6 +10,8 @@ import type { TopicFilter } from '../store/topic-filter.ts';
  * is stored, so any instance comes to the same result, before a restart and after it.
  */
 export interface Plan {
+  /** In which epoch of the log: in a later one its offsets may be other events'. */
+  readonly epoch: string;
   /** What is beyond the bounds. */
   readonly due: Due;
   /** What of it goes now. */
@@ -47,9 +49,11 @@ export async function planOf(
   policy: Governing,
   nowMs: number,
 ): Promise<Plan> {
+  // Before anything is read: what was read in one that begins meanwhile only makes the plan void.
+  const epoch = store.epochs.at(-1)!.name;
   const bounds = { ...policy.governs, ...boundsOf(policy, nowMs) };
   const due = await retention.due(bounds);
-  if (due.events === 0 || policy.pastGroups) return { due, going: due, holds: [] };
+  if (due.events === 0 || policy.pastGroups) return { epoch, due, going: due, holds: [] };
   const heldTo = await heldTooLong(store, retention, policy, nowMs);
   const holds: Hold[] = [];
   let upTo = due.upTo;
@@ -65,7 +69,7 @@ export async function planOf(
     });
   }
   const going = upTo === due.upTo ? due : await retention.due({ ...bounds, upTo });
-  return { due, going, holds };
+  return { epoch, due, going, holds };
 }
 
 /** What has been due for longer than groups may hold it: it is due at that earlier time, without what was committed since. */

@@ -209,13 +209,13 @@ export class Rounds {
    * Lets go of what the plan says, for about as long as a tick: then it is time for a new plan, because a group may have been made
    * or gone back meanwhile, and for the other policies. Says whether all of it is done.
    */
-  async #expire(watched: Watched, { going }: Plan, times: Times): Promise<boolean> {
+  async #expire(watched: Watched, { epoch, going }: Plan, times: Times): Promise<boolean> {
     const { retention, readers, log } = this.#parts;
     const { name, governs } = watched.policy;
     const gone = { events: 0, bytes: 0, upTo: 0 };
     const expireSome = async (below: number): Promise<boolean> => {
       const upTo = Math.min(going.upTo, below - 1);
-      const some = await retention.expire({ ...governs, upTo });
+      const some = await retention.expire({ ...governs, upTo, epoch });
       gone.events += some.events;
       gone.bytes += some.bytes;
       gone.upTo = upTo;

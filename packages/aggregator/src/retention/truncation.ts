@@ -22,7 +22,7 @@ export type Truncated =
 
 /**
  * Makes the topic's events before that place expired, whatever policies, groups and readers say, and resolves when all of them
- * are.
+ * are. Rejects with a StoreError `blocked` where an epoch begins meanwhile, in which other events may lie before it.
  */
 export async function truncate(
   store: EventStore,
@@ -30,6 +30,7 @@ export async function truncate(
   { topic, before, nowMs }: { topic: string; before: Before; nowMs: number },
   signal: AbortSignal,
 ): Promise<Truncated> {
+  const epoch = store.epochs.at(-1)!.name;
   const after = Number.MAX_SAFE_INTEGER;
   const { lastOffset } = await store.snapshot({ topic, order: 'asc', after });
   const isBeyond = 'offset' in before ? before.offset > lastOffset + 1 : before.timeMs > nowMs;
@@ -38,7 +39,7 @@ export async function truncate(
   const upTo = 'offset' in before ? before.offset - 1 : await lastBefore(retention, topic, before.timeMs);
   const gone = { events: 0, bytes: 0 };
   const isDone = await inSteps(async () => {
-    const some = await retention.expire({ topic, upTo });
+    const some = await retention.expire({ topic, upTo, epoch });
     gone.events += some.events;
     gone.bytes += some.bytes;
     return some.isDone;

@@ -124,6 +124,11 @@ export interface Due {
 export interface ExpireQuery extends TopicFilter {
   /** Inclusive. */
   readonly upTo: number;
+  /**
+   * The name of the epoch in which that offset was found: once another has begun it rejects with a StoreError `blocked`, since other
+   * events may lie up to there.
+   */
+  readonly epoch?: string;
 }
 
 export interface ExpiredSome {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type ClientBase, DatabaseError } from 'pg';
-import type { Epoch } from '../event-store.ts';
+import { type Epoch, StoreError } from '../event-store.ts';
 import { unbroken } from './unbroken.ts';
 
 /** What a role may be forbidden to ask, or a server may not know. */
@@ -132,6 +132,38 @@ export class Epochs {
   /** The number of the newest one, 0 before they are known. */
   get lastId(): number {
     return this.#ids.at(-1) ?? 0;
+  }
+
+  /** The name of the newest one, '' before they are known. */
+  get newest(): string {
+    return this.#list.at(-1)?.name ?? '';
+  }
+
+  /**
+   * Throws where that one is no longer the newest: ids and offsets that were told in it may be others' in the session that has them
+   * now.
+   */
+  still(epoch: string): void {
+    if (epoch === this.newest) return;
+    const why = 'a new epoch has begun meanwhile, in which an offset of before may be that of another event';
+    throw new StoreError('blocked', `${why}: ask again`);
+  }
+
+  /**
+   * Reads what rests on ids or offsets that another session may have told: again where an epoch has begun meanwhile, since they may be
+   * others' in it.
+   */
+  async inOne<T>(read: () => Promise<T>): Promise<T> {
+    for (;;) {
+      const epoch = this.newest;
+      try {
+        const result = await read();
+        if (epoch === this.newest) return result;
+      } catch (error) {
+        // There may be nothing at an offset of before.
+        if (epoch === this.newest) throw error;
+      }
+    }
   }
 
   /** Reads the epochs unless those up to this number are known. */

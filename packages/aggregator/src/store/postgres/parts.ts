@@ -89,7 +89,7 @@ export class Parts {
     const vacuuming = new Vacuuming(sessions, tell, options.vacuuming);
     this.#vacuuming = vacuuming;
     this.merging = new Merging(sessions, vacuuming, tell, options.merging);
-    const topics = new Topics(sessions);
+    const topics = new Topics(sessions, epochs);
     this.topics = topics;
     const end = new LogEnd(
       sessions,
@@ -137,6 +137,7 @@ export class Parts {
     this.retention = new PostgresRetention({
       sessions,
       topics,
+      epochs,
       expiries: this.expiries,
       vacuuming,
       audit,
@@ -144,7 +145,15 @@ export class Parts {
       now,
     });
     this.sources = new PostgresSources(sessions, audit);
-    this.repeats = new PostgresRepeats({ sessions, topics, reader, end, vacuuming, hashOf: hashOfNames });
+    this.repeats = new PostgresRepeats({
+      sessions,
+      topics,
+      epochs,
+      reader,
+      end,
+      vacuuming,
+      hashOf: hashOfNames,
+    });
     this.watch = new Watch({ hearing, channel, end, epochId: () => epochs.lastId, told: reached });
   }
 

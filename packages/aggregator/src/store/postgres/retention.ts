@@ -16,6 +16,7 @@ import type {
 } from '../retention-store.ts';
 import type { PostgresAudit } from './audit/audit.ts';
 import type { Part } from './block-reader.ts';
+import type { Epochs } from './epochs.ts';
 import type { Expiries } from './expiries.ts';
 import { forgetOne, forgetSome } from './forgetting.ts';
 import { keptIn } from './kept.ts';
@@ -54,6 +55,7 @@ const LOCATE = `
 export class PostgresRetention implements RetentionStore {
   readonly #sessions: Sessions;
   readonly #topics: Topics;
+  readonly #epochs: Epochs;
   readonly #expiries: Expiries;
   readonly #vacuuming: Vacuuming;
   readonly #audit: PostgresAudit;
@@ -66,6 +68,7 @@ export class PostgresRetention implements RetentionStore {
   constructor(parts: {
     sessions: Sessions;
     topics: Topics;
+    epochs: Epochs;
     expiries: Expiries;
     vacuuming: Vacuuming;
     audit: PostgresAudit;
@@ -75,6 +78,7 @@ export class PostgresRetention implements RetentionStore {
   }) {
     this.#sessions = parts.sessions;
     this.#topics = parts.topics;
+    this.#epochs = parts.epochs;
     this.#expiries = parts.expiries;
     this.#vacuuming = parts.vacuuming;
     this.#audit = parts.audit;
@@ -133,11 +137,12 @@ export class PostgresRetention implements RetentionStore {
     });
   }
 
-  async expire({ upTo, ...filter }: ExpireQuery): Promise<ExpiredSome> {
+  async expire({ upTo, epoch, ...filter }: ExpireQuery): Promise<ExpiredSome> {
     const topicIds = await this.#topics.of(filter);
     if (topicIds?.size === 0) return { events: 0, bytes: 0, isDone: true };
     const done = await Rewriting.transaction(this.#sessions, async (rewriting) => {
       this.#topics.still(topicIds);
+      if (epoch !== undefined) this.#epochs.still(epoch);
       const { parts, isDone } = await firstParts(rewriting, upTo, topicIds);
       const gone = await rewriting.expire(
         parts,

@@ -198,7 +198,7 @@ export class PostgresStore implements EventStore {
   }
 
   snapshot(query: SnapshotQuery): Promise<Snapshot> {
-    return this.#calls.make(() => this.#parts.reader.snapshot(query));
+    return this.#calls.make(() => this.#epochs.inOne(() => this.#parts.reader.snapshot(query)));
   }
 
   read(query: PageQuery): Promise<EventPage> {
@@ -215,14 +215,16 @@ export class PostgresStore implements EventStore {
 
   find(topic: string, eventId: string): Promise<string | ExpiredEvent | undefined> {
     const hash = this.#parts.hashOf(topic, eventId);
-    return this.#calls.make(async () => {
-      const offset = await this.#parts.reader.locate(hash);
-      return offset === null ? undefined : this.#parts.reader.at(offset);
-    });
+    return this.#calls.make(() =>
+      this.#epochs.inOne(async () => {
+        const offset = await this.#parts.reader.locate(hash);
+        return offset === null ? undefined : this.#parts.reader.at(offset);
+      }),
+    );
   }
 
   topics(filter: TopicFilter = {}): Promise<TopicSummary[]> {
-    return this.#calls.make(() => this.#parts.reader.topics(filter));
+    return this.#calls.make(() => this.#epochs.inOne(() => this.#parts.reader.topics(filter)));
   }
 
   stats(): Promise<StoreStats> {
@@ -284,7 +286,8 @@ export class PostgresStore implements EventStore {
     const { afterOffset } = epoch;
     this.#lastOffset = Math.min(this.#lastOffset, afterOffset);
     if ((this.#parts.appender.lastKept?.firstOffset ?? 0) > afterOffset) this.#parts.appender.lastKept = null;
-    this.#parts.topics.begins();
+    // Again: what was read since its session began may be of the one before.
+    this.#parts.topics.forget();
     this.#parts.reader.forget();
     this.#parts.expiries.forget();
     this.#parts.end.fall(afterOffset);

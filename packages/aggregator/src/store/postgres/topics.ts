@@ -1,7 +1,8 @@
 import { compileTopicFilter, selectsAll } from '../topic-filter.ts';
-import { StoreError, type TopicFilter } from '../event-store.ts';
+import type { TopicFilter } from '../event-store.ts';
 import { damaged } from '../errors.ts';
 import { textArray } from './arrays.ts';
+import type { Epochs } from './epochs.ts';
 import { type Reading } from './sessions.ts';
 import { unbroken } from './unbroken.ts';
 
@@ -22,16 +23,17 @@ const INSERT = `
  */
 export class Topics {
   readonly #sessions: Reading;
+  readonly #epochs: Pick<Epochs, 'newest' | 'still'>;
   readonly #idOf = new Map<string, number>();
   readonly #nameOf = new Map<number, string>();
   #lastId = 0;
   #generation = 0;
-  /** How many epochs have begun since it was opened, and after how many of them ids were given out that are still in use. */
-  #begun = 0;
-  readonly #begunBefore = new WeakMap<ReadonlySet<number>, number>();
+  /** In which epoch ids were given out that are still in use. */
+  readonly #epochOf = new WeakMap<ReadonlySet<number>, string>();
 
-  constructor(sessions: Reading) {
+  constructor(sessions: Reading, epochs: Pick<Epochs, 'newest' | 'still'>) {
     this.#sessions = sessions;
+    this.#epochs = epochs;
   }
 
   /** The id of a topic that `make` was called for, without anything awaited since. */
@@ -94,21 +96,15 @@ export class Topics {
    * are `still` good once it was read or is about to be committed.
    */
   async of(filter: TopicFilter): Promise<ReadonlySet<number> | undefined> {
-    const begun = this.#begun;
+    const epoch = this.#epochs.newest;
     const ids = await this.#selected(filter);
-    if (ids !== undefined) this.#begunBefore.set(ids, begun);
+    if (ids !== undefined) this.#epochOf.set(ids, epoch);
     return ids;
   }
 
   /** Throws where an epoch has begun since these were selected: they may be the ids of other topics in the session that has it. */
   still(ids: ReadonlySet<number> | undefined): void {
-    if (ids === undefined || this.#begunBefore.get(ids) === this.#begun) return;
-    throw new StoreError('blocked', 'a new epoch has begun meanwhile: ask again');
-  }
-
-  /** An epoch has begun. */
-  begins(): void {
-    this.#begun += 1;
+    if (ids !== undefined) this.#epochs.still(this.#epochOf.get(ids)!);
   }
 
   async #selected(filter: TopicFilter): Promise<ReadonlySet<number> | undefined> {

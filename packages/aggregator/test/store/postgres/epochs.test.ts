@@ -1,25 +1,19 @@
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import type { Client } from 'pg';
 import { PostgresServer } from '../../../../../lab/postgres-server.ts';
 import { ACCEPTED } from '../../../src/store/event-store.ts';
 import { PostgresStore } from '../../../src/store/postgres/store.ts';
 import { batchOf, eventWith } from '../../support/events.ts';
-import { beside, isWaitedFor, newLog, sharedServer } from '../../support/postgres-server.ts';
+import { cutAll, lossFrom, opened } from '../../support/failover.ts';
+import { beside, newLog, sharedServer } from '../../support/postgres-server.ts';
 import { type EventsAnswer, TestServer, problemIn } from '../../support/server.ts';
 import { StreamReader } from '../../support/stream-reader.ts';
 import { until } from '../../support/until.ts';
 
 const NEW_EPOCH = 'the database was restored, promoted or copied: a new epoch begins after its end';
-
-async function opened(t: TestContext, address: string, messages: string[] = []): Promise<PostgresStore> {
-  const told = ({ message }: { message: string }) => messages.push(message);
-  const store = await PostgresStore.open(address, told, { allowsLoss: true });
-  t.after(() => store.close());
-  return store;
-}
 
 const append = (store: PostgresStore, id: string) => store.append([batchOf(eventWith({ event_id: id }))]);
 const beginnings = (store: PostgresStore): number[] => store.epochs.map(({ afterOffset }) => afterOffset);
@@ -42,16 +36,7 @@ async function copied(client: Client, from: string, to: string): Promise<void> {
  * instance may begin a session at any moment.
  */
 async function loseFrom(client: Client, offset: number): Promise<void> {
-  const lost = `append_id IN (SELECT append_id FROM log WHERE first_offset >= ${offset})`;
-  await client.query(`
-    BEGIN; DELETE FROM block WHERE ${lost}; DELETE FROM key WHERE ${lost}; DELETE FROM log WHERE first_offset >= ${offset};
-    UPDATE head SET received = received - (last_offset - ${offset - 1}), last_offset = ${offset - 1}; COMMIT`);
-}
-
-async function cutAll(client: Client): Promise<void> {
-  await client.query(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chronicleweaver'",
-  );
+  await client.query(`BEGIN; ${lossFrom(offset)}; COMMIT`);
 }
 
 test('a restored dump begins an epoch after its end, once for all instances, and a restart begins none [EPO-1]', async (t) => {
@@ -93,52 +78,6 @@ test('a database made of another as its template begins an epoch [EPO-1]', async
   await copy.close();
   await client.query(`DROP DATABASE ${name}_copy`);
   await client.query(`DROP DATABASE ${name}`);
-});
-
-/**
- * Begins work on events of the topic `lost`, and fails over while it waits for the lock: to a server that has never had that topic, and
- * where another instance has given its id to the topic `orders`. Resolves with the work.
- */
-async function failedOver<T>(
-  t: TestContext,
-  lock: string,
-  work: (store: PostgresStore) => Promise<T>,
-): Promise<{ readonly store: PostgresStore; readonly done: Promise<T> }> {
-  const address = await newLog();
-  const client = await beside(t, address);
-  const store = await opened(t, address);
-  await store.append([batchOf(eventWith({ topic: 'lost' }))]);
-  await client.query(`BEGIN; ${lock}`);
-  const done = work(store);
-  done.catch(() => {});
-  await until(
-    () => 'it waits for the lock',
-    () => isWaitedFor(client),
-  );
-  await client.query("UPDATE topic SET name = 'orders'; UPDATE head SET timeline = 'another'");
-  await cutAll(client);
-  await client.query('COMMIT');
-  return { store, done };
-}
-
-test('what is let go of on a topic is not that of another which has its id since a failover', async (t) => {
-  const { store, done } = await failedOver(t, 'SELECT FROM merging FOR UPDATE', (one) =>
-    one.retention.expire({ topic: 'lost', upTo: 1 }),
-  );
-  await assert.rejects(done, { code: 'blocked' });
-  assert.equal((await store.stats()).expired, 0);
-  assert.deepEqual(await store.retention.expire({ topic: 'lost', upTo: 1 }), {
-    events: 0,
-    bytes: 0,
-    isDone: true,
-  });
-});
-
-test('what is read of a topic is not that of another which has its id since a failover', async (t) => {
-  const query = { topic: 'lost', order: 'asc', after: 0, upTo: 1, eventsMax: 1, framing: 'array' } as const;
-  const { store, done } = await failedOver(t, 'LOCK TABLE block', (one) => one.read(query));
-  await assert.rejects(done, { code: 'blocked' });
-  assert.equal((await store.read(query)).count, 0);
 });
 
 test('a role that may not ask the server for its number is served, and a copy is still told by its tables', async (t) => {

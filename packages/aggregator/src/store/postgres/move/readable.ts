@@ -17,6 +17,7 @@ import type { AsyncRows, MovedStory, StoryPart } from '../../move/moved-story.ts
 import { partsOf } from '../../move/parts.ts';
 import { type Address, readAddress } from '../address.ts';
 import { BlockReader } from '../block-reader.ts';
+import { Epochs } from '../epochs.ts';
 import { callErrorOf, openErrorOf } from '../errors.ts';
 import { markIn } from '../move-mark.ts';
 import { listPolicies } from '../policies.ts';
@@ -128,7 +129,7 @@ export class ReadableSchema implements ReadableLog {
   topics(): Promise<TopicSummary[]> {
     // The log stands still, so there is nothing to wait for.
     const end = { look: () => this.lastOffset(), reach: () => Promise.resolve() };
-    return new Reader(this, new Topics(this), end).topics();
+    return new Reader(this, new Topics(this, new Epochs(() => {})), end).topics();
   }
 
   async *lengths(after: number, upTo: number): AsyncGenerator<Lengths> {

@@ -15,6 +15,7 @@ import {
   type RepeatersQuery,
 } from '../../repeat-store.ts';
 import { intArray } from '../arrays.ts';
+import type { Epochs } from '../epochs.ts';
 import type { LogEnd } from '../log-end.ts';
 import type { Reader } from '../read.ts';
 import type { Sessions } from '../sessions.ts';
@@ -59,6 +60,7 @@ const BODIES = 'SELECT number, body FROM conflict WHERE number = ANY ($1::text[]
 export class PostgresRepeats implements RepeatStore {
   readonly #sessions: Sessions;
   readonly #topics: Topics;
+  readonly #epochs: Epochs;
   readonly #reader: Reader;
   readonly #end: LogEnd;
   readonly #vacuuming: Vacuuming;
@@ -71,6 +73,7 @@ export class PostgresRepeats implements RepeatStore {
   constructor(parts: {
     sessions: Sessions;
     topics: Topics;
+    epochs: Epochs;
     reader: Reader;
     end: LogEnd;
     vacuuming: Vacuuming;
@@ -79,6 +82,7 @@ export class PostgresRepeats implements RepeatStore {
   }) {
     this.#sessions = parts.sessions;
     this.#topics = parts.topics;
+    this.#epochs = parts.epochs;
     this.#reader = parts.reader;
     this.#end = parts.end;
     this.#vacuuming = parts.vacuuming;
@@ -90,74 +94,78 @@ export class PostgresRepeats implements RepeatStore {
     return Number(rows[0]!.since_ms);
   }
 
-  async ages({ source, ...filter }: RepeatFilter): Promise<AgeCounts> {
-    await this.#settle();
-    const values = [await this.#idsOf(filter), source ?? null];
-    const { rows } = await this.#sessions.read((client) =>
-      client.query<{ age: number; duplicates: string; conflicts: string }>({
-        name: 'ages',
-        text: AGES,
-        values,
-      }),
-    );
-    const duplicates = [...AGE_BOUNDS_MS, 0].fill(0);
-    const conflicts = [...duplicates];
-    for (const row of rows) {
-      duplicates[row.age] = Number(row.duplicates);
-      conflicts[row.age] = Number(row.conflicts);
-    }
-    return { duplicates, conflicts };
-  }
-
-  async history(topic: string, eventId: string): Promise<EventHistory | undefined> {
-    await this.#settle();
-    const offset = await this.#reader.locate(this.#hashOf(topic, eventId));
-    if (offset === null) return undefined;
-    const found = await this.#reader.at(offset);
-    const event = typeof found === 'string' ? (JSON.parse(found) as StoredEvent) : null;
-    return {
-      offset,
-      receivedMs: typeof found === 'string' ? Date.parse(event!.received_at) : found.receivedMs,
-      source: event?.source ?? null,
-      ...(await this.#sessions.read((client) => historyOf(client, offset))),
-    };
-  }
-
-  async repeaters({ by, sinceMs, limit, ...filter }: RepeatersQuery): Promise<Repeaters> {
-    await this.#settle();
-    const table = sinceMs === null ? 'repeat_age' : 'repeat_period';
-    const condition = sinceMs === null ? '' : 'AND period_ms > $3::bigint';
-    const values = [await this.#idsOf(filter), limit, ...(sinceMs === null ? [] : [sinceMs - PERIOD_MS])];
-    const { rows } = await this.#sessions.read((client) =>
-      client.query<Record<'name' | 'duplicates' | 'conflicts', string>>({
-        name: `repeaters ${by} ${table}`,
-        text: REPEATERS(by, table, condition),
-        values,
-      }),
-    );
-    const counted = rows.map(({ name, duplicates, conflicts }) => ({
-      name,
-      duplicates: Number(duplicates),
-      conflicts: Number(conflicts),
-    }));
-    const unnamed = counted.find(({ name }) => name === '');
-    return {
-      repeaters: counted.filter(({ name }) => name !== '').slice(0, limit),
-      unnamed: { duplicates: unnamed?.duplicates ?? 0, conflicts: unnamed?.conflicts ?? 0 },
-    };
-  }
-
-  async conflicts({ before, limit, source, ...filter }: ConflictQuery): Promise<ConflictPage> {
-    await this.#settle();
-    const values = [before ?? Number.MAX_SAFE_INTEGER, await this.#idsOf(filter), source ?? null, limit];
-    const { rows, bodies } = await this.#sessions.read(async (client) => {
-      const found = await client.query<ConflictRow>({ name: 'conflicts', text: CONFLICTS, values });
-      const page = pageOf(found.rows, limit);
-      return { rows: found.rows, bodies: await bodiesOf(client, page) };
+  ages({ source, ...filter }: RepeatFilter): Promise<AgeCounts> {
+    return this.#settled(async () => {
+      const values = [await this.#idsOf(filter), source ?? null];
+      const { rows } = await this.#sessions.read((client) =>
+        client.query<{ age: number; duplicates: string; conflicts: string }>({
+          name: 'ages',
+          text: AGES,
+          values,
+        }),
+      );
+      const duplicates = [...AGE_BOUNDS_MS, 0].fill(0);
+      const conflicts = [...duplicates];
+      for (const row of rows) {
+        duplicates[row.age] = Number(row.duplicates);
+        conflicts[row.age] = Number(row.conflicts);
+      }
+      return { duplicates, conflicts };
     });
-    await this.#end.reach(rows.reduce((end, row) => Math.max(end, Number(row.first_offset)), 0));
-    const conflicts = pageOf(rows, limit).map((row) => conflictOf(row, bodies.get(row.number) ?? null));
-    return { conflicts, next: rows.length > conflicts.length ? conflicts.at(-1)!.number : null };
+  }
+
+  history(topic: string, eventId: string): Promise<EventHistory | undefined> {
+    return this.#settled(async () => {
+      const offset = await this.#reader.locate(this.#hashOf(topic, eventId));
+      if (offset === null) return undefined;
+      const found = await this.#reader.at(offset);
+      const event = typeof found === 'string' ? (JSON.parse(found) as StoredEvent) : null;
+      return {
+        offset,
+        receivedMs: typeof found === 'string' ? Date.parse(event!.received_at) : found.receivedMs,
+        source: event?.source ?? null,
+        ...(await this.#sessions.read((client) => historyOf(client, offset))),
+      };
+    });
+  }
+
+  repeaters({ by, sinceMs, limit, ...filter }: RepeatersQuery): Promise<Repeaters> {
+    return this.#settled(async () => {
+      const table = sinceMs === null ? 'repeat_age' : 'repeat_period';
+      const condition = sinceMs === null ? '' : 'AND period_ms > $3::bigint';
+      const values = [await this.#idsOf(filter), limit, ...(sinceMs === null ? [] : [sinceMs - PERIOD_MS])];
+      const { rows } = await this.#sessions.read((client) =>
+        client.query<Record<'name' | 'duplicates' | 'conflicts', string>>({
+          name: `repeaters ${by} ${table}`,
+          text: REPEATERS(by, table, condition),
+          values,
+        }),
+      );
+      const counted = rows.map(({ name, duplicates, conflicts }) => ({
+        name,
+        duplicates: Number(duplicates),
+        conflicts: Number(conflicts),
+      }));
+      const unnamed = counted.find(({ name }) => name === '');
+      return {
+        repeaters: counted.filter(({ name }) => name !== '').slice(0, limit),
+        unnamed: { duplicates: unnamed?.duplicates ?? 0, conflicts: unnamed?.conflicts ?? 0 },
+      };
+    });
+  }
+
+  conflicts({ before, limit, source, ...filter }: ConflictQuery): Promise<ConflictPage> {
+    return this.#settled(async () => {
+      const values = [before ?? Number.MAX_SAFE_INTEGER, await this.#idsOf(filter), source ?? null, limit];
+      const { rows, bodies } = await this.#sessions.read(async (client) => {
+        const found = await client.query<ConflictRow>({ name: 'conflicts', text: CONFLICTS, values });
+        const page = pageOf(found.rows, limit);
+        return { rows: found.rows, bodies: await bodiesOf(client, page) };
+      });
+      await this.#end.reach(rows.reduce((end, row) => Math.max(end, Number(row.first_offset)), 0));
+      const conflicts = pageOf(rows, limit).map((row) => conflictOf(row, bodies.get(row.number) ?? null));
+      return { conflicts, next: rows.length > conflicts.length ? conflicts.at(-1)!.number : null };
+    });
   }
 
   /** An append with so many repeats was made here. */
@@ -177,6 +185,12 @@ export class PostgresRepeats implements RepeatStore {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#settling;
+  }
+
+  /** Reads once all that was noted before is settled. */
+  async #settled<T>(read: () => Promise<T>): Promise<T> {
+    await this.#settle();
+    return this.#epochs.inOne(read);
   }
 
   async #settle(): Promise<void> {
