@@ -73,6 +73,16 @@ export interface MovedRecord extends FreshRecord {
   readonly atMs: number;
 }
 
+/** Writes a part of the story into a store: `R` is what each call returns, nothing or the promise of it. */
+export interface StoryWriter<T, R extends void | Promise<void>> {
+  /** Takes away what is there. */
+  empty(): R;
+  /** Adds the next rows. */
+  put(rows: readonly T[]): R;
+  /** After the last rows. */
+  end(): R;
+}
+
 /** Where a store reads each part. */
 export type StoryReaders<S> = {
   readonly [P in StoryPart]: (store: S) => Rows<MovedStory[P]> | AsyncRows<MovedStory[P]>;

@@ -1,9 +1,8 @@
 import type { ClientBase } from 'pg';
-import type { AsyncRows } from '../../move/moved-story.ts';
+import type { AsyncRows, StoryWriter } from '../../move/moved-story.ts';
 import type { Conflict } from '../../repeat-store.ts';
 import { bigintArray, byteaArray, intArray, textArray } from '../arrays.ts';
 import type { Reading } from '../sessions.ts';
-import type { StoryWriter } from './story.ts';
 
 /** Of all there are CONFLICTS_KEPT_MAX, whose texts have CONFLICT_BYTES_MAX together. */
 const CONFLICTS_AT_ONCE = 512;
@@ -56,7 +55,7 @@ interface ConflictRow {
 export function writingConflicts(
   client: ClientBase,
   topicId: (name: string) => number,
-): StoryWriter<Conflict> {
+): StoryWriter<Conflict, Promise<void>> {
   return {
     empty: async () => void (await client.query('DELETE FROM conflict')),
     put: async (rows) =>

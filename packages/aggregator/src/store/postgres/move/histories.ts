@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { AsyncRows, MovedHistory } from '../../move/moved-story.ts';
+import type { AsyncRows, MovedHistory, StoryWriter } from '../../move/moved-story.ts';
 import { bigintArray, textArray } from '../arrays.ts';
 import {
   ROWS_BYTES_MAX,
@@ -11,7 +11,6 @@ import {
   textOf,
 } from '../repeats/histories.ts';
 import type { Reading } from '../sessions.ts';
-import type { StoryWriter } from './story.ts';
 
 const STRETCHES_AT_ONCE = 64;
 
@@ -48,7 +47,7 @@ export async function* historiesIn(schema: Reading): AsyncRows<MovedHistory> {
   }
 }
 
-export function writingHistories(client: ClientBase): StoryWriter<MovedHistory> {
+export function writingHistories(client: ClientBase): StoryWriter<MovedHistory, Promise<void>> {
   const rows = new HistoryRows();
   return {
     empty: async () => void (await client.query('DELETE FROM histories')),

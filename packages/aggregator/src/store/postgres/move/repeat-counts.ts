@@ -1,9 +1,8 @@
 import type { ClientBase } from 'pg';
-import type { AsyncRows, MovedCount, MovedPeriod } from '../../move/moved-story.ts';
+import type { AsyncRows, MovedCount, MovedPeriod, StoryWriter } from '../../move/moved-story.ts';
 import { AGE_BOUNDS_MS } from '../../repeat-store.ts';
 import { bigintArray, intArray, textArray } from '../arrays.ts';
 import type { Reading } from '../sessions.ts';
-import type { StoryWriter } from './story.ts';
 
 /** Topics whose counts are read at once. A store counts at most PAIRS_MAX pairs of topic and source apart. */
 const TOPICS_AT_ONCE = 500;
@@ -66,7 +65,7 @@ function countsOf(numbers: readonly number[]): Pick<MovedCount, 'duplicates' | '
 export function writingCounts(
   client: ClientBase,
   topicId: (name: string) => number,
-): StoryWriter<MovedCount> {
+): StoryWriter<MovedCount, Promise<void>> {
   return {
     empty: async () => void (await client.query('DELETE FROM repeat_age')),
     put: async (rows) => {
@@ -106,7 +105,7 @@ export async function* periodsIn(schema: Reading): AsyncRows<MovedPeriod> {
 export function writingPeriods(
   client: ClientBase,
   topicId: (name: string) => number,
-): StoryWriter<MovedPeriod> {
+): StoryWriter<MovedPeriod, Promise<void>> {
   return {
     empty: async () => void (await client.query('DELETE FROM repeat_period')),
     put: async (rows) =>

@@ -1,20 +1,10 @@
 import type { ClientBase } from 'pg';
-import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
+import type { MovedStory, StoryPart, StoryReaders, StoryWriter } from '../../move/moved-story.ts';
 import type { Reading } from '../sessions.ts';
 import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { historiesIn, writingHistories } from './histories.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
 import { recordsIn, writingRecords } from './trail.ts';
-
-/** Writes a part of the story into a schema, within one transaction of the caller's. */
-export interface StoryWriter<T> {
-  /** Takes away what is there. */
-  empty(): Promise<void>;
-  /** Adds the next rows. */
-  put(rows: readonly T[]): Promise<void>;
-  /** After the last rows. */
-  end(): Promise<void>;
-}
 
 /** Of each part what reads it from a schema that nobody writes meanwhile. */
 export const STORY_READERS: StoryReaders<Reading> = {
@@ -29,7 +19,7 @@ const STORY_WRITERS: {
   readonly [P in StoryPart]: (
     client: ClientBase,
     topicId: (name: string) => number,
-  ) => StoryWriter<MovedStory[P]>;
+  ) => StoryWriter<MovedStory[P], Promise<void>>;
 } = {
   counts: writingCounts,
   periods: writingPeriods,
@@ -43,6 +33,6 @@ export function storyWriter<P extends StoryPart>(
   part: P,
   client: ClientBase,
   topicId: (name: string) => number,
-): StoryWriter<MovedStory[P]> {
+): StoryWriter<MovedStory[P], Promise<void>> {
   return STORY_WRITERS[part](client, topicId);
 }

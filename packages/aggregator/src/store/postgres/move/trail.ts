@@ -1,9 +1,8 @@
 import type { ClientBase } from 'pg';
 import { wholeBody } from '../../audit/audit-records.ts';
-import type { AsyncRows, MovedRecord } from '../../move/moved-story.ts';
+import type { AsyncRows, MovedRecord, StoryWriter } from '../../move/moved-story.ts';
 import { bigintArray, intArray, textArray } from '../arrays.ts';
 import type { Reading } from '../sessions.ts';
-import type { StoryWriter } from './story.ts';
 
 /** Each may have 4096 events. */
 const RECORDS_AT_ONCE = 500;
@@ -56,7 +55,7 @@ interface AuditRow {
   readonly body: string;
 }
 
-export function writingRecords(client: ClientBase): StoryWriter<MovedRecord> {
+export function writingRecords(client: ClientBase): StoryWriter<MovedRecord, Promise<void>> {
   return {
     empty: async () => void (await client.query('DELETE FROM audit')),
     put: async (rows) =>

@@ -1,9 +1,8 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { damaged } from '../../errors.ts';
-import { type Rows, gathered } from '../../move/moved-story.ts';
+import { type Rows, type StoryWriter, gathered } from '../../move/moved-story.ts';
 import type { Conflict } from '../../repeat-store.ts';
 import { Conflicts } from '../repeats/conflicts.ts';
-import type { StoryWriter } from './story.ts';
 
 const CONFLICTS = `
   SELECT number, offset, received_ms, topic.name AS topic, event_id, source, publisher, texts, text_at, text_bytes
@@ -43,7 +42,10 @@ function* conflictRows(db: DatabaseSync): Generator<Conflict> {
   }
 }
 
-export function writingConflicts(db: DatabaseSync, topicId: (name: string) => number): StoryWriter<Conflict> {
+export function writingConflicts(
+  db: DatabaseSync,
+  topicId: (name: string) => number,
+): StoryWriter<Conflict, void> {
   const conflicts = new Conflicts(db);
   return {
     empty: () => db.exec('DELETE FROM conflict; DELETE FROM conflict_texts'),

@@ -1,8 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type MovedHistory, type Rows, gathered } from '../../move/moved-story.ts';
+import { type MovedHistory, type Rows, type StoryWriter, gathered } from '../../move/moved-story.ts';
 import { REPEATS_KEPT_MAX } from '../../repeat-store.ts';
 import { historyIn, packHistory } from '../repeats/packed.ts';
-import type { StoryWriter } from './story.ts';
 
 const HISTORIES = 'SELECT offset, duplicates, conflicts, repeats FROM repeat_history ORDER BY offset';
 
@@ -28,7 +27,7 @@ function* historyRows(db: DatabaseSync): Generator<MovedHistory> {
   }
 }
 
-export function writingHistories(db: DatabaseSync): StoryWriter<MovedHistory> {
+export function writingHistories(db: DatabaseSync): StoryWriter<MovedHistory, void> {
   const insert = db.prepare(
     'INSERT INTO repeat_history (offset, duplicates, conflicts, repeats) VALUES (?, ?, ?, ?)',
   );

@@ -1,9 +1,14 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type MovedCount, type MovedPeriod, type Rows, gathered } from '../../move/moved-story.ts';
+import {
+  type MovedCount,
+  type MovedPeriod,
+  type Rows,
+  type StoryWriter,
+  gathered,
+} from '../../move/moved-story.ts';
 import { PERIOD_MS } from '../../repeat-store.ts';
 import { addCounts, packCounts } from '../repeats/packed.ts';
 import { agesIn, noAges, periodOf } from '../repeats/settling.ts';
-import type { StoryWriter } from './story.ts';
 
 const COUNTS = `
   SELECT topic.name AS topic, source, ages FROM repeat_count JOIN topic USING (topic_id) ORDER BY topic.name, source`;
@@ -35,7 +40,10 @@ function* countRows(db: DatabaseSync): Generator<MovedCount> {
   }
 }
 
-export function writingCounts(db: DatabaseSync, topicId: (name: string) => number): StoryWriter<MovedCount> {
+export function writingCounts(
+  db: DatabaseSync,
+  topicId: (name: string) => number,
+): StoryWriter<MovedCount, void> {
   const insert = db.prepare(
     'INSERT INTO repeat_count (topic_id, source, duplicates, conflicts, ages) VALUES (?, ?, ?, ?, ?)',
   );
@@ -70,7 +78,7 @@ function* periodRows(db: DatabaseSync): Generator<MovedPeriod> {
 export function writingPeriods(
   db: DatabaseSync,
   topicId: (name: string) => number,
-): StoryWriter<MovedPeriod> {
+): StoryWriter<MovedPeriod, void> {
   const insert = db.prepare(
     'INSERT INTO repeat_period (period, topic_id, source, duplicates, conflicts) VALUES (?, ?, ?, ?, ?)',
   );

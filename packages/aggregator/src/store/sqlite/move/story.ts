@@ -1,19 +1,9 @@
 import type { DatabaseSync } from 'node:sqlite';
-import type { MovedStory, StoryPart, StoryReaders } from '../../move/moved-story.ts';
+import type { MovedStory, StoryPart, StoryReaders, StoryWriter } from '../../move/moved-story.ts';
 import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { historiesIn, writingHistories } from './histories.ts';
 import { countsIn, periodsIn, writingCounts, writingPeriods } from './repeat-counts.ts';
 import { recordsIn, writingRecords } from './trail.ts';
-
-/** Writes a part of the story into a file; each call is one transaction of the caller's. */
-export interface StoryWriter<T> {
-  /** Takes away what is there. */
-  empty(): void;
-  /** Adds the next rows. */
-  put(rows: readonly T[]): void;
-  /** After the last rows. */
-  end(): void;
-}
 
 /** Of each part what reads it from a file that nobody writes meanwhile. */
 export const STORY_READERS: StoryReaders<DatabaseSync> = {
@@ -28,7 +18,7 @@ const STORY_WRITERS: {
   readonly [P in StoryPart]: (
     db: DatabaseSync,
     topicId: (name: string) => number,
-  ) => StoryWriter<MovedStory[P]>;
+  ) => StoryWriter<MovedStory[P], void>;
 } = {
   counts: writingCounts,
   periods: writingPeriods,
@@ -42,6 +32,6 @@ export function storyWriter<P extends StoryPart>(
   part: P,
   db: DatabaseSync,
   topicId: (name: string) => number,
-): StoryWriter<MovedStory[P]> {
+): StoryWriter<MovedStory[P], void> {
   return STORY_WRITERS[part](db, topicId);
 }

@@ -6,7 +6,7 @@ import { StoreError } from '../../event-store.ts';
 import { GROUP_COLUMNS, HAND_COLUMNS, LETTER_COLUMNS } from '../../move/group-columns.ts';
 import { type MoveMark, otherSecret, takenMark } from '../../move/move-mark.ts';
 import type { KeyedPart, LogState, MovedLetter, TargetLog } from '../../move/moved-log.ts';
-import type { MovedStory, StoryPart } from '../../move/moved-story.ts';
+import type { MovedStory, StoryPart, StoryWriter } from '../../move/moved-story.ts';
 import { type Identity, countsOf, forgottenIn, identitiesOf, textsOf } from '../../move/parts.ts';
 import type { OffsetSet } from '../../offset-set.ts';
 import { BlockReader } from '../block-reader.ts';
@@ -20,7 +20,7 @@ import { writePolicy } from '../policy-rows.ts';
 import { writeSource } from '../source-rows.ts';
 import { Scrub } from '../scrub.ts';
 import { ReadableFile, secretIn } from './readable.ts';
-import { type StoryWriter, storyWriter } from './story.ts';
+import { storyWriter } from './story.ts';
 
 /** Blocks that lose texts in one transaction. */
 const BLOCKS_CHANGED = 64;
@@ -185,7 +185,9 @@ export class SqliteTarget implements TargetLog {
     rows: AsyncIterable<readonly MovedStory[P][]>,
   ): Promise<void> {
     const { appender } = this.#file;
-    const writer: StoryWriter<MovedStory[P]> = storyWriter(part, this.#db, (topic) => this.#storedId(topic));
+    const writer: StoryWriter<MovedStory[P], void> = storyWriter(part, this.#db, (topic) =>
+      this.#storedId(topic),
+    );
     appender.transaction(() => writer.empty());
     for await (const some of rows) appender.transaction(() => writer.put(some));
     appender.transaction(() => writer.end());

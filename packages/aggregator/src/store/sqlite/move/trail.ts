@@ -1,6 +1,5 @@
 import type { DatabaseSync } from 'node:sqlite';
-import { type MovedRecord, type Rows, gathered } from '../../move/moved-story.ts';
-import type { StoryWriter } from './story.ts';
+import { type MovedRecord, type Rows, type StoryWriter, gathered } from '../../move/moved-story.ts';
 
 const RECORDS = 'SELECT record, at_ms, action, who, entries, body FROM audit ORDER BY record';
 
@@ -24,7 +23,7 @@ function* recordRows(db: DatabaseSync): Generator<MovedRecord> {
   }
 }
 
-export function writingRecords(db: DatabaseSync): StoryWriter<MovedRecord> {
+export function writingRecords(db: DatabaseSync): StoryWriter<MovedRecord, void> {
   const insert = db.prepare(
     'INSERT INTO audit (record, at_ms, action, who, entries, body) VALUES (?, ?, ?, ?, ?, ?)',
   );
