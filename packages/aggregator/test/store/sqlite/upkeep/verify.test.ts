@@ -120,7 +120,8 @@ test('a rebuild keeps the ids of events without a text, and says how many it cou
   file.close();
   assert.deepEqual([...verdicts.keys()].filter((i) => verdicts[i] === ACCEPTED), [1, 388]); // prettier-ignore
   db = new DatabaseSync(path);
-  db.exec("UPDATE key_block SET entries = x'00' WHERE place = (SELECT max(place) FROM key_block WHERE length(entries) > 100)"); // prettier-ignore
+  // All of them: which one has ids of events without a text depends on the file's secret.
+  db.exec("UPDATE key_block SET entries = x'00' WHERE length(entries) > 100");
   db.close();
   assert.ok(rebuildIndex(path, undefined, SMALL) > 0);
   assert.deepEqual(verifyFile(path, undefined, SMALL).problems, []);
