@@ -313,12 +313,17 @@ test('many workers that start at once make one table', TIMEOUT, async (t) => {
   assert.equal((await effectsIn(pool)).length, 20);
 });
 
+const WAITS = "SELECT FROM pg_locks WHERE relation = 'chronicle_inbox'::regclass AND NOT granted";
+
 test('a table that goes while it runs ends the inbox, and not the events', TIMEOUT, async (t) => {
   const { pool } = await shopOf(t);
   const group = await groupOf(t, 3, { max_deliveries: 2 });
   const running = drain(group, pool, async (event, tx) => {
     await effect(event, tx);
-    if (event.event_id === 'e-1') void pool.query('DROP TABLE chronicle_inbox');
+    if (event.event_id !== 'e-1') return;
+    void pool.query('DROP TABLE chronicle_inbox');
+    // It goes once this transaction is over, before the next one can use it.
+    await until(() => 'the wait for the table', async () => (await pool.query(WAITS)).rowCount === 1); // prettier-ignore
   });
   await assert.rejects(running, { code: '42P01' });
   const { dead } = await group.group();
