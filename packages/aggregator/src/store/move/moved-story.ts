@@ -1,4 +1,5 @@
 import type { FreshRecord } from '../audit/audit-records.ts';
+import { damaged } from '../errors.ts';
 import type { Conflict, Repeat } from '../repeat-store.ts';
 
 /**
@@ -81,6 +82,18 @@ export interface StoryWriter<T, R extends void | Promise<void>> {
   put(rows: readonly T[]): R;
   /** After the last rows. */
   end(): R;
+}
+
+/** What writes each part into a store, where `topicId` is told the name of a topic. */
+export type StoryWriters<S, R extends void | Promise<void>> = {
+  readonly [P in StoryPart]: (store: S, topicId: (topic: string) => number) => StoryWriter<MovedStory[P], R>;
+};
+
+/** The id of a topic whose events were copied before. Throws a StoreError `failed` where none were. */
+export function copiedTopicId(ids: ReadonlyMap<string, number>, topic: string): number {
+  const id = ids.get(topic);
+  if (id === undefined) throw damaged(`there are repeats on a topic ${JSON.stringify(topic)} without events`);
+  return id;
 }
 
 /** Where a store reads each part. */

@@ -194,7 +194,7 @@ export class PostgresAudit implements AuditStore {
   }
 }
 
-interface AuditRow {
+export interface AuditRow {
   readonly record: string;
   readonly at_ms: string;
   readonly action: number;
@@ -204,7 +204,7 @@ interface AuditRow {
   readonly body: string;
 }
 
-function recordIn({ record, at_ms: atMs, action, who, entries, base, body }: AuditRow): AuditRecord {
+export function recordIn({ record, at_ms: atMs, action, who, entries, base, body }: AuditRow): AuditRecord {
   return {
     record: Number(record),
     atMs: Number(atMs),

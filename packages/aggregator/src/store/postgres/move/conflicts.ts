@@ -2,6 +2,7 @@ import type { ClientBase } from 'pg';
 import type { AsyncRows, StoryWriter } from '../../move/moved-story.ts';
 import type { Conflict } from '../../repeat-store.ts';
 import { bigintArray, byteaArray, intArray, textArray } from '../arrays.ts';
+import { type ConflictRow, conflictOf } from '../repeats/conflict-rows.ts';
 import type { Reading } from '../sessions.ts';
 
 /** Of all there are CONFLICTS_KEPT_MAX, whose texts have CONFLICT_BYTES_MAX together. */
@@ -24,32 +25,14 @@ const PUT = `
 export async function* conflictsIn(schema: Reading): AsyncRows<Conflict> {
   for (let after = 0; ;) {
     const values = [after];
-    const { rows } = await schema.read((client) => client.query<ConflictRow>(CONFLICTS, values));
+    const { rows } = await schema.read((client) =>
+      client.query<ConflictRow & { readonly body: Buffer | null }>(CONFLICTS, values),
+    );
     if (rows.length === 0) return;
-    const conflicts = rows.map((row) => ({
-      number: Number(row.number),
-      topic: row.topic,
-      eventId: row.event_id,
-      source: row.source,
-      offset: Number(row.first_offset),
-      receivedMs: Number(row.received_ms),
-      publisher: row.publisher || null,
-      text: row.body && row.body.toString(),
-    }));
+    const conflicts = rows.map((row) => conflictOf(row, row.body));
     yield conflicts;
     after = conflicts.at(-1)!.number;
   }
-}
-
-interface ConflictRow {
-  readonly number: string;
-  readonly first_offset: string;
-  readonly received_ms: string;
-  readonly topic: string;
-  readonly event_id: string;
-  readonly source: string;
-  readonly publisher: string;
-  readonly body: Buffer | null;
 }
 
 export function writingConflicts(

@@ -69,7 +69,7 @@ export class PostgresSource implements SourceLog {
         await lockTables(client);
         await settleAll(client);
         // Settling does without it; what a move reads from here on need not.
-        await client.query('SET LOCAL enable_hashjoin = on');
+        await client.query('SET LOCAL enable_hashjoin TO DEFAULT');
         return null;
       } catch (error) {
         await client.query('ROLLBACK').catch(() => {});

@@ -1,5 +1,5 @@
 import type { ClientBase } from 'pg';
-import type { MovedStory, StoryPart, StoryReaders, StoryWriter } from '../../move/moved-story.ts';
+import type { StoryReaders, StoryWriters } from '../../move/moved-story.ts';
 import type { Reading } from '../sessions.ts';
 import { conflictsIn, writingConflicts } from './conflicts.ts';
 import { historiesIn, writingHistories } from './histories.ts';
@@ -15,24 +15,10 @@ export const STORY_READERS: StoryReaders<Reading> = {
   trail: recordsIn,
 };
 
-const STORY_WRITERS: {
-  readonly [P in StoryPart]: (
-    client: ClientBase,
-    topicId: (name: string) => number,
-  ) => StoryWriter<MovedStory[P], Promise<void>>;
-} = {
+export const STORY_WRITERS: StoryWriters<ClientBase, Promise<void>> = {
   counts: writingCounts,
   periods: writingPeriods,
   conflicts: writingConflicts,
   histories: writingHistories,
   trail: writingRecords,
 };
-
-/** @param topicId the id of the topic with this name */
-export function storyWriter<P extends StoryPart>(
-  part: P,
-  client: ClientBase,
-  topicId: (name: string) => number,
-): StoryWriter<MovedStory[P], Promise<void>> {
-  return STORY_WRITERS[part](client, topicId);
-}

@@ -1,10 +1,9 @@
 import { type ClientBase, DatabaseError } from 'pg';
-import { damaged } from '../../errors.ts';
 import { StoreError } from '../../event-store.ts';
 import { KeyHasher } from '../../key-hash.ts';
 import { type MoveMark, otherSecret, takenMark } from '../../move/move-mark.ts';
 import type { KeyedPart, LogState, MovedLetter, TargetLog } from '../../move/moved-log.ts';
-import type { MovedStory, StoryPart } from '../../move/moved-story.ts';
+import { type MovedStory, type StoryPart, copiedTopicId } from '../../move/moved-story.ts';
 import { identitiesOf } from '../../move/parts.ts';
 import type { OffsetSet } from '../../offset-set.ts';
 import type { Part } from '../block-reader.ts';
@@ -23,7 +22,7 @@ import { putGroups } from './groups.ts';
 import { type MoveOptions, ReadableSchema } from './readable.ts';
 import { Rows } from './rows.ts';
 import { placesOf, summarizeKeys } from './stored-keys.ts';
-import { storyWriter } from './story.ts';
+import { STORY_WRITERS } from './story.ts';
 
 /** One place in the space of advisory locks, beside a hash of the schema's name. */
 const MOVE_LOCK = 0x43_57_4d_56;
@@ -272,7 +271,7 @@ export class PostgresTarget implements TargetLog {
 
   writeStory<P extends StoryPart>(part: P, rows: AsyncIterable<readonly MovedStory[P][]>): Promise<void> {
     return this.#transaction(async (client) => {
-      const writer = storyWriter(part, client, (topic) => this.#storedId(topic));
+      const writer = STORY_WRITERS[part](client, (topic) => copiedTopicId(this.#topicIds, topic));
       await writer.empty();
       for await (const some of rows) await writer.put(some);
       await writer.end();
@@ -292,14 +291,6 @@ export class PostgresTarget implements TargetLog {
 
   close(): Promise<void> {
     return this.content.close();
-  }
-
-  /** Of a topic with events, all of which were copied. */
-  #storedId(name: string): number {
-    const id = this.#topicIds.get(name);
-    if (id === undefined)
-      throw damaged(`there are repeats on a topic ${JSON.stringify(name)} without events`);
-    return id;
   }
 
   /** Where the answer to the commit does not come, the move ends, and another run finds out how far it came. */

@@ -1,6 +1,7 @@
 import type { ClientBase } from 'pg';
 import { wholeBody } from '../../audit/audit-records.ts';
 import type { AsyncRows, MovedRecord, StoryWriter } from '../../move/moved-story.ts';
+import { type AuditRow, recordIn } from '../audit/audit.ts';
 import { bigintArray, intArray, textArray } from '../arrays.ts';
 import type { Reading } from '../sessions.ts';
 
@@ -33,26 +34,13 @@ export async function* recordsIn(schema: Reading): AsyncRows<MovedRecord> {
     const after = [atMs, record];
     const { rows } = await schema.read((client) => client.query<AuditRow>(RECORDS, after));
     if (rows.length === 0) return;
-    yield rows.map((row) => ({
-      record: next++,
-      atMs: Number(row.at_ms),
-      action: row.action,
-      who: row.who,
-      entries: Number(row.entries),
-      body: wholeBody({ record: Number(row.record), base: Number(row.base), body: row.body }),
-    }));
+    yield rows.map((row) => {
+      const read = recordIn(row);
+      const { atMs, action, who, entries } = read;
+      return { record: next++, atMs, action, who, entries, body: wholeBody(read) };
+    });
     ({ at_ms: atMs, record } = rows.at(-1)!);
   }
-}
-
-interface AuditRow {
-  readonly record: string;
-  readonly at_ms: string;
-  readonly action: number;
-  readonly who: string | null;
-  readonly entries: string;
-  readonly base: string;
-  readonly body: string;
 }
 
 export function writingRecords(client: ClientBase): StoryWriter<MovedRecord, Promise<void>> {

@@ -4,7 +4,6 @@ import {
   AGE_BOUNDS_MS,
   type AgeCounts,
   CONFLICT_PAGE_BYTES_MAX,
-  type Conflict,
   type ConflictPage,
   type ConflictQuery,
   type EventHistory,
@@ -22,6 +21,7 @@ import type { Sessions } from '../sessions.ts';
 import type { Topics } from '../topics.ts';
 import { transaction } from '../transaction.ts';
 import type { Vacuuming } from '../vacuum.ts';
+import { type ConflictRow, conflictOf } from './conflict-rows.ts';
 import { historyOf } from './histories.ts';
 import { settleSome } from './settle-repeats.ts';
 
@@ -158,7 +158,7 @@ export class PostgresRepeats implements RepeatStore {
     return this.#settled(async () => {
       const values = [before ?? Number.MAX_SAFE_INTEGER, await this.#idsOf(filter), source ?? null, limit];
       const { rows, bodies } = await this.#sessions.read(async (client) => {
-        const found = await client.query<ConflictRow>({ name: 'conflicts', text: CONFLICTS, values });
+        const found = await client.query<ListedRow>({ name: 'conflicts', text: CONFLICTS, values });
         const page = pageOf(found.rows, limit);
         return { rows: found.rows, bodies: await bodiesOf(client, page) };
       });
@@ -207,19 +207,12 @@ export class PostgresRepeats implements RepeatStore {
   }
 }
 
-interface ConflictRow {
-  readonly number: string;
-  readonly first_offset: string;
-  readonly received_ms: string;
-  readonly topic: string;
-  readonly event_id: string;
-  readonly source: string;
-  readonly publisher: string;
+interface ListedRow extends ConflictRow {
   readonly bytes: number | null;
 }
 
 /** The first of these, as many as a page may have. */
-function pageOf(rows: readonly ConflictRow[], limit: number): readonly ConflictRow[] {
+function pageOf(rows: readonly ListedRow[], limit: number): readonly ListedRow[] {
   let bytes = 0;
   const end = rows.findIndex((row, i) => {
     if (i === limit || bytes >= CONFLICT_PAGE_BYTES_MAX) return true;
@@ -229,25 +222,9 @@ function pageOf(rows: readonly ConflictRow[], limit: number): readonly ConflictR
   return end === -1 ? rows : rows.slice(0, end);
 }
 
-async function bodiesOf(
-  client: ClientBase,
-  rows: readonly ConflictRow[],
-): Promise<Map<string, Buffer | null>> {
+async function bodiesOf(client: ClientBase, rows: readonly ListedRow[]): Promise<Map<string, Buffer | null>> {
   const found = await client.query<{ number: string; body: Buffer | null }>(BODIES, [
     rows.map(({ number }) => number),
   ]);
   return new Map(found.rows.map(({ number, body }) => [number, body]));
-}
-
-function conflictOf(row: ConflictRow, body: Buffer | null): Conflict {
-  return {
-    number: Number(row.number),
-    topic: row.topic,
-    eventId: row.event_id,
-    source: row.source,
-    offset: Number(row.first_offset),
-    receivedMs: Number(row.received_ms),
-    publisher: row.publisher || null,
-    text: body && body.toString(),
-  };
 }

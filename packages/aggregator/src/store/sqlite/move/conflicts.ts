@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { damaged } from '../../errors.ts';
 import { type Rows, type StoryWriter, gathered } from '../../move/moved-story.ts';
 import type { Conflict } from '../../repeat-store.ts';
-import { Conflicts } from '../repeats/conflicts.ts';
+import { Conflicts, conflictOf } from '../repeats/conflicts.ts';
 
 const CONFLICTS = `
   SELECT number, offset, received_ms, topic.name AS topic, event_id, source, publisher, texts, text_at, text_bytes
@@ -29,16 +29,7 @@ function* conflictRows(db: DatabaseSync): Generator<Conflict> {
       if (found === undefined) throw damaged(`the texts of conflicts up to ${texts} are missing`);
       body = Buffer.from(found['body'] as Uint8Array);
     }
-    yield {
-      number: Number(row['number']),
-      topic: String(row['topic']),
-      eventId: String(row['event_id']),
-      source: String(row['source']),
-      offset: Number(row['offset']),
-      receivedMs: Number(row['received_ms']),
-      publisher: row['publisher'] === null ? null : String(row['publisher']),
-      text: bytes === null ? null : body.toString('utf8', at, at + Number(bytes)),
-    };
+    yield conflictOf(row, bytes === null ? null : body.toString('utf8', at, at + Number(bytes)));
   }
 }
 

@@ -6,7 +6,7 @@ import { StoreError } from '../../event-store.ts';
 import { GROUP_COLUMNS, HAND_COLUMNS, LETTER_COLUMNS } from '../../move/group-columns.ts';
 import { type MoveMark, otherSecret, takenMark } from '../../move/move-mark.ts';
 import type { KeyedPart, LogState, MovedLetter, TargetLog } from '../../move/moved-log.ts';
-import type { MovedStory, StoryPart, StoryWriter } from '../../move/moved-story.ts';
+import { type MovedStory, type StoryPart, type StoryWriter, copiedTopicId } from '../../move/moved-story.ts';
 import { type Identity, countsOf, forgottenIn, identitiesOf, textsOf } from '../../move/parts.ts';
 import type { OffsetSet } from '../../offset-set.ts';
 import { BlockReader } from '../block-reader.ts';
@@ -20,7 +20,7 @@ import { writePolicy } from '../policy-rows.ts';
 import { writeSource } from '../source-rows.ts';
 import { Scrub } from '../scrub.ts';
 import { ReadableFile, secretIn } from './readable.ts';
-import { storyWriter } from './story.ts';
+import { STORY_WRITERS } from './story.ts';
 
 /** Blocks that lose texts in one transaction. */
 const BLOCKS_CHANGED = 64;
@@ -185,8 +185,8 @@ export class SqliteTarget implements TargetLog {
     rows: AsyncIterable<readonly MovedStory[P][]>,
   ): Promise<void> {
     const { appender } = this.#file;
-    const writer: StoryWriter<MovedStory[P], void> = storyWriter(part, this.#db, (topic) =>
-      this.#storedId(topic),
+    const writer: StoryWriter<MovedStory[P], void> = STORY_WRITERS[part](this.#db, (topic) =>
+      copiedTopicId(this.#topicIds, topic),
     );
     appender.transaction(() => writer.empty());
     for await (const some of rows) appender.transaction(() => writer.put(some));
@@ -287,14 +287,6 @@ export class SqliteTarget implements TargetLog {
       const text = `another program reads ${this.place}, whose write-ahead log keeps bytes of what was let go of until that has ended`;
       throw new StoreError('blocked', text);
     }
-  }
-
-  /** Of a topic with events, all of which were copied. */
-  #storedId(name: string): number {
-    const id = this.#topicIds.get(name);
-    if (id === undefined)
-      throw damaged(`there are repeats on a topic ${JSON.stringify(name)} without events`);
-    return id;
   }
 
   #topicId(name: string): number {

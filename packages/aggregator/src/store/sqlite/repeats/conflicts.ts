@@ -1,6 +1,6 @@
-import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { LEAD_BYTES } from '../blocks/block-log.ts';
-import { CONFLICTS_KEPT_MAX, CONFLICT_BYTES_MAX } from '../../repeat-store.ts';
+import { CONFLICTS_KEPT_MAX, CONFLICT_BYTES_MAX, type Conflict } from '../../repeat-store.ts';
 
 /** A row of texts takes so many bytes, or one text. */
 const TEXTS_BYTES = 256 * 1024;
@@ -139,4 +139,18 @@ export class Conflicts {
   #sumTexts(): number {
     return Number(this.#sum.get()!['bytes']);
   }
+}
+
+/** A row of `conflict` with the name of its topic. */
+export function conflictOf(row: Readonly<Record<string, SQLOutputValue>>, text: string | null): Conflict {
+  return {
+    number: Number(row['number']),
+    topic: String(row['topic']),
+    eventId: String(row['event_id']),
+    source: String(row['source']),
+    offset: Number(row['offset']),
+    receivedMs: Number(row['received_ms']),
+    publisher: row['publisher'] === null ? null : String(row['publisher']),
+    text,
+  };
 }

@@ -18,6 +18,7 @@ import {
 import { BlockReader } from '../block-reader.ts';
 import { reading } from '../reading.ts';
 import { TopicIds } from '../topic-ids.ts';
+import { conflictOf } from './conflicts.ts';
 import { addCounts, historyIn } from './packed.ts';
 import { PendingRepeats } from './pending.ts';
 import { UNNAMED, addAge, agesIn, noAges, periodOf } from './settling.ts';
@@ -125,16 +126,7 @@ export class RepeatReader {
         if (source !== undefined && row['source'] !== source) continue;
         if (conflicts.length === limit || bytes >= CONFLICT_PAGE_BYTES_MAX)
           return { conflicts, next: conflicts.at(-1)!.number };
-        conflicts.push({
-          number: Number(row['number']),
-          topic: String(row['topic']),
-          eventId: String(row['event_id']),
-          source: String(row['source']),
-          offset: Number(row['offset']),
-          receivedMs: Number(row['received_ms']),
-          publisher: row['publisher'] === null ? null : String(row['publisher']),
-          text: this.#text(row),
-        });
+        conflicts.push(conflictOf(row, this.#text(row)));
         bytes += Number(row['text_bytes'] ?? 0);
       }
       return { conflicts, next: null };
